@@ -1,0 +1,55 @@
+#!/usr/bin/env bash
+# architecture.sh ROOT: keeps the shape of the project. Prints every breach and fails if there was one.
+set -euo pipefail
+cd "$1"
+breaches=0
+breach() {
+  echo "$*"
+  breaches=1
+}
+
+# The arrows: core <- layers, core <- optim. Only core's public headers cross between rooms, as <retrace/...>.
+arrow() { # arrow ROOM FORBIDDEN...
+  local room=$1 other
+  for other in "${@:2}"; do
+    grep -rnE "#[[:space:]]*include.*[<\"/]$other(/|\.hpp)" "$room" --include='*.hpp' --include='*.cpp' &&
+      breach "$room must not include $other"
+  done
+  return 0
+}
+arrow core layers optim examples tests
+arrow layers optim examples tests
+arrow optim layers examples tests
+grep -rnE '#[[:space:]]*include.*kernels/' layers optim examples && breach 'kernels/ is private to core'
+
+# The top level.
+allowed='core layers optim tests examples CMakeLists.txt README.md LICENSE CMakePresets.json'
+if [[ -e .git ]]; then # not in an unpacked archive
+  while read -r name; do
+    [[ $name == .* || " $allowed " == *" $name "* ]] || breach "$name: not a name for the top level"
+  done < <(git -c safe.directory='*' ls-files | cut -d/ -f1 | sort -u)
+fi
+
+# Sizes.
+while read -r lines file; do
+  [[ $file == total || $lines -le 400 ]] || breach "$file: $lines lines, over 400"
+done < <(find core layers optim tests examples -name '*.[ch]pp' -exec wc -l {} +)
+
+# Code without blank lines and comments. Text in quotes is emptied first: // in it opens no comment.
+code=$(find core layers optim -name '*.[ch]pp' -exec cat {} + | awk '
+  {
+    gsub(/\\./, ""); gsub(/\047"\047/, ""); gsub(/"[^"]*"/, "\"\""); sub(/\/\/.*/, "")
+    rest = $0; kept = ""
+    while (rest != "") {
+      at = index(rest, open ? "*/" : "/*")
+      if (!at) { if (!open) kept = kept rest; break }
+      if (!open) kept = kept substr(rest, 1, at - 1)
+      rest = substr(rest, at + 2); open = !open
+    }
+    if (kept ~ /[^[:space:]]/) ++lines
+  }
+  END { print lines + 0 }')
+echo "$code lines of code in core, layers and optim"
+((code > 0 && code <= 4000)) || breach 'there may be 1 to 4000'
+
+exit "$breaches"

@@ -1,0 +1,40 @@
+# Sourced by the run.sh scripts: need PACKAGE... installs the Debian packages that are not there yet.
+
+need() {
+  local package missing=() as_root=()
+  for package; do
+    [[ $(dpkg-query -W -f '${Status}' "$package" 2>/dev/null) == *' installed' ]] || missing+=("$package")
+  done
+  ((${#missing[@]})) || return 0
+
+  if ! command -v apt-get >/dev/null; then
+    echo "This needs the Debian packages ${missing[*]}, and there is no apt-get to install them with." >&2
+    echo 'On another system, install what they are called there, and use CMake itself: see CMakePresets.json.' >&2
+    return 1
+  fi
+  if ((EUID)); then
+    as_root=(sudo)
+    if ! command -v sudo >/dev/null; then
+      echo "Packages are missing, and only root may install them: apt-get install ${missing[*]}" >&2
+      return 1
+    fi
+  fi
+  echo "Installing ${missing[*]}"
+  local log
+  log=$(mktemp)
+  # Whether the lists could be renewed does not matter: old ones may do.
+  if ! {
+    "${as_root[@]}" apt-get -q update
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
+      apt-get -q -o DPkg::Lock::Timeout=600 install -y --no-install-recommends "${missing[@]}"
+  } >"$log" 2>&1; then
+    cat "$log" >&2
+    echo "These packages could not be installed: ${missing[*]}" >&2
+    return 1
+  fi
+  rm "$log"
+}
+
+need_to_build() {
+  need g++ cmake ninja-build libfmt-dev nlohmann-json3-dev libopenblas-dev libcli11-dev doctest-dev "$@"
+}
