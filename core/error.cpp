@@ -1,0 +1,13 @@
+#include "error.hpp"
+
+#include <fmt/format.h>
+
+namespace retrace::detail {
+
+void fail(fmt::string_view text, fmt::format_args args) { throw Error(fmt::vformat(text, args)); }
+
+fmt::format_context::iterator TextFormatter::write(fmt::string_view text, fmt::format_context& context) const {
+  return format(text, context);
+}
+
+}  // namespace retrace::detail

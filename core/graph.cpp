@@ -1,0 +1,155 @@
+#include "graph.hpp"
+
+#include <unordered_map>
+
+#include "engine.hpp"
+
+namespace retrace {
+namespace detail {
+namespace {
+
+constinit thread_local Node* dying = nullptr;
+constinit thread_local bool freeing = false;
+constinit thread_local std::int64_t live = 0;
+
+std::size_t block_bytes(const Record& record) { return sizeof(Record) + record.bytes; }
+
+Contribution no_contribution(Rule&, std::span<Tensor>, Node&, bool) { return Tensor(); }
+Saved* nothing_saved(Rule&) { return nullptr; }
+
+}  // namespace
+
+const RuleType output_rule{sizeof(OutputRule), 0, false, no_contribution, nothing_saved};
+
+Node* Node::create(const Shape& shape, DType dtype) {
+  Node* n = ::new (pool_allocate(sizeof(Node))) Node;
+  n->shape = shape;
+  n->dtype = dtype;
+  n->strides = row_major(shape);
+  ++live;
+  return n;
+}
+
+void Node::last_handle_gone() noexcept {
+  handles.store(0, std::memory_order_relaxed);
+  if (storage && !keeps_value) {
+    std::exchange(storage, nullptr)->release();
+    data = nullptr;
+  }
+  release();
+}
+
+void Node::destroy() noexcept {
+  if (is_leaf() && link) std::exchange(link, nullptr)->release_handle();
+  link = std::exchange(dying, this);
+  if (freeing) return;  // the loop below, further up the stack, will come to it
+  freeing = true;
+  while (Node* n = dying) {
+    dying = n->link;
+    if (n->record) RecordDeleter()(n->record);
+    if (n->storage) n->storage->release();
+    n->~Node();
+    pool_free(n, sizeof(Node));
+    --live;
+  }
+  freeing = false;
+}
+
+Tensor handle_to(Node& node) {
+  if (node.handles.load(std::memory_order_relaxed) == 0) {
+    node.acquire();
+    node.handles.store(1, std::memory_order_relaxed);
+  } else {
+    node.acquire_handle();
+  }
+  return Tensor(&node);
+}
+
+RecordPtr allocate_record(std::size_t rule_bytes) {
+  return RecordPtr(::new (pool_allocate(sizeof(Record) + rule_bytes)) Record{rule_bytes});
+}
+
+void RecordDeleter::operator()(Record* record) const noexcept {
+  record->for_each([](Rule& rule) {
+    Saved* saved = rule.type->saved(rule);
+    for (std::size_t i = 0; i < rule.type->kept; ++i) saved[i].~Saved();
+    rule.input->release();
+  });
+  pool_free(record, block_bytes(*record));
+}
+
+namespace {
+
+void make_result(const char* op, Node& n, RecordPtr record) {
+  n.op = op;
+  n.requires_grad = true;
+  record->for_each([&](Rule& rule) {
+    n.depth = std::max(n.depth, rule.input->depth + 1);
+    n.keeps_value = n.keeps_value || rule.type->wants_output;
+  });
+  if (n.storage) record->output_version = n.storage->version.load(std::memory_order_relaxed);
+  n.record = record.release();
+}
+
+/// A value that is new: the value function may hand back an operand, which must not become its own result.
+Tensor fresh(Tensor value) {
+  const Node& n = value.node();
+  const bool is_new = n.sole_handle() && n.is_leaf() && !n.requires_grad && !n.link;
+  return is_new ? value : value.detach();
+}
+
+}  // namespace
+
+Tensor attach(const char* op, Tensor value, RecordPtr record) {
+  value = fresh(std::move(value));
+  if (record) make_result(op, value.node(), std::move(record));
+  return value;
+}
+
+std::vector<Tensor> attach(const char* op, std::vector<Tensor> values, RecordPtr record) {
+  for (Tensor& value : values) value = fresh(std::move(value));
+  if (!record || values.empty()) return values;
+  const Tensor all(Node::create({}, values[0].dtype()));
+  all.node().outputs = static_cast<std::uint32_t>(values.size());
+  make_result(op, all.node(), std::move(record));
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    RecordPtr link = allocate_record(sizeof(OutputRule));
+    ::new (link->rules()) OutputRule{{&output_rule, all.get()}, i};
+    all.node().acquire();
+    link->count = 1;
+    make_result(op, values[i].node(), std::move(link));
+  }
+  return values;
+}
+
+}  // namespace detail
+
+std::vector<GraphNode> recorded_graph(const Tensor& y) {
+  using detail::Node;
+  const std::vector<Node*> nodes = detail::nodes_by_depth(y.node());
+  std::unordered_map<const Node*, std::size_t> place;
+  std::vector<GraphNode> list;
+  for (Node* n : nodes) {
+    GraphNode entry{n->op ? n->op : "leaf", n->shape, n->dtype, n->outputs > 0, {}, n};
+    if (n->record) n->record->for_each([&](detail::Rule& rule) { entry.inputs.push_back(place.at(rule.input)); });
+    place.emplace(n, list.size());
+    list.push_back(std::move(entry));
+  }
+  return list;
+}
+
+std::vector<detail::Node*> detail::nodes_by_depth(Node& y) {
+  std::vector<Node*> nodes{&y};
+  std::unordered_map<const Node*, bool> seen{{&y, true}};
+  for (std::size_t i = 0; i < nodes.size(); ++i)
+    if (nodes[i]->record)
+      nodes[i]->record->for_each([&](Rule& rule) {
+        if (seen.emplace(rule.input, true).second) nodes.push_back(rule.input);
+      });
+  std::stable_sort(nodes.begin(), nodes.end(), [](const Node* a, const Node* b) { return a->depth < b->depth; });
+  return nodes;
+}
+
+std::int64_t live_nodes() { return detail::live; }
+
+}  // namespace retrace

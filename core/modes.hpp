@@ -1,0 +1,45 @@
+#pragma once
+
+#include <utility>
+
+namespace retrace {
+
+namespace detail {
+inline constinit thread_local bool recording = true;
+inline constinit thread_local bool training = false;
+
+/// Sets a thread-local mode for the lifetime of the object.
+class ModeScope {
+ public:
+  ModeScope(bool& mode, bool value) : mode_(mode), before_(std::exchange(mode, value)) {}
+  ModeScope(const ModeScope&) = delete;
+  ModeScope& operator=(const ModeScope&) = delete;
+  ~ModeScope() { mode_ = before_; }
+
+ private:
+  bool& mode_;
+  bool before_;
+};
+}  // namespace detail
+
+/// While one lives, this thread records no graph.
+struct NoGrad : private detail::ModeScope {
+  NoGrad() : ModeScope(detail::recording, false) {}
+};
+
+/// While one lives, layers that behave differently in training (Dropout) do so in this thread.
+struct TrainingMode : private detail::ModeScope {
+  explicit TrainingMode(bool on = true) : ModeScope(detail::training, on) {}
+};
+
+/// The result of f(), computed without recording a graph.
+template <class F>
+decltype(auto) no_grad(F&& f) {
+  NoGrad scope;
+  return std::forward<F>(f)();
+}
+
+inline bool is_recording() { return detail::recording; }
+inline bool is_training() { return detail::training; }
+
+}  // namespace retrace

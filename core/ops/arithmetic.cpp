@@ -1,0 +1,238 @@
+#include <cmath>
+
+#include "elementwise.hpp"
+#include "ops.hpp"
+
+namespace retrace {
+namespace {
+
+void require_float(const char* op, const Tensor& x) {
+  require(x.dtype() != i64, "{}: expected f32 or f64, got i64 of shape {}; cast with .to(f32)", op, x.shape());
+}
+void require_float(const char* op, const Tensor& a, const Tensor& b) {
+  detail::require_same_dtype(op, a, b);
+  require_float(op, a);
+}
+
+Tensor constant_like(const Tensor& x, double c) { return full({}, c, x.dtype()); }
+
+/// 1 where a is preferred, 1/2 where both are equal, 0 elsewhere: the share of the gradient that goes to a.
+template <class Prefer>
+Tensor share(const char* op, const Tensor& a, const Tensor& b, Prefer prefer) {
+  return zip(op, a, b, [prefer](auto x, auto y) { return prefer(x, y) ? 1.0 : x == y ? 0.5 : 0.0; });
+}
+
+template <class Prefer>
+Tensor extremum(const char* op, Tensor a, Tensor b, Prefer prefer) {
+  require_float(op, a, b);
+  const auto pick = [prefer](auto x, auto y) { return prefer(x, y) || std::isnan(x) ? x : y; };
+  return record(
+      op, [&] { return zip(op, std::move(a), std::move(b), pick); },
+      wrt(a, keep(a, b),
+          [op, prefer](Tensor dy, const Tensor& a, const Tensor& b) {
+            return std::move(dy) * share(op, a, b, prefer);
+          }),
+      wrt(b, keep(a, b), [op, prefer](Tensor dy, const Tensor& a, const Tensor& b) {
+        return std::move(dy) * share(op, b, a, prefer);
+      }));
+}
+
+template <class Test>
+Tensor compare(const char* op, const Tensor& a, const Tensor& b, Test test) {
+  return no_grad([&] { return zip(op, a, b, test); });
+}
+
+}  // namespace
+
+void detail::require_same_dtype(const char* op, const Tensor& a, const Tensor& b) {
+  require(a.dtype() == b.dtype(), "{}: dtypes differ: {} {} and {} {}; cast one with .to({})", op, a.dtype(), a.shape(),
+          b.dtype(), b.shape(), a.dtype());
+}
+
+detail::BroadcastLoop::BroadcastLoop(const Shape& shape, const Shape& a, const Shape& b) {
+  const Strides a_strides = row_major(a), b_strides = row_major(b);
+  const auto step = [&](const Shape& s, const Strides& strides, int axis) {
+    const int own = axis - (shape.rank() - s.rank());
+    return own < 0 || s[own] == 1 ? 0 : strides[static_cast<unsigned>(own)];
+  };
+  for (int axis = 0; axis < shape.rank(); ++axis) {
+    if (shape[axis] == 1) continue;
+    const std::int64_t sa = step(a, a_strides, axis), sb = step(b, b_strides, axis);
+    const auto outer = static_cast<unsigned>(rank - 1);
+    // Two axes are one loop when stepping the outer is like running through the inner.
+    if (rank > 0 && a_steps[outer] == sa * shape[axis] && b_steps[outer] == sb * shape[axis]) {
+      sizes[outer] *= shape[axis];
+      a_steps[outer] = sa;
+      b_steps[outer] = sb;
+    } else {
+      const auto next = static_cast<unsigned>(rank++);
+      sizes[next] = shape[axis];
+      a_steps[next] = sa;
+      b_steps[next] = sb;
+    }
+  }
+  if (rank == 0) {
+    rank = 1;
+    sizes[0] = 1;
+  }
+}
+
+Tensor operator+(Tensor a, Tensor b) {
+  require_float("add", a, b);
+  return record(
+      "add", [&] { return zip("add", std::move(a), std::move(b), [](auto x, auto y) { return x + y; }); },
+      wrt(a, [](Tensor dy) { return dy; }), wrt(b, [](Tensor dy) { return dy; }));
+}
+
+Tensor operator-(Tensor a, Tensor b) {
+  require_float("sub", a, b);
+  return record(
+      "sub", [&] { return zip("sub", std::move(a), std::move(b), [](auto x, auto y) { return x - y; }); },
+      wrt(a, [](Tensor dy) { return dy; }), wrt(b, [](Tensor dy) { return -std::move(dy); }));
+}
+
+Tensor operator*(Tensor a, Tensor b) {
+  require_float("mul", a, b);
+  return record(
+      "mul", [&] { return zip("mul", std::move(a), std::move(b), [](auto x, auto y) { return x * y; }); },
+      wrt(a, keep(b), [](Tensor dy, const Tensor& b) { return std::move(dy) * b; }),
+      wrt(b, keep(a), [](Tensor dy, const Tensor& a) { return std::move(dy) * a; }));
+}
+
+Tensor operator/(Tensor a, Tensor b) {
+  require_float("div", a, b);
+  return record(
+      "div", [&] { return zip("div", std::move(a), std::move(b), [](auto x, auto y) { return x / y; }); },
+      wrt(a, keep(b), [](Tensor dy, const Tensor& b) { return std::move(dy) / b; }),
+      wrt(b, keep(b), [](Tensor dy, const Tensor& b, const Tensor& y) { return -(std::move(dy) * y / b); }));
+}
+
+Tensor operator-(Tensor x) {
+  require_float("neg", x);
+  return record(
+      "neg", [&] { return map(std::move(x), [](auto v) { return -v; }); },
+      wrt(x, [](Tensor dy) { return -std::move(dy); }));
+}
+
+Tensor operator+(Tensor x, double c) {
+  require_float("add", x);
+  return record(
+      "add", [&] { return map(std::move(x), [c](auto v) { return v + static_cast<decltype(v)>(c); }); },
+      wrt(x, [](Tensor dy) { return dy; }));
+}
+
+Tensor operator*(Tensor x, double c) {
+  require_float("mul", x);
+  return record(
+      "mul", [&] { return map(std::move(x), [c](auto v) { return v * static_cast<decltype(v)>(c); }); },
+      wrt(x, [c](Tensor dy) { return std::move(dy) * c; }));
+}
+
+Tensor operator-(double c, Tensor x) {
+  require_float("sub", x);
+  return record(
+      "sub", [&] { return map(std::move(x), [c](auto v) { return static_cast<decltype(v)>(c) - v; }); },
+      wrt(x, [](Tensor dy) { return -std::move(dy); }));
+}
+
+Tensor operator/(Tensor x, double c) {
+  require_float("div", x);
+  return record(
+      "div", [&] { return map(std::move(x), [c](auto v) { return v / static_cast<decltype(v)>(c); }); },
+      wrt(x, [c](Tensor dy) { return std::move(dy) / c; }));
+}
+
+Tensor operator/(double c, Tensor x) {
+  require_float("div", x);
+  return record(
+      "div", [&] { return map(std::move(x), [c](auto v) { return static_cast<decltype(v)>(c) / v; }); },
+      wrt(x, keep(x), [](Tensor dy, const Tensor& x, const Tensor& y) { return -(std::move(dy) * y / x); }));
+}
+
+Tensor pow(Tensor x, double p) {
+  require_float("pow", x);
+  return record(
+      "pow", [&] { return map(std::move(x), [p](auto v) { return std::pow(v, static_cast<decltype(v)>(p)); }); },
+      wrt(x, keep(x), [p](Tensor dy, const Tensor& x) {
+        return p == 0 ? zeros(dy.shape(), dy.dtype()) : std::move(dy) * (pow(x, p - 1) * p);
+      }));
+}
+
+Tensor maximum(Tensor a, Tensor b) {
+  return extremum("maximum", std::move(a), std::move(b), [](auto x, auto y) { return x > y; });
+}
+Tensor minimum(Tensor a, Tensor b) {
+  return extremum("minimum", std::move(a), std::move(b), [](auto x, auto y) { return x < y; });
+}
+Tensor maximum(Tensor x, double c) {
+  Tensor other = constant_like(x, c);
+  return maximum(std::move(x), std::move(other));
+}
+Tensor minimum(Tensor x, double c) {
+  Tensor other = constant_like(x, c);
+  return minimum(std::move(x), std::move(other));
+}
+
+Tensor clamp(Tensor x, double low, double high) {
+  require_float("clamp", x);
+  require(low <= high, "clamp: the lower bound {} is above the upper bound {}", low, high);
+  return record(
+      "clamp",
+      [&] {
+        return map(std::move(x), [low, high](auto v) {
+          const auto lo = static_cast<decltype(v)>(low), hi = static_cast<decltype(v)>(high);
+          return v < lo ? lo : v > hi ? hi : v;
+        });
+      },
+      wrt(x, keep(x), [low, high](Tensor dy, const Tensor& x) {
+        return where(no_grad([&] { return (x >= low) * (x <= high); }), std::move(dy), 0.0);
+      }));
+}
+
+Tensor equal(const Tensor& a, const Tensor& b) {
+  return compare("equal", a, b, [](auto x, auto y) { return x == y; });
+}
+Tensor not_equal(const Tensor& a, const Tensor& b) {
+  return compare("not_equal", a, b, [](auto x, auto y) { return x != y; });
+}
+Tensor less(const Tensor& a, const Tensor& b) {
+  return compare("less", a, b, [](auto x, auto y) { return x < y; });
+}
+Tensor less_equal(const Tensor& a, const Tensor& b) {
+  return compare("less_equal", a, b, [](auto x, auto y) { return x <= y; });
+}
+Tensor greater(const Tensor& a, const Tensor& b) { return less(b, a); }
+Tensor greater_equal(const Tensor& a, const Tensor& b) { return less_equal(b, a); }
+Tensor operator==(const Tensor& x, double c) { return equal(x, constant_like(x, c)); }
+Tensor operator!=(const Tensor& x, double c) { return not_equal(x, constant_like(x, c)); }
+Tensor operator<(const Tensor& x, double c) { return less(x, constant_like(x, c)); }
+Tensor operator<=(const Tensor& x, double c) { return less_equal(x, constant_like(x, c)); }
+Tensor operator>(const Tensor& x, double c) { return greater(x, constant_like(x, c)); }
+Tensor operator>=(const Tensor& x, double c) { return greater_equal(x, constant_like(x, c)); }
+
+Tensor where(const Tensor& condition, const Tensor& a, const Tensor& b) {
+  require_float("where", a, b);
+  const Shape shape = broadcast_shapes("where", condition.shape(), broadcast_shapes("where", a.shape(), b.shape()));
+  const auto value = [&] {
+    const auto full_size = [&](const Tensor& x) { return detail::dense(broadcast_to(x, shape)); };
+    const Tensor c = full_size(condition), x = full_size(a), y = full_size(b);
+    Tensor out = empty(shape, a.dtype());
+    visit(c.dtype(), [&]<class C>(C) {
+      visit(x.dtype(), [&]<class T>(T) {
+        const C* pc = c.data<C>();
+        const T* px = x.data<T>();
+        const T* py = y.data<T>();
+        T* to = out.data<T>();
+        for (std::int64_t i = 0, n = out.size(); i < n; ++i) to[i] = pc[i] != C{} ? px[i] : py[i];
+      });
+    });
+    return out;
+  };
+  return record("where", value,
+                wrt(a, keep(condition), [](const Tensor& dy, const Tensor& c) { return where(c, dy, 0.0); }),
+                wrt(b, keep(condition), [](const Tensor& dy, const Tensor& c) { return where(c, 0.0, dy); }));
+}
+Tensor where(const Tensor& condition, const Tensor& a, double b) { return where(condition, a, constant_like(a, b)); }
+Tensor where(const Tensor& condition, double a, const Tensor& b) { return where(condition, constant_like(b, a), b); }
+
+}  // namespace retrace

@@ -1,0 +1,91 @@
+#pragma once
+
+#include "../graph.hpp"
+
+/// The two loops that element-wise operations are made of; for values of your own ops too.
+namespace retrace {
+
+namespace detail {
+/// How to walk two operands that broadcast to `shape`: nested loops over axes merged where both allow it, the innermost
+/// last. Steps are in elements, 0 along a broadcast axis.
+struct BroadcastLoop {
+  int rank = 0;
+  std::array<std::int64_t, max_rank> sizes{}, a_steps{}, b_steps{};
+
+  BroadcastLoop(const Shape& shape, const Shape& a, const Shape& b);
+
+  /// Calls f(n, a_offset, b_offset, a_step, b_step) for every innermost run, in row-major order.
+  template <class F>
+  void for_each_run(F&& f) const {
+    const int last = rank - 1;
+    const auto at = [](int i) { return static_cast<unsigned>(i); };
+    const std::int64_t n = sizes[at(last)], a_step = a_steps[at(last)], b_step = b_steps[at(last)];
+    std::array<std::int64_t, max_rank> index{};
+    std::int64_t a = 0, b = 0;
+    for (;;) {
+      f(n, a, b, a_step, b_step);
+      int axis = last - 1;
+      for (; axis >= 0; --axis) {
+        a += a_steps[at(axis)];
+        b += b_steps[at(axis)];
+        if (++index[at(axis)] < sizes[at(axis)]) break;
+        a -= a_steps[at(axis)] * sizes[at(axis)];
+        b -= b_steps[at(axis)] * sizes[at(axis)];
+        index[at(axis)] = 0;
+      }
+      if (axis < 0) return;
+    }
+  }
+};
+
+void require_same_dtype(const char* op, const Tensor& a, const Tensor& b);
+}  // namespace detail
+
+/// f applied to every element of a floating tensor; f takes and returns the element type. The elements of an expiring
+/// x are overwritten.
+template <class F>
+Tensor map(Tensor x, F f) {
+  Tensor in = detail::dense(std::move(x));
+  return visit_float("map", in.dtype(), [&]<class T>(T) {
+    const T* from = in.data<T>();
+    const std::int64_t n = in.size();
+    Tensor out = detail::reuse_or_empty(in);
+    T* to = out.data<T>();
+    for (std::int64_t i = 0; i < n; ++i) to[i] = static_cast<T>(f(from[i]));
+    return out;
+  });
+}
+
+/// f applied to pairs of elements of two tensors of one dtype, broadcast by NumPy's rule; `op` is named in errors. The
+/// elements of an expiring operand of the result's shape are overwritten.
+template <class F>
+Tensor zip(const char* op, Tensor a, Tensor b, F f) {
+  detail::require_same_dtype(op, a, b);
+  const Shape shape = broadcast_shapes(op, a.shape(), b.shape());
+  const detail::BroadcastLoop loop(shape, a.shape(), b.shape());
+  a = detail::dense(std::move(a));
+  b = detail::dense(std::move(b));
+  return visit(a.dtype(), [&]<class T>(T) {
+    const T* pa = a.data<T>();
+    const T* pb = b.data<T>();
+    Tensor out = a.shape() == shape && a.expiring()   ? detail::reuse_or_empty(a)
+                 : b.shape() == shape && b.expiring() ? detail::reuse_or_empty(b)
+                                                      : empty(shape, a.dtype());
+    T* to = out.data<T>();
+    if (out.size() == 0) return out;
+    loop.for_each_run([&](std::int64_t n, std::int64_t a0, std::int64_t b0, std::int64_t a_step, std::int64_t b_step) {
+      const T* x = pa + a0;
+      const T* y = pb + b0;
+      if (a_step && b_step)
+        for (std::int64_t i = 0; i < n; ++i) to[i] = static_cast<T>(f(x[i], y[i]));
+      else if (a_step)
+        for (std::int64_t i = 0; i < n; ++i) to[i] = static_cast<T>(f(x[i], *y));
+      else
+        for (std::int64_t i = 0; i < n; ++i) to[i] = static_cast<T>(f(*x, y[i * b_step]));
+      to += n;
+    });
+    return out;
+  });
+}
+
+}  // namespace retrace

@@ -1,0 +1,84 @@
+#include <cmath>
+
+#include "../kernels/vector_math.hpp"
+#include "elementwise.hpp"
+#include "ops.hpp"
+
+namespace retrace {
+namespace {
+
+/// A vectorised function over all elements, in place where x expires.
+template <class Kernel>
+Tensor apply(const char* op, Tensor x, Kernel kernel) {
+  Tensor in = detail::dense(std::move(x));
+  return visit_float(op, in.dtype(), [&]<class T>(T) {
+    const T* from = in.data<T>();
+    const std::int64_t n = in.size();
+    Tensor out = detail::reuse_or_empty(in);
+    kernel(from, out.data<T>(), n);
+    return out;
+  });
+}
+
+}  // namespace
+
+Tensor tanh(Tensor x) {
+  return record(
+      "tanh",
+      [&] { return apply("tanh", std::move(x), [](auto* from, auto* to, auto n) { vector_math::tanh(from, to, n); }); },
+      wrt(x, [](Tensor dy, const Tensor& y) { return tanh_vjp(std::move(dy), y); }));
+}
+
+Tensor tanh_vjp(Tensor dy, const Tensor& y) {
+  require(dy.shape() == y.shape(), "tanh_vjp: the cotangent is {}, the output {}", dy.shape(), y.shape());
+  return record(
+      "tanh_vjp", [&] { return zip("tanh_vjp", std::move(dy), y, [](auto d, auto y) { return d * (1 - y * y); }); },
+      wrt(dy, keep(y), [](Tensor d, const Tensor& y) { return tanh_vjp(std::move(d), y); }),
+      wrt(y, keep(dy, y), [](Tensor d, const Tensor& dy, const Tensor& y) { return std::move(d) * dy * y * -2; }));
+}
+
+Tensor sigmoid(Tensor x) {
+  return record(
+      "sigmoid",
+      [&] {
+        return apply("sigmoid", std::move(x), [](auto* from, auto* to, auto n) { vector_math::sigmoid(from, to, n); });
+      },
+      wrt(x, [](Tensor dy, const Tensor& y) { return std::move(dy) * y * (1 - y); }));
+}
+
+Tensor relu(Tensor x) {
+  require(x.dtype() != i64, "relu: expected f32 or f64, got i64; cast with .to(f32)");
+  return record(
+      "relu", [&] { return map(std::move(x), [](auto v) { return v < 0 ? 0 : v; }); },
+      wrt(x, [](Tensor dy, const Tensor& y) { return std::move(dy) * (y > 0.0); }));
+}
+
+Tensor exp(Tensor x) {
+  return record(
+      "exp",
+      [&] { return apply("exp", std::move(x), [](auto* from, auto* to, auto n) { vector_math::exp(from, to, n); }); },
+      wrt(x, [](Tensor dy, const Tensor& y) { return std::move(dy) * y; }));
+}
+
+Tensor log(Tensor x) {
+  require(x.dtype() != i64, "log: expected f32 or f64, got i64; cast with .to(f32)");
+  return record(
+      "log", [&] { return map(std::move(x), [](auto v) { return std::log(v); }); },
+      wrt(x, keep(x), [](Tensor dy, const Tensor& x) { return std::move(dy) / x; }));
+}
+
+Tensor sqrt(Tensor x) {
+  require(x.dtype() != i64, "sqrt: expected f32 or f64, got i64; cast with .to(f32)");
+  return record(
+      "sqrt", [&] { return map(std::move(x), [](auto v) { return std::sqrt(v); }); },
+      wrt(x, [](Tensor dy, const Tensor& y) { return std::move(dy) / (y * 2); }));
+}
+
+Tensor abs(Tensor x) {
+  require(x.dtype() != i64, "abs: expected f32 or f64, got i64; cast with .to(f32)");
+  return record(
+      "abs", [&] { return map(std::move(x), [](auto v) { return std::abs(v); }); },
+      wrt(x, keep(x), [](Tensor dy, const Tensor& x) { return std::move(dy) * ((x > 0.0) - (x < 0.0)); }));
+}
+
+}  // namespace retrace

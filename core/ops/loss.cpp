@@ -1,0 +1,53 @@
+#include "elementwise.hpp"
+#include "ops.hpp"
+
+namespace retrace {
+
+Tensor mse_loss(const Tensor& prediction, const Tensor& target, LossOptions options) {
+  require(prediction.shape() == target.shape(), "mse_loss: the prediction is {}, the target {}", prediction.shape(),
+          target.shape());
+  const Tensor difference = prediction - target;
+  const Tensor squares = difference * difference;
+  switch (options.reduction) {
+    case Reduction::none:
+      return squares;
+    case Reduction::sum:
+      return sum(squares);
+    default:
+      return mean(squares);
+  }
+}
+
+Tensor cross_entropy(const Tensor& logits, const Tensor& labels, CrossEntropyOptions options) {
+  require(logits.rank() >= 1 && labels.shape() == logits.shape().erased(logits.rank() - 1),
+          "cross_entropy: expected logits [..., classes] and labels [...], got {} and {}", logits.shape(),
+          labels.shape());
+  require(labels.dtype() == i64, "cross_entropy: the labels must be i64, got {}", labels.dtype());
+  const std::int64_t classes = logits.dim(-1);
+  // An ignored label may lie outside the classes: it reads class 0 and counts with weight 0.
+  Tensor places = labels.clone();
+  std::int64_t counted = 0;
+  for (std::int64_t& label : places.mutable_span<std::int64_t>()) {
+    const bool ignored = label == options.ignore_index;
+    require(ignored || (label >= 0 && label < classes), "cross_entropy: label {} is out of range 0 .. {} for logits {}",
+            label, classes - 1, logits.shape());
+    counted += !ignored;
+    if (ignored) label = 0;
+  }
+  const Tensor picked = gather(log_softmax(logits), reshape(places, labels.shape().inserted(labels.rank(), 1)), -1);
+  Tensor losses = -reshape(picked, labels.shape());
+  if (counted < labels.size()) {
+    const Tensor counts = not_equal(labels, full({}, static_cast<double>(options.ignore_index), i64));
+    losses = where(counts, losses, 0.0);
+  }
+  switch (options.reduction) {
+    case Reduction::none:
+      return losses;
+    case Reduction::sum:
+      return sum(losses);
+    default:
+      return sum(losses) / static_cast<double>(counted);
+  }
+}
+
+}  // namespace retrace

@@ -1,0 +1,173 @@
+#pragma once
+
+#include <cstdint>
+
+#include "../graph.hpp"
+
+/// The operations. Unless said otherwise they take f32 or f64, give row-major results of the same dtype and are
+/// differentiable to any order. Shapes that do not fit, axes that are not there and mixed dtypes are an Error that
+/// names the op and what came.
+namespace retrace {
+
+// ---- arithmetic, with NumPy's broadcasting -------------------------------------------------------------------------
+
+Tensor operator+(Tensor a, Tensor b);
+Tensor operator-(Tensor a, Tensor b);
+Tensor operator*(Tensor a, Tensor b);
+Tensor operator/(Tensor a, Tensor b);
+Tensor operator-(Tensor x);
+
+Tensor operator+(Tensor x, double c);
+Tensor operator*(Tensor x, double c);
+Tensor operator-(double c, Tensor x);
+Tensor operator/(Tensor x, double c);
+Tensor operator/(double c, Tensor x);
+inline Tensor operator+(double c, Tensor x) { return std::move(x) + c; }
+inline Tensor operator*(double c, Tensor x) { return std::move(x) * c; }
+inline Tensor operator-(Tensor x, double c) { return std::move(x) + -c; }
+
+/// x to a fixed power. At exponent 0 the gradient is 0, as in PyTorch.
+Tensor pow(Tensor x, double exponent);
+
+/// The larger (smaller) of two; where they are equal each gets half of the gradient, as in PyTorch.
+Tensor maximum(Tensor a, Tensor b);
+Tensor minimum(Tensor a, Tensor b);
+Tensor maximum(Tensor x, double c);
+Tensor minimum(Tensor x, double c);
+/// x limited to [low, high]; the gradient passes where low <= x <= high.
+Tensor clamp(Tensor x, double low, double high);
+
+// Comparisons give 0 or 1 in the operands' dtype, take i64 too, and have no gradient.
+Tensor equal(const Tensor& a, const Tensor& b);
+Tensor not_equal(const Tensor& a, const Tensor& b);
+Tensor less(const Tensor& a, const Tensor& b);
+Tensor less_equal(const Tensor& a, const Tensor& b);
+Tensor greater(const Tensor& a, const Tensor& b);
+Tensor greater_equal(const Tensor& a, const Tensor& b);
+inline Tensor operator==(const Tensor& a, const Tensor& b) { return equal(a, b); }
+inline Tensor operator!=(const Tensor& a, const Tensor& b) { return not_equal(a, b); }
+inline Tensor operator<(const Tensor& a, const Tensor& b) { return less(a, b); }
+inline Tensor operator<=(const Tensor& a, const Tensor& b) { return less_equal(a, b); }
+inline Tensor operator>(const Tensor& a, const Tensor& b) { return greater(a, b); }
+inline Tensor operator>=(const Tensor& a, const Tensor& b) { return greater_equal(a, b); }
+Tensor operator==(const Tensor& x, double c);
+Tensor operator!=(const Tensor& x, double c);
+Tensor operator<(const Tensor& x, double c);
+Tensor operator<=(const Tensor& x, double c);
+Tensor operator>(const Tensor& x, double c);
+Tensor operator>=(const Tensor& x, double c);
+
+/// a where condition is not 0, b elsewhere; all three broadcast. The condition may have any dtype and has no gradient.
+Tensor where(const Tensor& condition, const Tensor& a, const Tensor& b);
+Tensor where(const Tensor& condition, const Tensor& a, double b);
+Tensor where(const Tensor& condition, double a, const Tensor& b);
+
+// ---- functions of each element -------------------------------------------------------------------------------------
+
+Tensor tanh(Tensor x);
+/// dy * (1 - y^2): what tanh's rule computes from its output y, in one pass.
+Tensor tanh_vjp(Tensor dy, const Tensor& y);
+/// 1 / (1 + exp(-x)), without overflow at either end.
+Tensor sigmoid(Tensor x);
+/// max(x, 0); the gradient at 0 is 0.
+Tensor relu(Tensor x);
+Tensor exp(Tensor x);
+Tensor log(Tensor x);
+Tensor sqrt(Tensor x);
+/// The gradient at 0 is 0.
+Tensor abs(Tensor x);
+
+// ---- products ------------------------------------------------------------------------------------------------------
+
+/// Matrix product [m, k] x [k, n] -> [m, n]; leading axes are a batch and broadcast: [..., m, k] x [..., k, n].
+Tensor matmul(const Tensor& a, const Tensor& b);
+
+// ---- shape ---------------------------------------------------------------------------------------------------------
+
+/// The same elements in row-major order in another shape; one size may be -1 and follows from the others.
+/// A view when x is contiguous, a copy otherwise.
+Tensor reshape(const Tensor& x, Shape shape);
+/// A view with the axes in another order: axis i of the result is axis axes[i] of x.
+Tensor permute(const Tensor& x, const Axes& axes);
+/// A view with two axes exchanged, the last two unless said otherwise.
+Tensor transpose(const Tensor& x, int axis_a = -2, int axis_b = -1);
+/// A view of x repeated along new leading axes and along axes of size 1.
+Tensor broadcast_to(const Tensor& x, const Shape& shape);
+/// x summed over the axes that broadcasting from `shape` would have repeated: the reverse of broadcast_to.
+Tensor sum_to(Tensor x, const Shape& shape);
+/// A view of elements start, start + step, ... below stop of one axis. Negative start and stop count from the end;
+/// both are clipped to the axis, as in Python. step >= 1.
+Tensor slice(const Tensor& x, int axis, std::int64_t start, std::int64_t stop, std::int64_t step = 1);
+/// A view of element `index` of one axis, which disappears. Negative indices count from the end.
+Tensor select(const Tensor& x, int axis, std::int64_t index);
+/// All elements of one axis as views: one node of the graph, however many there are.
+std::vector<Tensor> unstack(const Tensor& x, int axis);
+/// Tensors of equal shape side by side along a new axis.
+Tensor stack(std::span<const Tensor> xs, int axis);
+Tensor stack(std::initializer_list<Tensor> xs, int axis);
+/// Tensors one after the other along an axis that is there; the other sizes must agree.
+Tensor concat(std::span<const Tensor> xs, int axis);
+Tensor concat(std::initializer_list<Tensor> xs, int axis);
+/// Zeros of `shape` with x at a region: what the gradient of slice and select is.
+Tensor place(const Tensor& x, const Region& region, const Shape& shape);
+/// A view of a region: the reverse of place.
+Tensor region_of(const Tensor& x, const Region& region);
+
+// ---- reductions ----------------------------------------------------------------------------------------------------
+
+struct ReduceOptions {
+  bool keepdims = false;  ///< keep the reduced axes with size 1
+};
+
+/// Reductions run over all axes when `axes` is {} or left out.
+Tensor sum(const Tensor& x, const Axes& axes = {}, ReduceOptions options = {});
+/// The mean of no elements is NaN.
+Tensor mean(const Tensor& x, const Axes& axes = {}, ReduceOptions options = {});
+/// The largest; elements that tie share the gradient evenly (PyTorch's amax). NaN wins. No elements are an Error.
+Tensor max(const Tensor& x, const Axes& axes = {}, ReduceOptions options = {});
+/// Place of the largest element along an axis as i64, the first of several; no gradient.
+Tensor argmax(const Tensor& x, int axis, ReduceOptions options = {});
+/// exp(x) / sum(exp(x)) along an axis, shifted by the maximum so that it cannot overflow.
+Tensor softmax(const Tensor& x, int axis = -1);
+Tensor log_softmax(const Tensor& x, int axis = -1);
+
+// ---- indices -------------------------------------------------------------------------------------------------------
+
+/// y[i][j][k] = x[i][index[i][j][k]][k] for axis 1: index (i64) has x's rank and sizes no larger than x's off the axis.
+Tensor gather(const Tensor& x, const Tensor& index, int axis);
+/// Zeros of `shape` with each value added where gather would read it: the gradient of gather.
+Tensor scatter_add(const Tensor& values, const Tensor& index, int axis, const Shape& shape);
+/// Rows of a table [n, d] picked by index (i64) [...]: [..., d].
+Tensor embedding(const Tensor& table, const Tensor& index);
+/// Zeros of shape [n, d] with rows of values [..., d] added at index [...]: the gradient of embedding.
+Tensor scatter_rows(const Tensor& values, const Tensor& index, const Shape& shape);
+
+// ---- losses --------------------------------------------------------------------------------------------------------
+
+enum class Reduction { mean, sum, none };
+
+struct LossOptions {
+  Reduction reduction = Reduction::mean;
+};
+/// Mean squared error; both must have the same shape, so that nothing broadcasts by accident.
+Tensor mse_loss(const Tensor& prediction, const Tensor& target, LossOptions options = {});
+
+struct CrossEntropyOptions {
+  std::int64_t ignore_index = -100;  ///< rows with this label count nothing
+  Reduction reduction = Reduction::mean;
+};
+/// -log softmax(logits)[label], in nats: logits [..., classes], labels (i64) [...]. The mean runs over the labels that
+/// are not ignored and is NaN when there are none, as in PyTorch. Reduction::none gives [...], ignored ones 0.
+Tensor cross_entropy(const Tensor& logits, const Tensor& labels, CrossEntropyOptions options = {});
+
+// ---- for the engine ------------------------------------------------------------------------------------------------
+
+namespace detail {
+/// Add to an accumulator in place; it is row-major and nobody else sees it.
+void add_product(Tensor& to, const Tensor& a, const Tensor& b);
+void add_placed(Tensor& to, const Tensor& values, const Region& region);
+void add_scattered(Tensor& to, const Tensor& values, const Tensor& index, int axis);
+void add_rows(Tensor& to, const Tensor& values, const Tensor& index);
+}  // namespace detail
+
+}  // namespace retrace

@@ -1,0 +1,178 @@
+#include <cmath>
+#include <limits>
+
+#include "../kernels/vector_math.hpp"
+#include "elementwise.hpp"
+#include "ops.hpp"
+
+namespace retrace {
+namespace {
+
+/// The shape with the marked axes reduced to 1, and without them.
+struct Reduced {
+  Shape kept, dropped;
+  std::int64_t count = 1;  // elements that become one
+
+  Reduced(const char* op, const Tensor& x, const Axes& axes) : kept(x.shape()) {
+    const auto marked = marked_axes(op, axes, x.shape());
+    for (int i = 0; i < x.rank(); ++i) {
+      if (marked[static_cast<unsigned>(i)]) {
+        count *= kept[i];
+        kept[i] = 1;
+      } else {
+        dropped.push_back(kept[i]);
+      }
+    }
+  }
+};
+
+/// Halves, so that the rounding error grows with the logarithm of n; eight running sums that the compiler vectorises.
+template <class T>
+T pairwise_sum(const T* p, std::int64_t n) {
+  if (n > 256) {
+    const std::int64_t half = n / 2 / 8 * 8;
+    return pairwise_sum(p, half) + pairwise_sum(p + half, n - half);
+  }
+  T sums[8] = {};
+  std::int64_t i = 0;
+  for (; i + 8 <= n; i += 8)
+    for (int j = 0; j < 8; ++j) sums[j] += p[i + j];
+  for (; i < n; ++i) sums[i % 8] += p[i];
+  return ((sums[0] + sums[1]) + (sums[2] + sums[3])) + ((sums[4] + sums[5]) + (sums[6] + sums[7]));
+}
+
+/// Reduces x into a tensor of shape `kept`: whole runs along a reduced innermost axis by `run`, element by element onto
+/// what is there by `combine` otherwise.
+template <class T, class Run, class Combine>
+Tensor reduce(const Tensor& x, const Shape& kept, T initial, Run run, Combine combine) {
+  Tensor out = full(kept, static_cast<double>(initial), x.dtype());
+  if (x.size() == 0) return out;
+  T* to = out.data<T>();
+  const T* from = x.data<T>();
+  detail::BroadcastLoop(x.shape(), x.shape(), kept)
+      .for_each_run([&](std::int64_t n, std::int64_t x0, std::int64_t y0, std::int64_t, std::int64_t y_step) {
+        if (y_step == 0)
+          to[y0] = combine(to[y0], run(from + x0, n));
+        else
+          for (std::int64_t i = 0; i < n; ++i) to[y0 + i] = combine(to[y0 + i], from[x0 + i]);
+      });
+  return out;
+}
+
+template <class T>
+T larger(T a, T b) {
+  return a > b || std::isnan(a) ? a : b;
+}
+
+/// f(from, to, n) on every row along the last axis, x being brought into that order and back.
+template <class Row>
+Tensor along_axis(const Tensor& x, int axis, Row row) {
+  const Tensor in = detail::dense(transpose(x, axis, -1));
+  return visit_float("softmax", x.dtype(), [&]<class T>(T) {
+    Tensor out = empty(in.shape(), in.dtype());
+    const std::int64_t n = in.dim(-1);
+    if (out.size() > 0)
+      for (std::int64_t i = 0; i < in.size(); i += n) row(in.data<T>() + i, out.data<T>() + i, n);
+    return detail::dense(transpose(out, axis, -1));
+  });
+}
+
+}  // namespace
+
+Tensor sum(const Tensor& x, const Axes& axes, ReduceOptions options) {
+  const Reduced shape("sum", x, axes);
+  const auto value = [&] {
+    const Tensor in = detail::dense(x);
+    return visit_float("sum", x.dtype(), [&]<class T>(T) {
+      const Tensor y = reduce(in, shape.kept, T{0}, pairwise_sum<T>, [](T a, T b) { return a + b; });
+      return options.keepdims ? y : reshape(y, shape.dropped);
+    });
+  };
+  return record("sum", value, wrt(x, [full = x.shape(), kept = shape.kept](const Tensor& dy) {
+                  return broadcast_to(reshape(dy, kept), full);
+                }));
+}
+
+Tensor mean(const Tensor& x, const Axes& axes, ReduceOptions options) {
+  const auto count = static_cast<double>(Reduced("mean", x, axes).count);
+  return sum(x, axes, options) / count;
+}
+
+Tensor max(const Tensor& x, const Axes& axes, ReduceOptions options) {
+  const Reduced shape("max", x, axes);
+  require(shape.count > 0, "max: no elements to choose from in shape {}", x.shape());
+  const auto value = [&] {
+    const Tensor in = detail::dense(x);
+    return visit_float("max", x.dtype(), [&]<class T>(T) {
+      const auto run = [](const T* p, std::int64_t n) {
+        T best = p[0];
+        for (std::int64_t i = 1; i < n; ++i) best = larger(best, p[i]);
+        return best;
+      };
+      const Tensor y = reduce(in, shape.kept, -std::numeric_limits<T>::infinity(), run, larger<T>);
+      return options.keepdims ? y : reshape(y, shape.dropped);
+    });
+  };
+  return record("max", value, wrt(x, keep(x), [kept = shape.kept](const Tensor& dy, const Tensor& x, const Tensor& y) {
+                  const Tensor share = no_grad([&] {
+                    const Tensor best = equal(x, reshape(y, kept));
+                    return best / sum_to(best, kept);
+                  });
+                  return reshape(dy, kept) * share;
+                }));
+}
+
+Tensor argmax(const Tensor& x, int axis, ReduceOptions options) {
+  axis = normalize_axis("argmax", axis, x.shape());
+  require(x.shape()[axis] > 0, "argmax: axis {} of shape {} has no elements", axis, x.shape());
+  NoGrad scope;
+  const Tensor in = detail::dense(transpose(x, axis, -1));
+  Tensor out = empty(in.shape().erased(in.rank() - 1), i64);
+  visit(x.dtype(), [&]<class T>(T) {
+    const std::int64_t n = in.dim(-1);
+    for (std::int64_t i = 0; i < out.size(); ++i) {
+      const T* row = in.data<T>() + i * n;
+      std::int64_t best = 0;
+      for (std::int64_t j = 1; j < n; ++j)
+        if (row[j] > row[best] || (std::isnan(row[j]) && !std::isnan(row[best]))) best = j;
+      out.data<std::int64_t>()[i] = best;
+    }
+  });
+  // The reduced axis stood last, where `axis` came to stand in its place.
+  const Tensor kept = detail::dense(transpose(reshape(out, out.shape().inserted(out.rank(), 1)), axis, -1));
+  return options.keepdims ? kept : reshape(kept, kept.shape().erased(axis));
+}
+
+Tensor softmax(const Tensor& x, int axis) {
+  axis = normalize_axis("softmax", axis, x.shape());
+  const auto row = []<class T>(const T* from, T* to, std::int64_t n) {
+    T top = from[0];
+    for (std::int64_t i = 1; i < n; ++i) top = larger(top, from[i]);
+    for (std::int64_t i = 0; i < n; ++i) to[i] = from[i] - top;
+    vector_math::exp(to, to, n);
+    const T total = pairwise_sum(to, n);
+    for (std::int64_t i = 0; i < n; ++i) to[i] /= total;
+  };
+  return record(
+      "softmax", [&] { return along_axis(x, axis, row); }, wrt(x, [axis](const Tensor& dy, const Tensor& y) {
+        const Tensor weighted = dy * y;
+        return weighted - y * sum(weighted, axis, {.keepdims = true});
+      }));
+}
+
+Tensor log_softmax(const Tensor& x, int axis) {
+  axis = normalize_axis("log_softmax", axis, x.shape());
+  const auto row = []<class T>(const T* from, T* to, std::int64_t n) {
+    T top = from[0];
+    for (std::int64_t i = 1; i < n; ++i) top = larger(top, from[i]);
+    for (std::int64_t i = 0; i < n; ++i) to[i] = from[i] - top;
+    vector_math::exp(to, to, n);
+    const T log_total = std::log(pairwise_sum(to, n));
+    for (std::int64_t i = 0; i < n; ++i) to[i] = from[i] - top - log_total;
+  };
+  return record(
+      "log_softmax", [&] { return along_axis(x, axis, row); },
+      wrt(x, [axis](const Tensor& dy, const Tensor& y) { return dy - exp(y) * sum(dy, axis, {.keepdims = true}); }));
+}
+
+}  // namespace retrace

@@ -1,0 +1,236 @@
+#include "elementwise.hpp"
+#include "ops.hpp"
+
+namespace retrace {
+namespace {
+
+/// The undivided strides of x under a new shape of equal size; x is contiguous.
+Tensor with_shape(const Tensor& x, const Shape& shape) { return detail::view(x, shape, row_major(shape)); }
+
+Shape resolved(const Tensor& x, Shape shape) {
+  int unknown = -1;
+  std::int64_t known = 1;
+  for (int i = 0; i < shape.rank(); ++i) {
+    require(shape[i] >= -1, "reshape: sizes must be 0 or more, or one -1: {} to {}", x.shape(), shape);
+    require(shape[i] >= 0 || unknown < 0, "reshape: only one size may be -1: {} to {}", x.shape(), shape);
+    if (shape[i] < 0)
+      unknown = i;
+    else
+      known *= shape[i];
+  }
+  if (unknown >= 0) {
+    require(known > 0 && x.size() % known == 0, "reshape: no size in place of -1 fits: {} to {}", x.shape(), shape);
+    shape[unknown] = x.size() / known;
+  }
+  require(shape.size() == x.size(), "reshape: sizes differ: {} to {}", x.shape(), shape);
+  return shape;
+}
+
+Axes inverse(const Axes& order) {
+  Axes back = order;
+  for (int i = 0; i < order.size(); ++i) back[order[i]] = i;
+  return back;
+}
+
+Tensor view_of_region(const Tensor& x, const Region& r) {
+  Shape shape = x.shape();
+  Strides strides = x.strides();
+  const auto axis = static_cast<unsigned>(r.axis);
+  const std::int64_t offset = r.size ? r.start * strides[axis] : 0;
+  strides[axis] *= r.step;
+  shape[r.axis] = r.size;
+  if (r.drop) {
+    shape = shape.erased(r.axis);
+    std::copy(strides.begin() + r.axis + 1, strides.end(), strides.begin() + r.axis);
+  }
+  return detail::view(x, shape, strides, offset);
+}
+
+void check_region(const char* op, const Region& r, const Shape& shape) {
+  const bool axis_fits = r.axis >= 0 && r.axis < shape.rank();
+  require(axis_fits && r.start >= 0 && r.size >= 0 && r.step >= 1 && (!r.drop || r.size == 1) &&
+              (r.size == 0 || r.start + (r.size - 1) * r.step < shape[r.axis]),
+          "{}: {} elements from {} in steps of {} do not fit axis {} of shape {}", op, r.size, r.start, r.step, r.axis,
+          shape);
+}
+
+Tensor take_region(const char* op, const Tensor& x, const Region& region) {
+  check_region(op, region, x.shape());
+  return record(
+      op, [&] { return view_of_region(x, region); }, wrt(x, [region](const Tensor& dy) {
+        return Placed{dy, region};
+      }));
+}
+
+std::int64_t normalize_index(const char* op, std::int64_t index, int axis, const Shape& shape) {
+  const std::int64_t n = shape[axis];
+  require(index >= -n && index < n, "{}: index {} is out of range for axis {} of shape {}", op, index, axis, shape);
+  return index < 0 ? index + n : index;
+}
+
+/// The regions of `x` side by side along an axis, copied from the tensors of a list.
+Tensor joined(const Shape& shape, std::span<const Tensor> xs, int axis, bool drop) {
+  Tensor out = empty(shape, xs[0].dtype());
+  std::int64_t start = 0;
+  for (const Tensor& x : xs) {
+    const std::int64_t size = drop ? 1 : x.dim(axis);
+    detail::copy_elements(x, view_of_region(out, {axis, start, 1, size, drop}));
+    start += size;
+  }
+  return out;
+}
+
+}  // namespace
+
+Tensor reshape(const Tensor& x, Shape shape) {
+  shape = resolved(x, shape);
+  return record(
+      "reshape", [&] { return with_shape(detail::dense(x), shape); },
+      wrt(x, [before = x.shape()](const Tensor& dy) { return reshape(dy, before); }));
+}
+
+Tensor permute(const Tensor& x, const Axes& axes) {
+  require(axes.size() == x.rank(), "permute: expected {} axes for shape {}, got {}", x.rank(), x.shape(), axes.size());
+  Axes order = axes;
+  if (x.rank() > 0) marked_axes("permute", axes, x.shape());  // refuses axes out of range or listed twice
+  Shape shape = x.shape();
+  Strides strides{};
+  for (int i = 0; i < x.rank(); ++i) {
+    order[i] = normalize_axis("permute", axes[i], x.shape());
+    shape[i] = x.shape()[order[i]];
+    strides[static_cast<unsigned>(i)] = x.strides()[static_cast<unsigned>(order[i])];
+  }
+  return record(
+      "permute", [&] { return detail::view(x, shape, strides); },
+      wrt(x, [back = inverse(order)](const Tensor& dy) { return permute(dy, back); }));
+}
+
+Tensor transpose(const Tensor& x, int axis_a, int axis_b) {
+  const int a = normalize_axis("transpose", axis_a, x.shape()), b = normalize_axis("transpose", axis_b, x.shape());
+  Shape shape = x.shape();
+  Strides strides = x.strides();
+  std::swap(shape[a], shape[b]);
+  std::swap(strides[static_cast<unsigned>(a)], strides[static_cast<unsigned>(b)]);
+  return record(
+      "transpose", [&] { return detail::view(x, shape, strides); },
+      wrt(x, [a, b](const Tensor& dy) { return transpose(dy, a, b); }));
+}
+
+Tensor broadcast_to(const Tensor& x, const Shape& shape) {
+  require(broadcasts_to(x.shape(), shape), "broadcast_to: {} does not broadcast to {}", x.shape(), shape);
+  Strides strides{};
+  for (int i = 1; i <= x.rank(); ++i)
+    strides[static_cast<unsigned>(shape.rank() - i)] =
+        x.shape()[x.rank() - i] == 1 ? 0 : x.strides()[static_cast<unsigned>(x.rank() - i)];
+  // The engine sums the cotangent over what was repeated, as for every op.
+  return record(
+      "broadcast_to", [&] { return detail::view(x, shape, strides); }, wrt(x, [](Tensor dy) { return dy; }));
+}
+
+Tensor sum_to(Tensor x, const Shape& shape) {
+  if (x.shape() == shape) return x;
+  require(broadcasts_to(shape, x.shape()), "sum_to: {} does not broadcast to {}", shape, x.shape());
+  const int extra = x.rank() - shape.rank();
+  std::vector<int> repeated;
+  for (int i = 0; i < x.rank(); ++i)
+    if (i < extra || (shape[i - extra] == 1 && x.shape()[i] != 1)) repeated.push_back(i);
+  return reshape(repeated.empty() ? x : sum(x, Axes(repeated), {.keepdims = true}), shape);
+}
+
+Tensor slice(const Tensor& x, int axis, std::int64_t start, std::int64_t stop, std::int64_t step) {
+  axis = normalize_axis("slice", axis, x.shape());
+  require(step >= 1, "slice: the step must be 1 or more, got {}", step);
+  const std::int64_t n = x.shape()[axis];
+  const auto clipped = [n](std::int64_t i) { return std::clamp<std::int64_t>(i < 0 ? i + n : i, 0, n); };
+  start = clipped(start);
+  const std::int64_t length = std::max<std::int64_t>(0, clipped(stop) - start);
+  return take_region("slice", x, {axis, start, step, length / step + (length % step != 0), false});
+}
+
+Tensor select(const Tensor& x, int axis, std::int64_t index) {
+  axis = normalize_axis("select", axis, x.shape());
+  return take_region("select", x, {axis, normalize_index("select", index, axis, x.shape()), 1, 1, true});
+}
+
+std::vector<Tensor> unstack(const Tensor& x, int axis) {
+  axis = normalize_axis("unstack", axis, x.shape());
+  const auto value = [&] {
+    std::vector<Tensor> parts;
+    for (std::int64_t i = 0; i < x.shape()[axis]; ++i) parts.push_back(view_of_region(x, {axis, i, 1, 1, true}));
+    return parts;
+  };
+  return record("unstack", value, wrt(x, [axis](std::span<const Tensor> dys) {
+                  // An output that nobody used has no cotangent: zeros like those of its sisters.
+                  Tensor absent;
+                  std::vector<Tensor> all(dys.begin(), dys.end());
+                  for (const Tensor& dy : dys)
+                    if (dy.defined() && !absent.defined()) absent = zeros(dy.shape(), dy.dtype());
+                  for (Tensor& dy : all)
+                    if (!dy.defined()) dy = absent;
+                  return stack(all, axis);
+                }));
+}
+
+Tensor stack(std::span<const Tensor> xs, int axis) {
+  require(!xs.empty(), "stack: expected one tensor or more, got none");
+  Shape shape = xs[0].shape();
+  for (const Tensor& x : xs) {
+    require(x.shape() == shape, "stack: shapes differ: {} and {}", shape, x.shape());
+    detail::require_same_dtype("stack", xs[0], x);
+  }
+  const auto count = static_cast<std::int64_t>(xs.size());
+  require(axis >= -shape.rank() - 1 && axis <= shape.rank(), "stack: axis {} is out of range for shape {}", axis,
+          shape);
+  if (axis < 0) axis += shape.rank() + 1;
+  shape = shape.inserted(axis, count);
+  return record(
+      "stack", [&] { return joined(shape, xs, axis, true); }, wrt_each(xs, [axis](std::size_t i) {
+        const Region own{axis, static_cast<std::int64_t>(i), 1, 1, true};
+        return [own](const Tensor& dy) { return region_of(dy, own); };
+      }));
+}
+Tensor stack(std::initializer_list<Tensor> xs, int axis) { return stack(std::span(xs.begin(), xs.size()), axis); }
+
+Tensor concat(std::span<const Tensor> xs, int axis) {
+  require(!xs.empty(), "concat: expected one tensor or more, got none");
+  Shape shape = xs[0].shape();
+  axis = normalize_axis("concat", axis, shape);
+  shape[axis] = 0;
+  std::vector<std::int64_t> starts;
+  for (const Tensor& x : xs) {
+    require(x.rank() == shape.rank() && x.shape().erased(axis) == shape.erased(axis),
+            "concat: shapes differ off axis {}: {} and {}", axis, xs[0].shape(), x.shape());
+    detail::require_same_dtype("concat", xs[0], x);
+    starts.push_back(shape[axis]);
+    shape[axis] += x.dim(axis);
+  }
+  return record(
+      "concat", [&] { return joined(shape, xs, axis, false); }, wrt_each(xs, [&](std::size_t i) {
+        const Region own{axis, starts[i], 1, xs[i].dim(axis), false};
+        return [own](const Tensor& dy) { return region_of(dy, own); };
+      }));
+}
+Tensor concat(std::initializer_list<Tensor> xs, int axis) { return concat(std::span(xs.begin(), xs.size()), axis); }
+
+Tensor region_of(const Tensor& x, const Region& region) { return take_region("region_of", x, region); }
+
+Tensor place(const Tensor& x, const Region& region, const Shape& shape) {
+  check_region("place", region, shape);
+  Shape expected = shape;
+  expected[region.axis] = region.size;
+  if (region.drop) expected = expected.erased(region.axis);
+  require(x.shape() == expected, "place: expected shape {}, got {}", expected, x.shape());
+  const auto value = [&] {
+    Tensor out = zeros(shape, x.dtype());
+    detail::copy_elements(x, view_of_region(out, region));
+    return out;
+  };
+  return record("place", value, wrt(x, [region](const Tensor& dy) { return region_of(dy, region); }));
+}
+
+void detail::add_placed(Tensor& to, const Tensor& values, const Region& region) {
+  const Tensor part = view_of_region(to, region);
+  copy_elements(zip("place", part, values, [](auto x, auto y) { return x + y; }), part);
+}
+
+}  // namespace retrace

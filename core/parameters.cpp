@@ -1,0 +1,41 @@
+#include "parameters.hpp"
+
+namespace retrace {
+
+void Parameters::add(std::string name, const Tensor& value) {
+  if (!value.defined()) return;
+  for (const Parameter& p : list_) {
+    if (p.value.same_as(value)) return;
+    require(p.name != name, "parameters: two tensors are called '{}': {} and {}", name, p.value.shape(), value.shape());
+  }
+  list_.push_back({std::move(name), value});
+}
+
+const Parameter* Parameters::find(std::string_view name) const {
+  for (const Parameter& p : list_)
+    if (p.name == name) return &p;
+  return nullptr;
+}
+
+const Tensor& Parameters::operator[](std::string_view name) const {
+  const Parameter* p = find(name);
+  if (!p) {
+    std::string names;
+    for (const Parameter& q : list_) names += (names.empty() ? "" : ", ") + q.name;
+    fail("parameters: there is no '{}' among: {}", name, names);
+  }
+  return p->value;
+}
+
+std::int64_t Parameters::trained_elements() const {
+  std::int64_t n = 0;
+  for (const Parameter& p : list_)
+    if (p.trained()) n += p.value.size();
+  return n;
+}
+
+void Parameters::zero_grad() const {
+  for (const Parameter& p : list_) Tensor(p.value).zero_grad();
+}
+
+}  // namespace retrace

@@ -1,0 +1,125 @@
+#pragma once
+
+#include <map>
+#include <string_view>
+
+#include "tensor.hpp"
+
+/// A model is any struct that lists its parts once, by name, and needs no base class:
+///
+///     struct Net {
+///       Embedding emb; SimpleRNN rnn; Linear head;
+///       void parts(auto& list) { list("emb", emb); list("rnn", rnn); list("head", head); }
+///     };
+///
+/// A part is a tensor or has parts of its own. Layers are handles, so a copied model shares its tensors.
+namespace retrace {
+
+/// A named tensor of a model. One that requires no gradient is frozen or untrained state: saved, but not trained.
+struct Parameter {
+  std::string name;
+  Tensor value;
+
+  bool trained() const { return value.requires_grad(); }
+};
+
+/// What optimizers, clip_grad_norm, to_dot, save and load take: names like "rnn.w_x" and handles to the tensors, in the
+/// order in which the model lists them. A tensor reached twice (tied weights) is listed once, under its first name.
+class Parameters {
+ public:
+  /// An Error when another tensor has that name. Undefined tensors (an absent bias) are passed over.
+  void add(std::string name, const Tensor& value);
+
+  auto begin() const { return list_.begin(); }
+  auto end() const { return list_.end(); }
+  std::size_t size() const { return list_.size(); }
+  bool empty() const { return list_.empty(); }
+  const Parameter& operator[](std::size_t i) const { return list_[i]; }
+  /// The tensor of that name; an Error that lists the names when there is none.
+  const Tensor& operator[](std::string_view name) const;
+  bool contains(std::string_view name) const { return find(name) != nullptr; }
+
+  /// Number of elements of the trained parameters.
+  std::int64_t trained_elements() const;
+  /// Forgets all gradients.
+  void zero_grad() const;
+
+ private:
+  const Parameter* find(std::string_view name) const;
+
+  std::vector<Parameter> list_;
+};
+
+namespace detail {
+
+struct AnyPartList {
+  template <class Part>
+  void operator()(std::string_view, Part&) {}
+};
+
+/// Calls visit(name, tensor) for every tensor of a model, names joined by dots.
+template <class Visit>
+class PartList {
+ public:
+  PartList(Visit& visit, std::string prefix) : visit_(visit), prefix_(std::move(prefix)) {}
+
+  template <class Part>
+  void operator()(std::string_view name, Part& part) {
+    std::string full = prefix_.empty() ? std::string(name) : prefix_ + "." + std::string(name);
+    if constexpr (std::is_same_v<Part, Tensor>) {
+      visit_(std::move(full), part);
+    } else {
+      PartList inner(visit_, std::move(full));
+      part.parts(inner);
+    }
+  }
+
+ private:
+  Visit& visit_;
+  std::string prefix_;
+};
+
+template <class Model, class Visit>
+void for_each_tensor(Model& model, std::string prefix, Visit&& visit) {
+  PartList list(visit, std::move(prefix));
+  model.parts(list);
+}
+
+}  // namespace detail
+
+template <class T>
+concept HasParts = requires(T& model, detail::AnyPartList& list) {
+  model.parts(list);
+};
+
+/// The parameters of a model.
+template <HasParts Model>
+Parameters parameters(Model model) {
+  Parameters all;
+  detail::for_each_tensor(model, "", [&](std::string name, Tensor& t) { all.add(std::move(name), t); });
+  return all;
+}
+/// The parameters of several models, named 0.…, 1.…
+template <HasParts... Models>
+requires(sizeof...(Models) > 1) Parameters parameters(Models... models) {
+  Parameters all;
+  std::size_t i = 0;
+  const auto add = [&](std::string name, Tensor& t) { all.add(std::move(name), t); };
+  (detail::for_each_tensor(models, std::to_string(i++), add), ...);
+  return all;
+}
+
+/// A model with tensors of its own, equal to those of `model`; tied ones stay tied.
+template <HasParts Model>
+Model clone(Model model) {
+  std::map<const detail::Node*, Tensor> copies;
+  detail::for_each_tensor(model, "", [&](const std::string&, Tensor& t) {
+    if (!t.defined()) return;
+    Tensor& copy = copies[t.get()];
+    if (!copy.defined()) copy = t.detach().clone().requires_grad(t.requires_grad());
+    t = copy;
+  });
+  return model;
+}
+
+}  // namespace retrace

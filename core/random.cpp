@@ -1,0 +1,124 @@
+#include "random.hpp"
+
+#include <bit>
+#include <cmath>
+#include <numbers>
+
+#include "ops/elementwise.hpp"
+#include "ops/ops.hpp"
+
+namespace retrace {
+namespace {
+
+std::uint64_t splitmix64(std::uint64_t& s) {
+  std::uint64_t z = s += 0x9e3779b97f4a7c15;
+  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
+  z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
+  return z ^ (z >> 31);
+}
+
+template <class Draw>
+Tensor filled(const char* op, const Shape& shape, DType dtype, Draw draw) {
+  Tensor out = empty(shape, dtype);
+  visit_float(op, dtype, [&]<class T>(T) {
+    for (std::int64_t i = 0; i < out.size(); ++i) out.data<T>()[i] = static_cast<T>(draw());
+  });
+  return out;
+}
+
+}  // namespace
+
+Generator::Generator(std::uint64_t seed) : state_(std::make_shared<State>()) {
+  for (std::uint64_t& word : *state_) word = splitmix64(seed);
+}
+
+std::uint64_t Generator::next() {
+  State& s = *state_;
+  const std::uint64_t result = std::rotl(s[1] * 5, 7) * 9, t = s[1] << 17;
+  s[2] ^= s[0];
+  s[3] ^= s[1];
+  s[1] ^= s[2];
+  s[0] ^= s[3];
+  s[2] ^= t;
+  s[3] = std::rotl(s[3], 45);
+  return result;
+}
+
+double Generator::uniform() { return static_cast<double>(next() >> 11) * 0x1p-53; }
+
+double Generator::normal() {
+  const double radius = std::sqrt(-2 * std::log(1 - uniform()));
+  return radius * std::cos(2 * std::numbers::pi * uniform());
+}
+
+std::int64_t Generator::below(std::int64_t n) {
+  require(n > 0, "Generator::below: expected a positive number, got {}", n);
+  const auto limit = static_cast<std::uint64_t>(n);
+  const std::uint64_t fair = -limit % limit;  // the 2^64 mod n lowest values would favour small results
+  std::uint64_t bits = next();
+  while (bits < fair) bits = next();
+  return static_cast<std::int64_t>(bits % limit);
+}
+
+Generator Generator::clone() const {
+  Generator copy(0);
+  *copy.state_ = *state_;
+  return copy;
+}
+
+void Generator::set_state(const State& state) {
+  require(state != State{}, "Generator::set_state: the state must not be all zero");
+  *state_ = state;
+}
+
+Tensor randn(const Shape& shape, Generator generator, DType dtype) {
+  return filled("randn", shape, dtype, [&] { return generator.normal(); });
+}
+
+Tensor uniform(const Shape& shape, double low, double high, Generator generator, DType dtype) {
+  require(low <= high, "uniform: the lower bound {} is above the upper bound {}", low, high);
+  return filled("uniform", shape, dtype, [&] { return low + (high - low) * generator.uniform(); });
+}
+
+Tensor dropout(Tensor x, double probability, Generator generator) {
+  require(probability >= 0 && probability < 1, "dropout: the probability must be in [0, 1), got {}", probability);
+  const double scale = 1 / (1 - probability);
+  const Tensor mask =
+      filled("dropout", x.shape(), x.dtype(), [&] { return generator.uniform() < probability ? 0.0 : scale; });
+  return record(
+      "dropout", [&] { return zip("dropout", std::move(x), mask, [](auto v, auto m) { return v * m; }); },
+      wrt(x, keep(mask), [](Tensor dy, const Tensor& mask) { return std::move(dy) * mask; }));
+}
+
+Tensor multinomial(const Tensor& weights, std::int64_t count, Generator generator) {
+  require(weights.rank() == 1 || weights.rank() == 2, "multinomial: expected weights [n] or [rows, n], got {}",
+          weights.shape());
+  require(count >= 0, "multinomial: the count must not be negative, got {}", count);
+  const Tensor rows = detail::dense(weights.detach());
+  Shape shape = weights.shape();
+  shape[weights.rank() - 1] = count;
+  Tensor out = empty(shape, i64);
+  const std::int64_t n = weights.dim(-1), row_count = weights.rank() == 2 ? weights.dim(0) : 1;
+  std::vector<double> cumulative(static_cast<std::size_t>(n));
+  visit_float("multinomial", weights.dtype(), [&]<class T>(T) {
+    for (std::int64_t r = 0; r < row_count; ++r) {
+      double total = 0;
+      for (std::int64_t i = 0; i < n; ++i) {
+        const auto w = static_cast<double>(rows.data<T>()[r * n + i]);
+        require(w >= 0 && std::isfinite(w), "multinomial: weight {} at {} of row {} is negative or not finite", w, i,
+                r);
+        cumulative[static_cast<std::size_t>(i)] = total += w;
+      }
+      require(total > 0, "multinomial: the weights of row {} of shape {} are all zero", r, weights.shape());
+      for (std::int64_t c = 0; c < count; ++c) {
+        // The product may round up to the total: the last index of any weight is then meant.
+        const auto last = std::lower_bound(cumulative.begin(), cumulative.end(), total);
+        const auto at = std::upper_bound(cumulative.begin(), last, generator.uniform() * total);
+        out.data<std::int64_t>()[r * count + c] = at - cumulative.begin();
+      }
+    }
+  });
+  return out;
+}
+
+}  // namespace retrace

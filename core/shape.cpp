@@ -1,0 +1,94 @@
+#include "shape.hpp"
+
+namespace retrace {
+
+Shape::Shape(std::span<const std::int64_t> dims) {
+  require(dims.size() <= max_rank, "a tensor has at most {} axes, got {}", max_rank, dims.size());
+  std::copy(dims.begin(), dims.end(), dims_.begin());
+  rank_ = static_cast<std::int8_t>(dims.size());
+}
+
+void Shape::push_back(std::int64_t dim) {
+  require(rank_ < max_rank, "a tensor has at most {} axes, got {}", max_rank, rank_ + 1);
+  dims_[static_cast<unsigned>(rank_++)] = dim;
+}
+
+Shape Shape::erased(int axis) const {
+  Shape s;
+  for (int i = 0; i < rank(); ++i)
+    if (i != axis) s.push_back((*this)[i]);
+  return s;
+}
+
+Shape Shape::inserted(int axis, std::int64_t dim) const {
+  Shape s;
+  for (int i = 0; i <= rank(); ++i) {
+    if (i == axis) s.push_back(dim);
+    if (i < rank()) s.push_back((*this)[i]);
+  }
+  return s;
+}
+
+Strides row_major(const Shape& shape) {
+  Strides strides{};
+  std::int64_t step = 1;
+  for (int i = shape.rank() - 1; i >= 0; --i) {
+    strides[static_cast<unsigned>(i)] = step;
+    step *= shape[i];
+  }
+  return strides;
+}
+
+Axes::Axes(std::initializer_list<int> axes) : Axes(std::span(axes.begin(), axes.size())) {}
+
+Axes::Axes(std::span<const int> axes) {
+  require(axes.size() <= max_rank, "a tensor has at most {} axes, got a list of {}", max_rank, axes.size());
+  std::copy(axes.begin(), axes.end(), axes_.begin());
+  size_ = static_cast<int>(axes.size());
+}
+
+int normalize_axis(const char* op, int axis, const Shape& shape) {
+  require(axis >= -shape.rank() && axis < shape.rank(), "{}: axis {} is out of range for shape {}", op, axis, shape);
+  return axis < 0 ? axis + shape.rank() : axis;
+}
+
+std::array<bool, max_rank> marked_axes(const char* op, const Axes& axes, const Shape& shape) {
+  std::array<bool, max_rank> marked{};
+  for (int i = 0; i < axes.size(); ++i) {
+    bool& mark = marked[static_cast<unsigned>(normalize_axis(op, axes[i], shape))];
+    require(!mark, "{}: axis {} is listed twice for shape {}", op, axes[i], shape);
+    mark = true;
+  }
+  if (axes.size() == 0) marked.fill(true);
+  return marked;
+}
+
+Shape broadcast_shapes(const char* op, const Shape& a, const Shape& b) {
+  if (a == b) return a;
+  Shape out = a.rank() >= b.rank() ? a : b;
+  const Shape& other = a.rank() >= b.rank() ? b : a;
+  for (int i = 1; i <= other.rank(); ++i) {
+    std::int64_t& d = out[out.rank() - i];
+    const std::int64_t e = other[other.rank() - i];
+    require(d == e || d == 1 || e == 1, "{}: shapes do not broadcast: {} and {}", op, a, b);
+    if (d == 1) d = e;
+  }
+  return out;
+}
+
+bool broadcasts_to(const Shape& from, const Shape& to) {
+  if (from.rank() > to.rank()) return false;
+  for (int i = 1; i <= from.rank(); ++i) {
+    const std::int64_t d = from[from.rank() - i];
+    if (d != 1 && d != to[to.rank() - i]) return false;
+  }
+  return true;
+}
+
+std::string to_string(const Shape& shape) {
+  std::string s = "[";
+  for (int i = 0; i < shape.rank(); ++i) s += fmt::format("{}{}", i ? ", " : "", shape[i]);
+  return s + "]";
+}
+
+}  // namespace retrace

@@ -1,0 +1,85 @@
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <initializer_list>
+#include <span>
+#include <string>
+
+#include "dtype.hpp"
+
+namespace retrace {
+
+inline constexpr int max_rank = 6;
+
+/// Sizes of the axes, outermost first; {} is the shape of a single number.
+class Shape {
+ public:
+  constexpr Shape() = default;
+  Shape(std::initializer_list<std::int64_t> dims) : Shape(std::span(dims.begin(), dims.size())) {}
+  explicit Shape(std::span<const std::int64_t> dims);
+
+  int rank() const { return rank_; }
+  std::int64_t operator[](int axis) const { return dims_[static_cast<unsigned>(axis)]; }
+  std::int64_t& operator[](int axis) { return dims_[static_cast<unsigned>(axis)]; }
+  const std::int64_t* begin() const { return dims_.data(); }
+  const std::int64_t* end() const { return dims_.data() + rank_; }
+  std::int64_t back() const { return dims_[static_cast<unsigned>(rank_) - 1]; }
+
+  /// Number of elements.
+  std::int64_t size() const {
+    std::int64_t n = 1;
+    for (std::int64_t d : *this) n *= d;
+    return n;
+  }
+
+  void push_back(std::int64_t dim);
+  /// This shape without, or with one more, axis.
+  Shape erased(int axis) const;
+  Shape inserted(int axis, std::int64_t dim) const;
+
+  bool operator==(const Shape& other) const {
+    return rank_ == other.rank_ && std::equal(begin(), end(), other.begin());
+  }
+
+ private:
+  std::array<std::int64_t, max_rank> dims_{};
+  std::int8_t rank_ = 0;
+};
+
+/// Step from one element to the next along each axis, in elements.
+using Strides = std::array<std::int64_t, max_rank>;
+Strides row_major(const Shape& shape);
+
+/// A list of axes for reductions, permutations; `{}` means all of them. Negative axes count from the end.
+class Axes {
+ public:
+  Axes() = default;
+  Axes(int axis) : Axes({axis}) {}
+  Axes(std::initializer_list<int> axes);
+  explicit Axes(std::span<const int> axes);
+
+  int size() const { return size_; }
+  int operator[](int i) const { return axes_[static_cast<unsigned>(i)]; }
+  int& operator[](int i) { return axes_[static_cast<unsigned>(i)]; }
+
+ private:
+  std::array<int, max_rank> axes_{};
+  int size_ = 0;
+};
+
+/// `axis` as 0 .. rank-1; an Error naming `op` when it is not one of -rank .. rank-1.
+int normalize_axis(const char* op, int axis, const Shape& shape);
+/// Marks which axes are listed; an empty list marks all; an Error for one listed twice.
+std::array<bool, max_rank> marked_axes(const char* op, const Axes& axes, const Shape& shape);
+/// The shape both broadcast to by NumPy's rule; an Error naming `op` when there is none.
+Shape broadcast_shapes(const char* op, const Shape& a, const Shape& b);
+bool broadcasts_to(const Shape& from, const Shape& to);
+std::string to_string(const Shape& shape);
+
+}  // namespace retrace
+
+template <>
+struct fmt::formatter<retrace::Shape> : retrace::detail::TextFormatter {
+  auto format(const retrace::Shape& s, format_context& context) const { return write(retrace::to_string(s), context); }
+};

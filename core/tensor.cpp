@@ -1,0 +1,253 @@
+#include "tensor.hpp"
+
+#include <cmath>
+#include <limits>
+
+#include "graph.hpp"
+
+namespace retrace {
+
+using detail::Node;
+using detail::Storage;
+
+// ---- views and memory ----------------------------------------------------------------------------------------------
+
+Tensor empty(const Shape& shape, DType dtype) {
+  constexpr std::int64_t most = std::numeric_limits<std::int64_t>::max() / 16;
+  std::int64_t room = most;
+  for (const std::int64_t d : shape) {
+    require(d >= 0, "a size must not be negative: {}", shape);
+    require(d == 0 || room / d > 0, "too many elements: {}", shape);
+    if (d > 0) room /= d;
+  }
+  Tensor out(Node::create(shape, dtype));
+  Node& n = out.node();
+  n.storage = Storage::allocate(static_cast<std::size_t>(shape.size()) * size_of(dtype));
+  n.data = n.storage->data();
+  return out;
+}
+
+Tensor detail::view(const Tensor& x, const Shape& shape, const Strides& strides, std::int64_t offset) {
+  const Node& from = x.node();
+  Tensor out(Node::create(shape, from.dtype));
+  Node& n = out.node();
+  from.storage->acquire();
+  n.storage = from.storage;
+  n.data = from.data + offset * static_cast<std::int64_t>(size_of(from.dtype));
+  // Axes of size 1 are stepped over whatever their stride, and a tensor without elements has no steps at all.
+  n.contiguous = true;
+  if (shape.size() > 0)
+    for (int i = 0; i < shape.rank(); ++i) {
+      const auto u = static_cast<unsigned>(i);
+      if (shape[i] != 1 && strides[u] != n.strides[u]) n.contiguous = false;
+    }
+  if (!n.contiguous) n.strides = strides;
+  return out;
+}
+
+Tensor detail::dense(Tensor x) {
+  if (x.is_contiguous()) return x;
+  Tensor copy = empty(x.shape(), x.dtype());
+  copy_elements(x, copy);
+  return copy;
+}
+
+Tensor detail::reuse_or_empty(Tensor& x) {
+  if (!x.expiring()) return empty(x.shape(), x.dtype());
+  Node& from = x.node();
+  Tensor out(Node::create(from.shape, from.dtype));
+  out.node().data = std::exchange(from.data, nullptr);
+  out.node().storage = std::exchange(from.storage, nullptr);
+  return out;
+}
+
+void detail::copy_elements(const Tensor& from, const Tensor& to) {
+  const Shape& shape = to.shape();
+  if (shape.size() == 0) return;
+  visit(to.dtype(), [&]<class T>(T) {
+    const T* source = from.data<T>();
+    T* target = to.data<T>();
+    if (from.is_contiguous() && to.is_contiguous()) {
+      std::copy_n(source, shape.size(), target);
+      return;
+    }
+    const int last = shape.rank() - 1;
+    const std::int64_t n = shape[last];
+    const auto from_step = from.strides()[static_cast<unsigned>(last)],
+               to_step = to.strides()[static_cast<unsigned>(last)];
+    std::array<std::int64_t, max_rank> index{};
+    for (;;) {
+      for (std::int64_t i = 0; i < n; ++i) target[i * to_step] = source[i * from_step];
+      int axis = last - 1;
+      for (; axis >= 0; --axis) {
+        const auto u = static_cast<unsigned>(axis);
+        source += from.strides()[u];
+        target += to.strides()[u];
+        if (++index[u] < shape[axis]) break;
+        source -= from.strides()[u] * shape[axis];
+        target -= to.strides()[u] * shape[axis];
+        index[u] = 0;
+      }
+      if (axis < 0) return;
+    }
+  });
+}
+
+// ---- access --------------------------------------------------------------------------------------------------------
+
+void Tensor::check_span(DType asked) const {
+  require(dtype() == asked, "span: the tensor {} is {}, not {}", shape(), dtype(), asked);
+  require(is_contiguous(), "span: the tensor {} is a view that is not contiguous; take contiguous() first", shape());
+}
+
+void Tensor::count_change(const char* what) {
+  require(is_leaf(), "{}: '{}' {} is recorded; change a detach() or clone() of it", what, op(), shape());
+  node().storage->version.fetch_add(1, std::memory_order_relaxed);
+}
+
+std::int64_t Tensor::offset_of(std::span<const std::int64_t> index) const {
+  require(static_cast<int>(index.size()) == rank(), "at: expected {} indices for shape {}, got {}", rank(), shape(),
+          index.size());
+  std::int64_t offset = 0;
+  for (int i = 0; i < rank(); ++i) {
+    const std::int64_t at = index[static_cast<unsigned>(i)], n = shape()[i];
+    require(at >= -n && at < n, "at: index {} is out of range for axis {} of shape {}", at, i, shape());
+    offset += (at < 0 ? at + n : at) * strides()[static_cast<unsigned>(i)];
+  }
+  return offset;
+}
+
+void Tensor::assign(const Tensor& values) {
+  require(values.shape() == shape() && values.dtype() == dtype(), "assign: expected {} {}, got {} {}", shape(), dtype(),
+          values.shape(), values.dtype());
+  const bool overlap = values.node().storage == node().storage;
+  const Tensor from = overlap ? values.detach().clone() : values;
+  count_change("assign");
+  detail::copy_elements(from, *this);
+}
+
+void Tensor::fill(double value) {
+  count_change("fill");
+  const Tensor one = full({}, value, dtype());
+  detail::copy_elements(detail::view(one, shape(), {}), *this);
+}
+
+// ---- gradients -----------------------------------------------------------------------------------------------------
+
+Tensor& Tensor::requires_grad(bool on) & {
+  require(is_leaf(), "requires_grad: '{}' {} is recorded; only leaves can be told", op(), shape());
+  require(!on || dtype() != i64, "requires_grad: an i64 tensor {} has no gradient", shape());
+  node().requires_grad = on;
+  return *this;
+}
+
+Tensor Tensor::grad() const {
+  const Node& n = node();
+  return is_leaf() && n.link ? detail::handle_to(*n.link) : Tensor();
+}
+
+void Tensor::set_grad(Tensor grad) {
+  require(is_leaf(), "set_grad: '{}' {} is recorded; only leaves hold gradients", op(), shape());
+  if (grad.defined())
+    require(grad.shape() == shape() && grad.dtype() == dtype(), "set_grad: expected {} {}, got {} {}", shape(), dtype(),
+            grad.shape(), grad.dtype());
+  Node* before = std::exchange(node().link, grad.release());
+  if (before) before->release_handle();
+}
+
+Tensor Tensor::detach() const { return detail::view(*this, shape(), strides()); }
+
+Tensor Tensor::clone() const {
+  const auto copy = [&] {
+    Tensor out = empty(shape(), dtype());
+    detail::copy_elements(*this, out);
+    return out;
+  };
+  return record("clone", copy, wrt(*this, [](Tensor dy) { return dy; }));
+}
+
+Tensor Tensor::contiguous() const { return is_contiguous() ? *this : clone(); }
+
+Tensor Tensor::to(DType target) const {
+  if (target == dtype()) return *this;
+  const auto convert = [&] {
+    const Tensor in = detail::dense(*this);
+    Tensor out = empty(shape(), target);
+    visit(dtype(), [&]<class From>(From) {
+      visit(target, [&]<class To>(To) {
+        for (std::int64_t i = 0, n = in.size(); i < n; ++i) {
+          const From value = in.data<From>()[i];
+          if constexpr (std::is_same_v<To, std::int64_t> && !std::is_same_v<From, To>)
+            require(std::abs(value) < From{9.2e18F}, "to: {} does not fit i64", value);
+          out.data<To>()[i] = static_cast<To>(value);
+        }
+      });
+    });
+    return out;
+  };
+  if (target == i64) return no_grad(convert);
+  return record("to", convert, wrt(*this, [from = dtype()](const Tensor& dy) { return dy.to(from); }));
+}
+
+// ---- factories -----------------------------------------------------------------------------------------------------
+
+Shape Literal::shape() const {
+  Shape s;
+  if (!is_list_) return s;
+  if (!items_.empty()) s = items_[0].shape();
+  for (const Literal& item : items_)
+    require(item.shape() == s, "tensor: the lists are not of equal shape: {} and {}", s, item.shape());
+  return s.inserted(0, static_cast<std::int64_t>(items_.size()));
+}
+
+void Literal::append_to(std::vector<double>& values) const {
+  if (!is_list_) values.push_back(value_);
+  for (const Literal& item : items_) item.append_to(values);
+}
+
+Tensor tensor(const Literal& literal, DType dtype) {
+  Tensor out = empty(literal.shape(), dtype);
+  std::vector<double> values;
+  literal.append_to(values);
+  visit(dtype, [&]<class T>(T) {
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      if constexpr (std::is_same_v<T, std::int64_t>)
+        require(values[i] == std::trunc(values[i]) && std::abs(values[i]) <= 0x1p53, "tensor: {} is no i64", values[i]);
+      out.data<T>()[i] = static_cast<T>(values[i]);
+    }
+  });
+  return out;
+}
+
+template <Element T>
+Tensor tensor(std::span<const T> values, const Shape& shape) {
+  require(shape.size() == static_cast<std::int64_t>(values.size()), "tensor: {} values do not fill shape {}",
+          values.size(), shape);
+  Tensor out = empty(shape, dtype_of<T>);
+  std::copy(values.begin(), values.end(), out.data<T>());
+  return out;
+}
+template Tensor tensor(std::span<const float>, const Shape&);
+template Tensor tensor(std::span<const double>, const Shape&);
+template Tensor tensor(std::span<const std::int64_t>, const Shape&);
+
+Tensor full(const Shape& shape, double value, DType dtype) {
+  Tensor out = empty(shape, dtype);
+  visit(dtype, [&]<class T>(T) { std::fill_n(out.data<T>(), out.size(), static_cast<T>(value)); });
+  return out;
+}
+
+Tensor arange(double start, double stop, double step, DType dtype) {
+  require(step != 0 && std::isfinite(start) && std::isfinite(stop) && std::isfinite(step),
+          "arange: expected finite bounds and a step that is not 0, got {}, {}, {}", start, stop, step);
+  const double count = std::max(0.0, std::ceil((stop - start) / step));
+  require(count < 0x1p53, "arange: too many elements: {}", count);
+  Tensor out = empty({static_cast<std::int64_t>(count)}, dtype);
+  visit(dtype, [&]<class T>(T) {
+    for (std::int64_t i = 0; i < out.size(); ++i)
+      out.data<T>()[i] = static_cast<T>(start + step * static_cast<double>(i));
+  });
+  return out;
+}
+
+}  // namespace retrace

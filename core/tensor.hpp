@@ -1,0 +1,205 @@
+#pragma once
+
+#include <initializer_list>
+#include <iosfwd>
+#include <memory>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "node.hpp"
+
+namespace retrace {
+
+/// What `backward` may be told.
+struct BackwardOptions {
+  bool retain_graph = false;  ///< keep the graph, so that it can be walked again
+};
+
+/// A handle to an array of numbers and to the record of what computed it. Copying shares; `clone` copies.
+/// Results of operations are row-major; slice, select, permute, reshape and detach give views, which share elements.
+class Tensor {
+ public:
+  /// No tensor at all: `defined()` is false and everything else is an Error.
+  Tensor() = default;
+  Tensor(const Tensor& other) noexcept : node_(other.node_) {
+    if (node_) node_->acquire_handle();
+  }
+  Tensor(Tensor&& other) noexcept : node_(std::exchange(other.node_, nullptr)) {}
+  Tensor& operator=(Tensor other) noexcept {
+    std::swap(node_, other.node_);
+    return *this;
+  }
+  ~Tensor() {
+    if (node_) node_->release_handle();
+  }
+
+  bool defined() const { return node_ != nullptr; }
+  /// True when both are handles to one tensor.
+  bool same_as(const Tensor& other) const { return node_ == other.node_; }
+
+  const Shape& shape() const { return node().shape; }
+  int rank() const { return shape().rank(); }
+  /// Size of one axis; negative axes count from the end.
+  std::int64_t dim(int axis) const { return shape()[normalize_axis("dim", axis, shape())]; }
+  /// Number of elements.
+  std::int64_t size() const { return shape().size(); }
+  DType dtype() const { return node().dtype; }
+  const Strides& strides() const { return node().strides; }
+  bool is_contiguous() const { return node().contiguous; }
+
+  /// The same values in another element type. Differentiable between f32 and f64; to i64 rounds towards zero.
+  Tensor to(DType dtype) const;
+  /// A copy with elements of its own. Differentiable.
+  Tensor clone() const;
+  /// A view without history: gradients stop here.
+  Tensor detach() const;
+  /// This tensor, or a row-major copy if it is a view with other strides. Differentiable.
+  Tensor contiguous() const;
+
+  /// The elements in row-major order, read only. T must match the dtype and the tensor be contiguous.
+  template <Element T>
+  std::span<const T> span() const {
+    check_span(dtype_of<T>);
+    return {reinterpret_cast<const T*>(node().data), static_cast<std::size_t>(size())};
+  }
+  /// The same to write to; handing it out counts as a change in place. Refused for recorded results.
+  template <Element T>
+  std::span<T> mutable_span() {
+    check_span(dtype_of<T>);
+    count_change("mutable_span");
+    return {reinterpret_cast<T*>(node().data), static_cast<std::size_t>(size())};
+  }
+  /// A copy of the elements in row-major order, whatever the strides.
+  template <Element T>
+  std::vector<T> to_vector() const {
+    const Tensor dense = detach().contiguous();
+    const auto s = dense.span<T>();
+    return {s.begin(), s.end()};
+  }
+  /// The only element of a tensor that has one.
+  template <class T = double>
+  T item() const {
+    require(size() == 1, "item: expected one element, got shape {}", shape());
+    return element<T>(0);
+  }
+  /// The element at a multi-index; negative indices count from the end.
+  template <class T = double>
+  T at(std::initializer_list<std::int64_t> index) const {
+    return element<T>(offset_of(std::span(index.begin(), index.size())));
+  }
+
+  /// Copies the values of a tensor of the same shape and dtype, in place.
+  void assign(const Tensor& values);
+  /// Sets every element, in place.
+  void fill(double value);
+
+  /// True when gradients flow to this tensor: a leaf that asks for them or a result computed from one.
+  bool requires_grad() const { return node().requires_grad; }
+  /// Makes a leaf ask for gradients or not, and returns it: `auto w = randn({2, 3}, generator).requires_grad(true);`
+  Tensor& requires_grad(bool on) &;
+  Tensor requires_grad(bool on) && { return std::move(requires_grad(on)); }
+  /// True for what was made, false for what was recorded as the result of an operation.
+  bool is_leaf() const { return node().op == nullptr; }
+  /// Name of the operation that made this tensor; "leaf" for leaves.
+  const char* op() const { return is_leaf() ? "leaf" : node().op; }
+
+  /// The gradient that backward accumulated in this leaf; undefined before the first.
+  Tensor grad() const;
+  void set_grad(Tensor grad);
+  /// Forgets the gradient.
+  void zero_grad() { set_grad({}); }
+
+  /// Adds the gradient of this tensor (one element) to `.grad()` of every leaf it depends on, and frees the graph.
+  void backward(BackwardOptions options = {}) const;
+  /// The same for any shape, with the cotangent of this tensor given.
+  void backward(const Tensor& cotangent, BackwardOptions options = {}) const;
+
+  // What follows is for the engine and for kernels.
+  explicit Tensor(detail::Node* adopted) noexcept : node_(adopted) {}
+  detail::Node& node() const {
+    if (!node_) [[unlikely]]
+      fail("an undefined tensor was used");
+    return *node_;
+  }
+  detail::Node* get() const { return node_; }
+  detail::Node* release() { return std::exchange(node_, nullptr); }
+  template <Element T>
+  T* data() const {
+    return reinterpret_cast<T*>(node().data);
+  }
+  /// True when nobody else can see these elements any more, so that the last user may overwrite them.
+  bool expiring() const {
+    const detail::Node& n = node();
+    return n.sole_handle() && n.contiguous && !n.keeps_value && n.storage && n.storage->unique();
+  }
+
+ private:
+  void check_span(DType asked) const;
+  void count_change(const char* what);
+  std::int64_t offset_of(std::span<const std::int64_t> index) const;
+  template <class T>
+  T element(std::int64_t offset) const {
+    return visit(dtype(), [&](auto zero) { return static_cast<T>(data<decltype(zero)>()[offset]); });
+  }
+
+  detail::Node* node_ = nullptr;
+};
+
+/// Prints as NumPy prints: [[1. 2.] [3. 4.]], over several lines, long axes shortened.
+std::string to_string(const Tensor& x);
+std::ostream& operator<<(std::ostream& out, const Tensor& x);
+
+/// A number or nested lists of numbers, to be written in braces.
+class Literal {
+ public:
+  template <class T>
+  requires std::is_arithmetic_v<T> Literal(T value) : value_(static_cast<double>(value)) {}
+  Literal(std::initializer_list<Literal> items) : items_(items), is_list_(true) {}
+
+  Shape shape() const;
+  void append_to(std::vector<double>& values) const;
+
+ private:
+  std::vector<Literal> items_;
+  double value_ = 0;
+  bool is_list_ = false;
+};
+
+/// A tensor from nested braces: tensor({{1, 2}, {3, 4}}) has shape [2, 2].
+Tensor tensor(const Literal& values, DType dtype = f32);
+/// A copy of `values` in row-major order.
+template <Element T>
+Tensor tensor(std::span<const T> values, const Shape& shape);
+template <Element T>
+Tensor tensor(const std::vector<T>& values, const Shape& shape) {
+  return tensor(std::span<const T>(values), shape);
+}
+
+/// A tensor whose elements are not set.
+Tensor empty(const Shape& shape, DType dtype = f32);
+Tensor full(const Shape& shape, double value, DType dtype = f32);
+inline Tensor zeros(const Shape& shape, DType dtype = f32) { return full(shape, 0, dtype); }
+inline Tensor ones(const Shape& shape, DType dtype = f32) { return full(shape, 1, dtype); }
+/// start, start + step, ... below (above, for a negative step) stop: shape [ceil((stop - start) / step)].
+Tensor arange(double start, double stop, double step = 1, DType dtype = f32);
+inline Tensor arange(std::int64_t n) { return arange(0, static_cast<double>(n), 1, i64); }
+
+namespace detail {
+/// A tensor of other shape and strides on the elements of x, starting `offset` elements further; no history.
+Tensor view(const Tensor& x, const Shape& shape, const Strides& strides, std::int64_t offset = 0);
+/// x itself or a row-major copy, not recorded: how an op asks for a contiguous operand.
+Tensor dense(Tensor x);
+/// A tensor like x to write a result to: x's own elements when they are expiring, new ones otherwise.
+Tensor reuse_or_empty(Tensor& x);
+/// Copies between layouts of equal shape and dtype.
+void copy_elements(const Tensor& from, const Tensor& to);
+}  // namespace detail
+
+}  // namespace retrace
+
+template <>
+struct fmt::formatter<retrace::Tensor> : retrace::detail::TextFormatter {
+  auto format(const retrace::Tensor& x, format_context& context) const { return write(retrace::to_string(x), context); }
+};

@@ -1,0 +1,21 @@
+#pragma once
+
+#include <retrace/core.hpp>
+
+namespace retrace {
+
+/// Zeroes elements at random while a TrainingMode lives in this thread and hands its input on otherwise. The generator
+/// is shared with whoever else holds it.
+class Dropout {
+ public:
+  Dropout(double probability, Generator generator);
+
+  Tensor operator()(const Tensor& x) { return is_training() ? dropout(x, probability_, generator_) : x; }
+  void parts(auto&) {}
+
+ private:
+  double probability_;
+  Generator generator_;
+};
+
+}  // namespace retrace

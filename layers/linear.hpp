@@ -1,0 +1,28 @@
+#pragma once
+
+#include <retrace/core.hpp>
+
+namespace retrace {
+
+struct LinearOptions {
+  bool bias = true;
+  DType dtype = f32;
+};
+
+/// y = x w + b: x [..., in] -> [..., out].
+class Linear {
+ public:
+  /// Weights and bias uniform in +-1/sqrt(in), as PyTorch's nn.Linear starts.
+  Linear(std::int64_t in, std::int64_t out, Generator generator, LinearOptions options = {});
+
+  Tensor operator()(const Tensor& x) const;
+  void parts(auto& list) {
+    list("w", w);
+    list("b", b);
+  }
+
+  Tensor w;  ///< [in, out]
+  Tensor b;  ///< [out]; undefined without bias
+};
+
+}  // namespace retrace

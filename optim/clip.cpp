@@ -1,0 +1,25 @@
+#include "clip.hpp"
+
+#include <cmath>
+
+namespace retrace {
+
+double clip_grad_norm(const Parameters& parameters, double max_norm) {
+  require(max_norm >= 0, "clip_grad_norm: the limit must not be negative, got {}", max_norm);
+  NoGrad scope;
+  double squares = 0;
+  for (const Parameter& p : parameters)
+    if (const Tensor g = p.value.grad(); g.defined()) squares += sum(g.to(f64) * g.to(f64)).item();
+  const double norm = std::sqrt(squares), factor = max_norm / (norm + 1e-6);
+  if (factor < 1) {
+    std::vector<Tensor> scaled;  // all of them before the first changes hands
+    for (const Parameter& p : parameters)
+      if (const Tensor g = p.value.grad(); g.defined()) scaled.push_back(g * factor);
+    std::size_t i = 0;
+    for (const Parameter& p : parameters)
+      if (p.value.grad().defined()) Tensor(p.value).set_grad(std::move(scaled[i++]));
+  }
+  return norm;
+}
+
+}  // namespace retrace

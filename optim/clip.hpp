@@ -1,0 +1,12 @@
+#pragma once
+
+#include <retrace/core.hpp>
+
+namespace retrace {
+
+/// Scales the gradients of all parameters by one factor so that their common 2-norm is at most max_norm, and returns
+/// the norm they had. As PyTorch's clip_grad_norm_: the factor is min(1, max_norm / (norm + 1e-6)). Parameters without
+/// a gradient are passed over.
+double clip_grad_norm(const Parameters& parameters, double max_norm);
+
+}  // namespace retrace

@@ -1,0 +1,5 @@
+#pragma once
+
+/// Optimizers: they know tensors and their gradients, not graphs or layers.
+#include "clip.hpp"
+#include "sgd.hpp"

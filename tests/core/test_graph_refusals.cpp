@@ -1,0 +1,138 @@
+#include <doctest/doctest.h>
+
+#include <retrace/core.hpp>
+
+using namespace retrace;
+using doctest::Contains;
+
+namespace {
+Tensor leaf(const Literal& values) { return tensor(values, f64).requires_grad(true); }
+}  // namespace
+
+TEST_CASE("refusal: backward of several elements without a cotangent names op and shape") {
+  Tensor x = leaf({1, 2});
+  CHECK_THROWS_WITH_AS((x * x).backward(), Contains("backward: 'mul' has shape [2], not one element"), Error);
+}
+
+TEST_CASE("refusal: a cotangent of another shape or dtype") {
+  Tensor x = leaf({1, 2});
+  const Tensor y = x * x;
+  CHECK_THROWS_WITH_AS(y.backward(ones({3}, f64)), "backward: the cotangent is [3] f64, but 'mul' is [2] f64", Error);
+  CHECK_THROWS_WITH_AS(y.backward(ones({2})), "backward: the cotangent is [2] f32, but 'mul' is [2] f64", Error);
+  CHECK_NOTHROW(y.backward(ones({2}, f64)));  // a refused call has changed nothing
+}
+
+TEST_CASE("refusal: backward of what depends on no leaf") {
+  CHECK_THROWS_WITH_AS(sum(tensor({1, 2})).backward(), Contains("was not computed from a leaf that requires"), Error);
+}
+
+TEST_CASE("refusal: backward twice says in words how to do it") {
+  Tensor x = leaf({1, 2});
+  const Tensor y = sum(x * x);
+  y.backward();
+  const auto before = x.grad().to_vector<double>();
+  CHECK_THROWS_WITH_AS(y.backward(), Contains("the graph of 'sum' [] was consumed by an earlier backward"), Error);
+  CHECK_THROWS_WITH_AS(y.backward(), Contains("retain_graph"), Error);
+  CHECK(x.grad().to_vector<double>() == before);
+}
+
+TEST_CASE("refusal: a state that was not detached leads into a consumed graph") {
+  Tensor w = leaf({0.5});
+  Tensor h = tanh(w);
+  sum(h).backward();
+  const auto before = w.grad().to_vector<double>();
+  CHECK_THROWS_WITH_AS(sum(h * w).backward(), Contains("detach() the state that is carried on"), Error);
+  CHECK(w.grad().to_vector<double>() == before);  // although the product's own share was known by then
+}
+
+TEST_CASE("refusal: an operand changed in place between forward and backward is noticed") {
+  Tensor x = leaf({1, 2}), y = leaf({3, 4});
+  const Tensor z = sum(x * y);
+  SUBCASE("fill") { x.fill(7); }
+  SUBCASE("assign") { x.assign(y); }
+  SUBCASE("mutable_span") { x.mutable_span<double>()[0] = 5; }
+  SUBCASE("through a view") {
+    no_grad([&] { return select(x, 0, 0); }).fill(3);
+  }
+  SUBCASE("through a detached handle") { x.detach().fill(3); }
+  CHECK_THROWS_WITH_AS(z.backward(), Contains("backward of 'mul' [2]: an operand [2] was changed in place"), Error);
+  CHECK_FALSE(x.grad().defined());
+  CHECK_FALSE(y.grad().defined());
+}
+
+TEST_CASE("refusal: a result changed in place is noticed when its rule needs it") {
+  Tensor x = leaf({1, 2});
+  const Tensor y = tanh(x);
+  y.detach().fill(0);
+  CHECK_THROWS_WITH_AS(sum(y).backward(), Contains("backward of 'tanh' [2]: its result [2] was changed in place"),
+                       Error);
+}
+
+TEST_CASE("refusal: a recorded result is not changed in place") {
+  Tensor x = leaf({1, 2});
+  Tensor y = x * 2;
+  CHECK_THROWS_WITH_AS(y.fill(0), Contains("fill: 'mul' [2] is recorded"), Error);
+  CHECK_THROWS_WITH_AS(y.assign(x), Contains("assign: 'mul' [2] is recorded"), Error);
+  CHECK_THROWS_WITH_AS(y.mutable_span<double>(), Contains("mutable_span: 'mul' [2] is recorded"), Error);
+  CHECK(y.to_vector<double>() == std::vector<double>{2, 4});
+}
+
+TEST_CASE("refusal: a backward that fails midway leaves every gradient and marks the graph consumed") {
+  Tensor a = leaf({1, 2}), b = leaf({3, 4});
+  sum(a + b).backward();
+  const auto before = a.grad().to_vector<double>();
+  const Tensor inner = tanh(a);
+  const Tensor failing = record(
+      "failing", [&] { return inner.detach().clone(); },
+      wrt(inner, [](const Tensor&) -> Tensor { throw Error("the rule gave up"); }));
+  const Tensor y = sum(failing * b);
+  CHECK_THROWS_WITH_AS(y.backward(), "backward of 'failing' [2]: the rule gave up", Error);
+  CHECK(a.grad().to_vector<double>() == before);
+  CHECK(b.grad().to_vector<double>() == before);
+  CHECK_THROWS_WITH_AS(y.backward(), Contains("consumed"), Error);
+  CHECK_THROWS_WITH_AS(sum(inner).backward(), Contains("the graph of 'tanh' [2] was consumed"), Error);
+  sum(a * b).backward();  // the leaves are as good as before
+  CHECK(a.grad().to_vector<double>() == std::vector<double>{4, 5});
+}
+
+TEST_CASE("refusal: a failed backward that retains the graph leaves it usable") {
+  Tensor x = leaf({1, 2});
+  bool fail = true;
+  const Tensor y = record(
+      "moody", [&] { return x.detach().clone(); }, wrt(x, [&fail](const Tensor& dy) {
+        require(!fail, "not now");
+        return dy;
+      }));
+  CHECK_THROWS_AS(sum(y).backward({.retain_graph = true}), Error);
+  fail = false;
+  sum(y).backward();
+  CHECK(x.grad().to_vector<double>() == std::vector<double>{1, 1});
+}
+
+TEST_CASE("refusal: a rule that returns a wrong shape, dtype or nothing is named") {
+  Tensor x = leaf({1, 2});
+  const auto with = [&](auto rule) {
+    return record(
+        "odd", [&] { return x.detach().clone(); }, wrt(x, rule));
+  };
+  CHECK_THROWS_WITH_AS(sum(with([](const Tensor&) { return ones({3}, f64); })).backward(),
+                       Contains("backward of 'odd' [2]: sum_to: [2] does not broadcast to [3]"), Error);
+  CHECK_THROWS_WITH_AS(sum(with([](const Tensor&) { return ones({2}); })).backward(), Contains("returned f32"), Error);
+  CHECK_THROWS_WITH_AS(sum(with([](const Tensor&) { return Tensor(); })).backward(), Contains("undefined"), Error);
+}
+
+TEST_CASE("refusal: only floating leaves can ask for gradients") {
+  CHECK_THROWS_WITH_AS(arange(3).requires_grad(true), Contains("an i64 tensor [3] has no gradient"), Error);
+  Tensor x = leaf({1, 2});
+  Tensor y = x * 2;
+  CHECK_THROWS_WITH_AS(y.requires_grad(false), Contains("'mul' [2] is recorded"), Error);
+  CHECK_THROWS_WITH_AS(x.set_grad(ones({3}, f64)), "set_grad: expected [2] f64, got [3] f64", Error);
+}
+
+TEST_CASE("refusal: an undefined tensor says so") {
+  const Tensor none;
+  CHECK_FALSE(none.defined());
+  CHECK_THROWS_WITH_AS(none.shape(), "an undefined tensor was used", Error);
+  CHECK_THROWS_WITH_AS(tanh(none), "an undefined tensor was used", Error);
+  CHECK_THROWS_WITH_AS(ones({2}) + none, "an undefined tensor was used", Error);
+}
