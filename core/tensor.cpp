@@ -178,7 +178,7 @@ Tensor Tensor::to(DType target) const {
         for (std::int64_t i = 0, n = in.size(); i < n; ++i) {
           const From value = in.data<From>()[i];
           if constexpr (std::is_same_v<To, std::int64_t> && !std::is_same_v<From, To>)
-            require(std::abs(value) < From{9.2e18F}, "to: {} does not fit i64", value);
+            require(std::abs(value) < static_cast<From>(9.2e18F), "to: {} does not fit i64", value);
           out.data<To>()[i] = static_cast<To>(value);
         }
       });
