@@ -54,11 +54,11 @@ GradcheckReport gradcheck(TensorFunction f, std::span<const Tensor> inputs, cons
 /// create_graph give it, then second order, the cotangent included. f64 inputs are varied, others are passed through. f
 /// must be a function of its inputs alone and smooth within two steps of them.
 template <class F>
-GradcheckReport gradcheck(const F& f, std::initializer_list<Tensor> inputs, const GradcheckOptions& options = {}) {
+GradcheckReport gradcheck(F f, std::initializer_list<Tensor> inputs, const GradcheckOptions& options = {}) {
   return gradcheck(f, std::span(inputs.begin(), inputs.size()), options);
 }
 template <class F>
-GradcheckReport gradcheck(const F& f, std::span<const Tensor> inputs, const GradcheckOptions& options = {}) {
+GradcheckReport gradcheck(F f, std::span<const Tensor> inputs, const GradcheckOptions& options = {}) {
   const auto call = [](const void* object, std::span<const Tensor> xs) {
     return detail::call_with(*static_cast<const F*>(object), xs);
   };

@@ -13,27 +13,18 @@ constexpr int precision = 8;
 constexpr std::int64_t edge = 3, summarize_above = 1000;
 constexpr std::size_t line_width = 75;
 
-/// Shortest digits that read back as the same number, at most `precision` after the point.
+/// The fewest digits, at most `precision` after the point, that read back as the same number or, failing that, as many
+/// as matter; always with a point.
 template <class T>
-std::string fixed(T v) {
-  std::string shortest = fmt::format("{:f}", static_cast<double>(v));
+std::string digits_of(T v, char kind) {
+  std::string text;
   for (int digits = 0; digits <= precision; ++digits) {
-    shortest = fmt::format("{:.{}f}", static_cast<double>(v), digits);
-    if (static_cast<T>(std::stod(shortest)) == v) break;
+    text = kind == 'f' ? fmt::format("{:#.{}f}", v, digits) : fmt::format("{:#.{}e}", v, digits);
+    if (static_cast<T>(std::stod(text)) == v) break;
   }
-  if (shortest.find('.') == std::string::npos) return shortest + ".";
-  shortest.erase(shortest.find_last_not_of('0') + 1);
-  return shortest;
-}
-
-template <class T>
-std::string scientific(T v) {
-  std::string shortest;
-  for (int digits = 0; digits <= precision; ++digits) {
-    shortest = fmt::format("{:.{}e}", static_cast<double>(v), digits);
-    if (static_cast<T>(std::stod(shortest)) == v) break;
-  }
-  return shortest.find('.') == std::string::npos ? shortest.insert(shortest.find('e'), ".") : shortest;
+  const std::size_t end = std::min(text.find('e'), text.size());
+  const std::size_t last = text.find_last_not_of('0', end - 1);
+  return text.erase(last + 1, end - last - 1);
 }
 
 /// Calls f with each element that is printed.
@@ -53,23 +44,28 @@ class ElementFormat {
   template <class T>
   ElementFormat(const Tensor& x, T, bool all) {
     if constexpr (!std::is_same_v<T, std::int64_t>) choose_exponent<T>(x, all);
-    // Numbers are aligned at the point: zeros are added on the right only in exponent form.
+    // Numbers are aligned at the point.
+    std::size_t whole = 0;  // text without a point: integers, nan, inf
     for_each_shown(x.data<T>(), x.shape(), x.strides(), 0, all, [&](T v) {
       const std::string s = text(v);
-      const std::size_t point = std::min(s.find('.'), s.size());
-      left_ = std::max(left_, point);
-      right_ = std::max(right_, s.size() - point);
+      const std::size_t point = s.find('.');
+      if (point == std::string::npos) {
+        whole = std::max(whole, s.size());
+      } else {
+        left_ = std::max(left_, point);
+        right_ = std::max(right_, s.size() - point);
+      }
     });
+    left_ = std::max(left_, whole - std::min(whole, right_));
   }
   template <class T>
   std::string operator()(T v) const {
     std::string s = text(v);
     const std::size_t point = s.find('.');
     if (point == std::string::npos) return fmt::format("{:>{}}", s, left_ + right_);
-    if (exponent_) {
-      const std::size_t e = s.find('e');
-      if (s.size() - point < right_) s.insert(e, right_ - (s.size() - point), '0');
-    }
+    // Short ones are filled up: with blanks here, with further digits of their own in exponent form.
+    if (exponent_ && s.size() - point < right_)
+      s = fmt::format("{:#.{}e}", static_cast<double>(v), right_ - exponent_size - 1);
     return fmt::format("{:>{}}{:<{}}", s.substr(0, point), left_, s.substr(point), right_);
   }
 
@@ -90,9 +86,10 @@ class ElementFormat {
     if constexpr (std::is_same_v<T, std::int64_t>)
       return fmt::format("{}", v);
     else
-      return !std::isfinite(v) ? fmt::format("{}", v) : exponent_ ? scientific(v) : fixed(v);
+      return !std::isfinite(v) ? fmt::format("{}", v) : digits_of(v, exponent_ ? 'e' : 'f');
   }
 
+  static constexpr std::size_t exponent_size = 4;  // e+00
   bool exponent_ = false;
   std::size_t left_ = 0, right_ = 0;
 };
@@ -112,6 +109,7 @@ std::string print(const T* data, const Shape& shape, const Strides& strides, int
       out += newline;
     } else if (!first) {
       const bool wraps = line + 1 + item.size() + static_cast<std::size_t>(axis) >= line_width;
+      if (wraps) out.erase(out.find_last_not_of(' ') + 1);
       out += wraps ? "\n" + std::string(indent + 1, ' ') : " ";
       line = wraps ? indent + 1 : line + 1;
     }

@@ -10,7 +10,7 @@ using namespace retrace;
 namespace {
 
 SimpleRNN notebook_rnn() {
-  SimpleRNN rnn(2, 4, Generator(0), {.dtype = f64});
+  SimpleRNN rnn(2, 4, Generator(0), {.last_only = true, .dtype = f64});
   rnn.w_x.assign(tensor({{1, 3, 5, 7}, {3, 5, 7, 8}}, f64) / 100);
   rnn.w_h.assign(tensor({{1, 3, 5, 7}, {2, 4, 6, 8}, {3, 5, 7, 8}, {4, 6, 8, 10}}, f64) / 100);
   rnn.b.fill(1);
@@ -25,8 +25,9 @@ void print(const char* what, const Tensor& x) { fmt::print("{}\n{}\n\n", what, x
 /// through w_h to the step before, dw_h pairs with the state after the step, and the weights move inside the loop.
 Tensor notebook_backward(SimpleRNN rnn, const Tensor& x, double lr) {
   NoGrad scope;
-  const std::vector<Tensor> h = unstack(rnn(x), 1);
   const std::vector<Tensor> x_t = unstack(x, 1);
+  std::vector<Tensor> h;
+  for (const Tensor& input : x_t) h.push_back(rnn.step(input, h.empty() ? zeros({1, 4}, f64) : h.back()));
   std::vector<Tensor> dx(x_t.size());
   Tensor da = h.back();
   for (std::size_t n = x_t.size(); n-- > 0;) {
@@ -43,20 +44,25 @@ Tensor notebook_backward(SimpleRNN rnn, const Tensor& x, double lr) {
 
 }  // namespace
 
-int main() {
+int main(int argc, char** argv) {
   const SimpleRNN rnn = notebook_rnn();
   const Tensor x = notebook_input().requires_grad(true);
+  if (argc == 2 && std::string_view(argv[1]) == "--dot") {
+    Parameters names = parameters(rnn);
+    names.add("x", x);
+    fmt::print("{}", to_dot(rnn(x), names));
+    return 0;
+  }
 
   fmt::print("Problems 1 and 2: the forward pass, h_t = tanh(x_t w_x + h_(t-1) w_h + b)\n\n");
-  const Tensor h_3 = select(rnn(x), 1, -1);
+  const Tensor h_3 = rnn(x);
   print("retrace, h_3", h_3);
   fmt::print("the notebook prints\n[[0.79494228 0.81839002 0.83939649 0.85584174]]\n\n");
 
   fmt::print("Problem 3: the backward pass, with h_3 itself as the incoming gradient\n\n");
   h_3.backward(h_3.detach());
   print("retrace, the gradient dx by backprop through time", select(x.grad(), 0, 0));
-  const auto last_state = [&](const Tensor& at) { return select(rnn(at), 1, -1); };
-  fmt::print("held against finite differences: {}\n\n", gradcheck(last_state, {x}).ok ? "they agree" : "THEY DIFFER");
+  fmt::print("held against finite differences: {}\n\n", gradcheck(rnn, {x}).ok ? "they agree" : "THEY DIFFER");
 
   print("the notebook's own recurrence (lr 0.01)", notebook_backward(clone(rnn), x, 0.01));
   fmt::print("the notebook prints\n[[0.00120765 0.00165376]\n [0.00292378 0.00400644]\n [0.00973441 0.01338663]]\n\n");

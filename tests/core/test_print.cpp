@@ -1,0 +1,46 @@
+#include <doctest/doctest.h>
+
+#include <limits>
+#include <retrace/core.hpp>
+#include <sstream>
+
+using namespace retrace;
+
+// The expected texts are what NumPy 1.24 prints for the same arrays.
+
+TEST_CASE("print: floats are aligned at the point without needless zeros") {
+  CHECK(to_string(tensor({{1, 2.5}, {3, -4.125}})) == "[[ 1.     2.5  ]\n [ 3.    -4.125]]");
+  CHECK(to_string(tensor({1, 2, 3}, f64)) == "[1. 2. 3.]");
+  CHECK(to_string(tensor(3.5)) == "3.5");
+  CHECK(to_string(full({1}, 1.0 / 3)) == "[0.33333334]");
+}
+
+TEST_CASE("print: numbers far apart in size take the exponent form") {
+  CHECK(to_string(tensor({1e-9, 1.0, 123456.789}, f64)) == "[1.00000000e-09 1.00000000e+00 1.23456789e+05]");
+  CHECK(to_string(tensor({{1.0 / 3, 2.0 / 3, 1e5}})) == "[[3.3333334e-01 6.6666669e-01 1.0000000e+05]]");
+}
+
+TEST_CASE("print: what is not finite") {
+  constexpr double inf = std::numeric_limits<double>::infinity();
+  CHECK(to_string(tensor({std::numeric_limits<double>::quiet_NaN(), inf, -inf, 0.5}, f64)) == "[ nan  inf -inf  0.5]");
+}
+
+TEST_CASE("print: integers, several axes, wrapped lines and shortened axes") {
+  CHECK(to_string(tensor({{{1, 2}, {3, 4}}, {{5, 6}, {7, 8}}}, i64)) == "[[[1 2]\n  [3 4]]\n\n [[5 6]\n  [7 8]]]");
+  CHECK(to_string(arange(30)) ==
+        "[ 0  1  2  3  4  5  6  7  8  9 10 11 12 13 14 15 16 17 18 19 20 21 22 23\n 24 25 26 27 28 29]");
+  CHECK(to_string(arange(0, 2000, 1, f64)) == "[0.000e+00 1.000e+00 2.000e+00 ... 1.997e+03 1.998e+03 1.999e+03]");
+}
+
+TEST_CASE("print: views print in their own order, empty and undefined tensors say so") {
+  CHECK(to_string(transpose(tensor({{1, 2}, {3, 4}}, i64))) == "[[1 3]\n [2 4]]");
+  CHECK(to_string(zeros({2, 0})) == "[]");
+  CHECK(to_string(Tensor()) == "undefined");
+}
+
+TEST_CASE("print: through fmt, with its width, and through streams") {
+  CHECK(fmt::format("{}|{:>6}|{}", Shape{2, 3}, f64, tensor({1, 2}, i64)) == "[2, 3]|   f64|[1 2]");
+  std::ostringstream out;
+  out << tensor({1, 2}, i64);
+  CHECK(out.str() == "[1 2]");
+}

@@ -1,0 +1,119 @@
+#include <doctest/doctest.h>
+
+#include <limits>
+#include <retrace/core.hpp>
+
+#include "support/compare.hpp"
+
+using namespace retrace;
+using namespace retrace::test;
+using doctest::Contains;
+
+TEST_CASE("tensor: nested literals give shape and values, f32 unless told") {
+  const Tensor x = tensor({{1, 2, 3}, {4, 5, 6}});
+  CHECK(x.shape() == Shape{2, 3});
+  CHECK(x.dtype() == f32);
+  CHECK(x.at({1, 2}) == 6);
+  CHECK(x.at({-1, -3}) == 4);
+  CHECK(tensor(7).shape() == Shape{});
+  CHECK(tensor({{1, 2}}).shape() == Shape{1, 2});
+  CHECK(tensor({{{5}}}).shape() == Shape{1, 1, 1});
+  CHECK(tensor({1, 2}, i64).at<std::int64_t>({1}) == 2);
+  CHECK_THROWS_WITH_AS(tensor({{1, 2}, {3}}), "tensor: the lists are not of equal shape: [2] and [1]", Error);
+  CHECK_THROWS_WITH_AS(tensor({1.5}, i64), "tensor: 1.5 is no i64", Error);
+}
+
+TEST_CASE("tensor: from vectors, full, zeros, ones, arange") {
+  CHECK(same(tensor(std::vector<double>{1, 2, 3, 4}, {2, 2}), {{1, 2}, {3, 4}}));
+  CHECK_THROWS_WITH_AS(tensor(std::vector<float>{1, 2}, {3}), "tensor: 2 values do not fill shape [3]", Error);
+  CHECK(same(full({2}, 0.5), {0.5, 0.5}));
+  CHECK(same(zeros({1, 2}), {{0, 0}}));
+  CHECK(same(ones({2}, i64), {1, 1}));
+  CHECK(same(arange(4), {0, 1, 2, 3}));
+  CHECK(arange(4).dtype() == i64);
+  CHECK(same(arange(1, 2, 0.25), {1, 1.25, 1.5, 1.75}));
+  CHECK(same(arange(3, 0, -1), {3, 2, 1}));
+  CHECK(arange(3, 0).shape() == Shape{0});
+  CHECK_THROWS_WITH_AS(arange(0, 1, 0), Contains("a step that is not 0"), Error);
+}
+
+TEST_CASE("tensor: impossible shapes are refused") {
+  CHECK_THROWS_WITH_AS(zeros({2, -1}), "a size must not be negative: [2, -1]", Error);
+  CHECK_THROWS_WITH_AS(zeros({1, 1, 1, 1, 1, 1, 1}), "a tensor has at most 6 axes, got 7", Error);
+  constexpr std::int64_t large = std::int64_t{1} << 40;
+  CHECK_THROWS_WITH_AS(empty({large, large}), Contains("too many elements"), Error);
+  CHECK_THROWS_AS(empty({large, 1 << 15}), std::bad_alloc);
+}
+
+TEST_CASE("tensor: item, at and spans check what they are asked for") {
+  const Tensor x = tensor({{1, 2}, {3, 4}});
+  CHECK(tensor({{5}}).item() == 5);
+  CHECK_THROWS_WITH_AS(x.item(), "item: expected one element, got shape [2, 2]", Error);
+  CHECK_THROWS_WITH_AS(x.at({0, 2}), "at: index 2 is out of range for axis 1 of shape [2, 2]", Error);
+  CHECK_THROWS_WITH_AS(x.at({0}), "at: expected 2 indices for shape [2, 2], got 1", Error);
+  CHECK_THROWS_WITH_AS(x.span<double>(), "span: the tensor [2, 2] is f32, not f64", Error);
+  CHECK_THROWS_WITH_AS(transpose(x).span<float>(), Contains("a view that is not contiguous"), Error);
+  CHECK(transpose(x).to_vector<float>() == std::vector<float>{1, 3, 2, 4});
+  CHECK_THROWS_WITH_AS(x.dim(2), "dim: axis 2 is out of range for shape [2, 2]", Error);
+}
+
+TEST_CASE("tensor: copies share, clone copies, views write through") {
+  Tensor x = tensor({{1, 2}, {3, 4}});
+  const Tensor shared = x, copy = x.clone();
+  Tensor column = select(x, 1, 0);
+  column.fill(9);
+  CHECK(same(shared, {{9, 2}, {9, 4}}));
+  CHECK(same(copy, {{1, 2}, {3, 4}}));
+  column.assign(tensor({5, 6}));
+  CHECK(same(x, {{5, 2}, {6, 4}}));
+  x.assign(transpose(x));  // from a view of itself
+  CHECK(same(x, {{5, 6}, {2, 4}}));
+}
+
+TEST_CASE("tensor: assign refuses another shape or dtype and changes nothing") {
+  Tensor x = tensor({1, 2});
+  CHECK_THROWS_WITH_AS(x.assign(tensor({1, 2, 3})), "assign: expected [2] f32, got [3] f32", Error);
+  CHECK_THROWS_WITH_AS(x.assign(tensor({1, 2}, f64)), "assign: expected [2] f32, got [2] f64", Error);
+  CHECK(same(x, {1, 2}));
+}
+
+TEST_CASE("tensor: conversion between dtypes is differentiable between floats and exact to i64") {
+  Tensor x = tensor({1.5, -2.5}).requires_grad(true);
+  const Tensor y = x.to(f64);
+  CHECK(y.dtype() == f64);
+  sum(y * y).backward();
+  CHECK(same(x.grad(), {3, -5}));
+  CHECK(same(x.detach().to(i64), {1, -2}));
+  CHECK(x.to(f32).same_as(x));
+  CHECK(same(arange(3).to(f64), {0, 1, 2}));
+  CHECK_THROWS_WITH_AS(tensor({1e30}).to(i64), Contains("does not fit i64"), Error);
+  CHECK_THROWS_WITH_AS(full({1}, std::numeric_limits<double>::quiet_NaN()).to(i64), Contains("nan"), Error);
+}
+
+TEST_CASE("generator: the sequence is pinned, copies share it and clones start equal") {
+  Generator g(42);
+  CHECK(g.next() == 1546998764402558742U);
+  Generator shared = g, copy = g.clone();
+  const std::uint64_t next = copy.next();
+  CHECK(shared.next() == next);
+  CHECK(g.next() != next);
+  const Generator::State state = g.state();
+  const double u = g.uniform();
+  g.set_state(state);
+  CHECK(g.uniform() == u);
+  CHECK_THROWS_AS(g.set_state({}), Error);
+  CHECK_THROWS_AS(g.below(0), Error);
+  for (int i = 0; i < 100; ++i) CHECK(g.below(3) < 3);
+}
+
+TEST_CASE("random tensors: moments, bounds and seeds") {
+  const Tensor x = randn({10000}, Generator(1), f64), u = uniform({10000}, -2, 3, Generator(1), f64);
+  CHECK(mean(x).item() == doctest::Approx(0).epsilon(0.05));
+  CHECK(mean(x * x).item() == doctest::Approx(1).epsilon(0.05));
+  CHECK(max(u).item() < 3);
+  CHECK(-max(-u).item() >= -2);
+  CHECK(mean(u).item() == doctest::Approx(0.5).epsilon(0.1));
+  CHECK(same(randn({5}, Generator(1), f64), slice(x, 0, 0, 5)));
+  CHECK_THROWS_WITH_AS(randn({2}, Generator(1), i64), Contains("randn: expected f32 or f64"), Error);
+  CHECK_THROWS_WITH_AS(uniform({2}, 1, 0, Generator(1)), Contains("above the upper bound"), Error);
+}
