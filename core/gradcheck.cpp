@@ -92,7 +92,7 @@ double dot(const Tensors& a, const Tensors& b) {
   return total;
 }
 
-Tensors random_like(const Tensors& xs, Generator generator) {
+Tensors random_like(const Tensors& xs, const Generator& generator) {
   Tensors all;
   for (const Tensor& x : xs) all.push_back(uniform(x.shape(), -1, 1, generator, f64));
   return all;
@@ -112,7 +112,7 @@ GradcheckReport detail::gradcheck(TensorFunction f, std::span<const Tensor> inpu
         fmt::format("gradcheck of '{}': the result {} does not depend on the inputs", y.op(), y.shape());
     return check.report;
   }
-  Generator generator(options.seed);
+  const Generator generator(options.seed);
   Tensor v = uniform(y.shape(), -1, 1, generator, f64);
   const auto gradients = [&](bool create_graph) {
     return grad(f(leaves), xs, {.cotangent = v, .create_graph = create_graph, .allow_unused = true});

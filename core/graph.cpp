@@ -95,7 +95,8 @@ void make_result(const char* op, Node& n, RecordPtr record) {
 Tensor fresh(Tensor value) {
   const Node& n = value.node();
   const bool is_new = n.sole_handle() && n.is_leaf() && !n.requires_grad && !n.link;
-  return is_new ? value : value.detach();
+  if (!is_new) return value.detach();
+  return value;
 }
 
 }  // namespace

@@ -32,7 +32,7 @@ Generator::Generator(std::uint64_t seed) : state_(std::make_shared<State>()) {
   for (std::uint64_t& word : *state_) word = splitmix64(seed);
 }
 
-std::uint64_t Generator::next() {
+std::uint64_t Generator::next() const {
   State& s = *state_;
   const std::uint64_t result = std::rotl(s[1] * 5, 7) * 9, t = s[1] << 17;
   s[2] ^= s[0];
@@ -44,14 +44,14 @@ std::uint64_t Generator::next() {
   return result;
 }
 
-double Generator::uniform() { return static_cast<double>(next() >> 11) * 0x1p-53; }
+double Generator::uniform() const { return static_cast<double>(next() >> 11) * 0x1p-53; }
 
-double Generator::normal() {
+double Generator::normal() const {
   const double radius = std::sqrt(-2 * std::log(1 - uniform()));
   return radius * std::cos(2 * std::numbers::pi * uniform());
 }
 
-std::int64_t Generator::below(std::int64_t n) {
+std::int64_t Generator::below(std::int64_t n) const {
   require(n > 0, "Generator::below: expected a positive number, got {}", n);
   const auto limit = static_cast<std::uint64_t>(n);
   const std::uint64_t fair = -limit % limit;  // the 2^64 mod n lowest values would favour small results
@@ -71,16 +71,16 @@ void Generator::set_state(const State& state) {
   *state_ = state;
 }
 
-Tensor randn(const Shape& shape, Generator generator, DType dtype) {
+Tensor randn(const Shape& shape, const Generator& generator, DType dtype) {
   return filled("randn", shape, dtype, [&] { return generator.normal(); });
 }
 
-Tensor uniform(const Shape& shape, double low, double high, Generator generator, DType dtype) {
+Tensor uniform(const Shape& shape, double low, double high, const Generator& generator, DType dtype) {
   require(low <= high, "uniform: the lower bound {} is above the upper bound {}", low, high);
   return filled("uniform", shape, dtype, [&] { return low + (high - low) * generator.uniform(); });
 }
 
-Tensor dropout(Tensor x, double probability, Generator generator) {
+Tensor dropout(Tensor x, double probability, const Generator& generator) {
   require(probability >= 0 && probability < 1, "dropout: the probability must be in [0, 1), got {}", probability);
   const double scale = 1 / (1 - probability);
   const Tensor mask =
@@ -90,7 +90,7 @@ Tensor dropout(Tensor x, double probability, Generator generator) {
       wrt(x, keep(mask), [](Tensor dy, const Tensor& mask) { return std::move(dy) * mask; }));
 }
 
-Tensor multinomial(const Tensor& weights, std::int64_t count, Generator generator) {
+Tensor multinomial(const Tensor& weights, std::int64_t count, const Generator& generator) {
   require(weights.rank() == 1 || weights.rank() == 2, "multinomial: expected weights [n] or [rows, n], got {}",
           weights.shape());
   require(count >= 0, "multinomial: the count must not be negative, got {}", count);

@@ -7,21 +7,21 @@
 namespace retrace {
 
 /// A seeded source of random numbers, xoshiro256** (Blackman and Vigna, 2018) seeded by splitmix64; its bits are the
-/// same on every platform. A handle: copies draw from one sequence, `clone` starts an equal one. Not to be shared
-/// between threads.
+/// same on every platform. A handle: copies, const ones too, draw from one sequence, `clone` starts an equal one. Not
+/// to be shared between threads.
 class Generator {
  public:
   using State = std::array<std::uint64_t, 4>;
 
   explicit Generator(std::uint64_t seed);
 
-  std::uint64_t next();
+  std::uint64_t next() const;
   /// Uniform in [0, 1), with 53 random bits.
-  double uniform();
+  double uniform() const;
   /// Standard normal (Box-Muller).
-  double normal();
+  double normal() const;
   /// Uniform among 0 .. n-1.
-  std::int64_t below(std::int64_t n);
+  std::int64_t below(std::int64_t n) const;
 
   Generator clone() const;
   /// All there is to it, to be saved and restored.
@@ -33,14 +33,14 @@ class Generator {
 };
 
 /// Standard normal numbers.
-Tensor randn(const Shape& shape, Generator generator, DType dtype = f32);
+Tensor randn(const Shape& shape, const Generator& generator, DType dtype = f32);
 /// Uniform in [low, high).
-Tensor uniform(const Shape& shape, double low, double high, Generator generator, DType dtype = f32);
+Tensor uniform(const Shape& shape, double low, double high, const Generator& generator, DType dtype = f32);
 /// x with each element zeroed with the given probability and the others divided by 1 - probability, so that the mean
 /// stays; in training mode or not. Probability in [0, 1).
-Tensor dropout(Tensor x, double probability, Generator generator);
+Tensor dropout(Tensor x, double probability, const Generator& generator);
 /// `count` indices (i64) drawn with replacement, index i as often as weights[i] says: weights [n] -> [count], weights
 /// [rows, n] -> [rows, count]. Weights are finite, not negative, not all zero, and need not sum to 1. No gradient.
-Tensor multinomial(const Tensor& weights, std::int64_t count, Generator generator);
+Tensor multinomial(const Tensor& weights, std::int64_t count, const Generator& generator);
 
 }  // namespace retrace

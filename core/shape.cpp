@@ -5,12 +5,12 @@ namespace retrace {
 Shape::Shape(std::span<const std::int64_t> dims) {
   require(dims.size() <= max_rank, "a tensor has at most {} axes, got {}", max_rank, dims.size());
   std::copy(dims.begin(), dims.end(), dims_.begin());
-  rank_ = static_cast<std::int8_t>(dims.size());
+  rank_ = static_cast<std::uint8_t>(dims.size());
 }
 
 void Shape::push_back(std::int64_t dim) {
   require(rank_ < max_rank, "a tensor has at most {} axes, got {}", max_rank, rank_ + 1);
-  dims_[static_cast<unsigned>(rank_++)] = dim;
+  dims_[rank_++] = dim;
 }
 
 Shape Shape::erased(int axis) const {

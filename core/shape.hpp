@@ -24,7 +24,7 @@ class Shape {
   std::int64_t& operator[](int axis) { return dims_[static_cast<unsigned>(axis)]; }
   const std::int64_t* begin() const { return dims_.data(); }
   const std::int64_t* end() const { return dims_.data() + rank_; }
-  std::int64_t back() const { return dims_[static_cast<unsigned>(rank_) - 1]; }
+  std::int64_t back() const { return dims_[rank_ - 1U]; }
 
   /// Number of elements.
   std::int64_t size() const {
@@ -44,7 +44,7 @@ class Shape {
 
  private:
   std::array<std::int64_t, max_rank> dims_{};
-  std::int8_t rank_ = 0;
+  std::uint8_t rank_ = 0;
 };
 
 /// Step from one element to the next along each axis, in elements.

@@ -8,7 +8,7 @@ namespace retrace {
 /// is shared with whoever else holds it.
 class Dropout {
  public:
-  Dropout(double probability, Generator generator);
+  Dropout(double probability, const Generator& generator);
 
   Tensor operator()(const Tensor& x) { return is_training() ? dropout(x, probability_, generator_) : x; }
   void parts(auto&) {}

@@ -12,7 +12,7 @@ struct EmbeddingOptions {
 class Embedding {
  public:
   /// Standard normal vectors, as PyTorch's nn.Embedding starts.
-  Embedding(std::int64_t count, std::int64_t width, Generator generator, EmbeddingOptions options = {});
+  Embedding(std::int64_t count, std::int64_t width, const Generator& generator, EmbeddingOptions options = {});
 
   Tensor operator()(const Tensor& index) const { return embedding(w, index); }
   void parts(auto& list) { list("w", w); }

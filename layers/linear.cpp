@@ -4,7 +4,7 @@
 
 namespace retrace {
 
-Linear::Linear(std::int64_t in, std::int64_t out, Generator generator, LinearOptions options) {
+Linear::Linear(std::int64_t in, std::int64_t out, const Generator& generator, LinearOptions options) {
   require(in > 0 && out > 0, "Linear: sizes must be positive, got in = {}, out = {}", in, out);
   const double bound = 1 / std::sqrt(static_cast<double>(in));
   w = uniform({in, out}, -bound, bound, generator, options.dtype).requires_grad(true);

@@ -13,7 +13,7 @@ struct LinearOptions {
 class Linear {
  public:
   /// Weights and bias uniform in +-1/sqrt(in), as PyTorch's nn.Linear starts.
-  Linear(std::int64_t in, std::int64_t out, Generator generator, LinearOptions options = {});
+  Linear(std::int64_t in, std::int64_t out, const Generator& generator, LinearOptions options = {});
 
   Tensor operator()(const Tensor& x) const;
   void parts(auto& list) {

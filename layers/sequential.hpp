@@ -5,9 +5,10 @@
 
 namespace retrace {
 
-/// Layers one after the other: `Sequential net{Embedding(27, 16, g), SimpleRNN(16, 64, g), Linear(64, 27, g)};`.
-/// A layer is anything that takes a tensor and returns one, plain functions and lambdas included. Parameters are named
-/// by place: "0.w", "1.w_x", ...
+/// Layers one after the other: `Sequential net{Embedding(27, 16, g), SimpleRNN(16, 64, g), Linear(64, 27, g)};`. Within
+/// braces the layers are made, and draw their weights, in this order whatever the compiler. A layer is anything that
+/// takes a tensor and returns one, plain functions and lambdas included. Parameters are named by place: "0.w", "1.w_x",
+/// ...
 template <class... Layers>
 class Sequential {
  public:
@@ -17,7 +18,7 @@ class Sequential {
     return std::apply(
         [&x](auto&... layer) {
           Tensor y = x;
-          ((y = layer(y)), ...);
+          ((y = layer(std::move(y))), ...);
           return y;
         },
         layers_);

@@ -4,7 +4,7 @@
 
 namespace retrace {
 
-SimpleRNN::SimpleRNN(std::int64_t features, std::int64_t units, Generator generator, SimpleRNNOptions options)
+SimpleRNN::SimpleRNN(std::int64_t features, std::int64_t units, const Generator& generator, SimpleRNNOptions options)
     : last_only_(options.last_only) {
   require(features > 0 && units > 0, "SimpleRNN: sizes must be positive, got features = {}, units = {}", features,
           units);

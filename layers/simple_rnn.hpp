@@ -20,7 +20,7 @@ struct Recurrence {
 class SimpleRNN {
  public:
   /// Weights and bias uniform in +-1/sqrt(units), as PyTorch's nn.RNN starts (whose two biases are one here).
-  SimpleRNN(std::int64_t features, std::int64_t units, Generator generator, SimpleRNNOptions options = {});
+  SimpleRNN(std::int64_t features, std::int64_t units, const Generator& generator, SimpleRNNOptions options = {});
 
   /// x [batch, steps, features], from a state of zeros.
   Tensor operator()(const Tensor& x) const { return (*this)(x, Tensor()).y; }

@@ -153,8 +153,8 @@ Tensor pow(Tensor x, double p) {
   require_float("pow", x);
   return record(
       "pow", [&] { return map(std::move(x), [p](auto v) { return std::pow(v, static_cast<decltype(v)>(p)); }); },
-      wrt(x, keep(x), [p](Tensor dy, const Tensor& x) {
-        return p == 0 ? zeros(dy.shape(), dy.dtype()) : std::move(dy) * (pow(x, p - 1) * p);
+      wrt(x, keep(x), [p](const Tensor& dy, const Tensor& x) {
+        return p == 0 ? zeros(dy.shape(), dy.dtype()) : dy * (pow(x, p - 1) * p);
       }));
 }
 

@@ -7,7 +7,7 @@ Tensor mse_loss(const Tensor& prediction, const Tensor& target, LossOptions opti
   require(prediction.shape() == target.shape(), "mse_loss: the prediction is {}, the target {}", prediction.shape(),
           target.shape());
   const Tensor difference = prediction - target;
-  const Tensor squares = difference * difference;
+  Tensor squares = difference * difference;
   switch (options.reduction) {
     case Reduction::none:
       return squares;

@@ -48,7 +48,7 @@ Tensor matmul_batched(const Tensor& a, const Tensor& b, const Shape& batch) {
     Shape shape = batch;
     shape.push_back(a.dim(-2));
     shape.push_back(b.dim(-1));
-    const Tensor c = empty(shape, a.dtype());
+    Tensor c = empty(shape, a.dtype());
     const Tensor cs = reshape(c, {batch.size(), a.dim(-2), b.dim(-1)});
     for (std::int64_t i = 0; i < batch.size(); ++i) multiply(select(as, 0, i), select(bs, 0, i), 0, select(cs, 0, i));
     return c;
