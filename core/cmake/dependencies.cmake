@@ -72,7 +72,7 @@ endif()
 set(CMAKE_REQUIRED_LIBRARIES mvec)
 check_cxx_source_compiles([[
   #include <immintrin.h>
-  extern "C" __m256 _ZGVdN8v_tanhf(__m256);
+  extern "C" __attribute__((target("avx2,fma"))) __m256 _ZGVdN8v_tanhf(__m256);
   __attribute__((target("avx2,fma"))) float first(float x) {
     return _mm256_cvtss_f32(_ZGVdN8v_tanhf(_mm256_set1_ps(x)));
   }

@@ -9,11 +9,12 @@
 #include <immintrin.h>
 
 // glibc's vector functions (libmvec) by their ABI names: 8 floats or 4 doubles at a time, within 4 ulp.
+#define RETRACE_AVX2 __attribute__((target("avx2,fma")))
 extern "C" {
-__m256 _ZGVdN8v_tanhf(__m256);
-__m256d _ZGVdN4v_tanh(__m256d);
-__m256 _ZGVdN8v_expf(__m256);
-__m256d _ZGVdN4v_exp(__m256d);
+RETRACE_AVX2 __m256 _ZGVdN8v_tanhf(__m256);
+RETRACE_AVX2 __m256d _ZGVdN4v_tanh(__m256d);
+RETRACE_AVX2 __m256 _ZGVdN8v_expf(__m256);
+RETRACE_AVX2 __m256d _ZGVdN4v_exp(__m256d);
 }
 #endif
 
@@ -29,8 +30,6 @@ T stable_sigmoid(T x) {
 }
 
 #if RETRACE_HAVE_LIBMVEC
-#define RETRACE_AVX2 __attribute__((target("avx2,fma")))
-
 bool vector_unit() {
   static const bool present = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
   return present && allowed.load(std::memory_order_relaxed);

@@ -1,0 +1,48 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace retrace {
+
+/// Makes `parts`, one after the other, the content of the file `path`. They go to a new file beside it, which is
+/// flushed to the disk and then renamed: whoever opens `path` finds the old content or the new one, whole, even after a
+/// crash. A failure removes the new file and is an Error naming the path and the system's reason; a killed process may
+/// leave it, named like the path with .N.tmp added.
+///
+/// An existing file keeps its permissions, and one that may not be written is refused. A symbolic link stays, and what
+/// it leads to is replaced. What is no regular file, such as /dev/stdout or a pipe, is written to directly.
+void replace_file(const std::string& path, std::span<const std::string_view> parts);
+
+namespace detail {
+
+/// An open file of the system, closed at the end; negative when opening it failed.
+struct Descriptor {
+  explicit Descriptor(int opened) : number(opened) {}
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  ~Descriptor();
+
+  const int number;
+};
+
+/// A regular file, open for reading. Directories, pipes and devices are Errors, and never waited for.
+class InputFile {
+ public:
+  explicit InputFile(const std::string& path);
+  /// In bytes, when it was opened.
+  std::uint64_t size() const { return size_; }
+  /// Fills `bytes` from `offset` on; an Error when the file ends before.
+  void read(std::uint64_t offset, std::span<std::byte> bytes) const;
+
+ private:
+  std::string path_;
+  Descriptor file_;
+  std::uint64_t size_ = 0;
+};
+
+}  // namespace detail
+}  // namespace retrace

@@ -1,0 +1,125 @@
+#include "safetensors.hpp"
+
+#include <algorithm>
+#include <bit>
+
+#include "file.hpp"
+#include "safetensors_header.hpp"
+
+namespace retrace {
+namespace {
+
+using detail::in_quotes;
+using detail::TensorInfo;
+using TensorInfos = std::map<std::string, TensorInfo>;
+
+static_assert(std::endian::native == std::endian::little, "numbers are written as they lie in memory");
+
+/// A file whose header has been read and found good. Tensors are read on request, each straight to its place.
+class SafetensorsReader {
+ public:
+  explicit SafetensorsReader(const std::string& path) : file_(path) {
+    std::uint64_t length = 0;
+    require(file_.size() >= sizeof length, "cannot read {}: header length: it has 8 bytes, the file has {}", path,
+            file_.size());
+    file_.read(0, std::as_writable_bytes(std::span(&length, 1)));
+    const std::uint64_t rest = file_.size() - sizeof length;
+    require(length <= rest, "cannot read {}: header length: {} bytes, the file has {} more", path, length, rest);
+    require(length <= detail::max_header_bytes, "cannot read {}: header length: {} bytes, more than the {} allowed",
+            path, length, detail::max_header_bytes);
+    std::string text(length, '\0');
+    file_.read(sizeof length, std::as_writable_bytes(std::span(text)));
+    try {
+      header_ = detail::parse_header(text, rest - length);
+    } catch (const Error& error) {
+      fail("cannot read {}: {}", path, error.what());
+    }
+    data_begin_ = sizeof length + length;
+  }
+
+  const TensorInfos& tensors() const { return header_.tensors; }
+  Metadata& metadata() { return header_.metadata; }
+
+  Tensor tensor(const TensorInfo& info) const {
+    Tensor out = empty(info.shape, info.dtype);
+    visit(info.dtype, [&](auto zero) {
+      file_.read(data_begin_ + info.begin, std::as_writable_bytes(out.mutable_span<decltype(zero)>()));
+    });
+    return out;
+  }
+
+ private:
+  detail::InputFile file_;
+  detail::SafetensorsHeader header_;
+  std::uint64_t data_begin_ = 0;
+};
+
+/// An Error that lists what of the file does not fit the parameters.
+void check_fit(const std::string& path, const TensorInfos& tensors, const Parameters& parameters) {
+  std::vector<std::string> problems;
+  for (const auto& [name, value] : parameters) {
+    const auto found = tensors.find(name);
+    if (found == tensors.end()) {
+      problems.push_back(fmt::format("tensor {}: not in the file", in_quotes(name)));
+    } else if (const TensorInfo& info = found->second; info.dtype != value.dtype() || info.shape != value.shape()) {
+      problems.push_back(fmt::format("tensor {}: {} {} in the file, {} {} in the model", in_quotes(name), info.dtype,
+                                     info.shape, value.dtype(), value.shape()));
+    } else if (!value.is_leaf()) {
+      problems.push_back(
+          fmt::format("tensor {}: the result of '{}', which cannot be set", in_quotes(name), value.op()));
+    }
+  }
+  for (const auto& [name, info] : tensors)
+    if (!parameters.contains(name)) problems.push_back(fmt::format("tensor {}: not in the model", in_quotes(name)));
+  if (problems.empty()) return;
+
+  constexpr std::size_t most = 6;
+  std::string text;
+  for (std::size_t i = 0; i < std::min(problems.size(), most); ++i) text += (i ? "; " : "") + problems[i];
+  if (problems.size() > most) text += fmt::format("; and {} more", problems.size() - most);
+  fail("cannot load {}: {}", path, text);
+}
+
+}  // namespace
+
+SafetensorsFile read_safetensors(const std::string& path) {
+  SafetensorsReader reader(path);
+  SafetensorsFile file;
+  for (const auto& [name, info] : reader.tensors()) file.tensors.emplace(name, reader.tensor(info));
+  file.metadata = std::move(reader.metadata());
+  return file;
+}
+
+void save(const std::string& path, const Parameters& parameters, const Metadata& metadata) {
+  // As the reference does it: by size of element, so that data are aligned, and then by name.
+  std::vector<Parameter> ordered(parameters.begin(), parameters.end());
+  std::sort(ordered.begin(), ordered.end(), [](const Parameter& a, const Parameter& b) {
+    return a.value.dtype() != b.value.dtype() ? a.value.dtype() > b.value.dtype() : a.name < b.name;
+  });
+  std::string header;
+  try {
+    header = detail::header_text(ordered, metadata);
+  } catch (const Error& error) {
+    fail("cannot write {}: {}", path, error.what());
+  }
+
+  const std::uint64_t length = header.size();
+  std::vector<std::string_view> parts = {{reinterpret_cast<const char*>(&length), sizeof length}, header};
+  for (Parameter& p : ordered) {
+    p.value = detail::dense(p.value);
+    const std::size_t bytes = static_cast<std::size_t>(p.value.size()) * size_of(p.value.dtype());
+    parts.emplace_back(reinterpret_cast<const char*>(p.value.node().data), bytes);
+  }
+  replace_file(path, parts);
+}
+
+Metadata load(const std::string& path, const Parameters& parameters) {
+  SafetensorsReader reader(path);
+  check_fit(path, reader.tensors(), parameters);
+  std::vector<Tensor> values;
+  for (const Parameter& p : parameters) values.push_back(reader.tensor(reader.tensors().at(p.name)));
+  for (std::size_t i = 0; i < values.size(); ++i) Tensor(parameters[i].value).assign(values[i]);
+  return std::move(reader.metadata());
+}
+
+}  // namespace retrace

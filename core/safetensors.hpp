@@ -1,0 +1,35 @@
+#pragma once
+
+#include "parameters.hpp"
+
+/// Weights in files that Python reads too: the safetensors format (u64 little-endian header length, JSON header, raw
+/// little-endian data), https://github.com/huggingface/safetensors.
+///
+/// What is read is what the format's description allows, which is less than JSON and, in a few corners, less than other
+/// readers let pass: names, fields and metadata keys are unique, a tensor has its three fields and no other, sizes and
+/// offsets are whole numbers written as such, tensors fill the data without overlap or hole. Of what the format has,
+/// types other than F32, F64 and I64, tensors of more than max_rank axes and headers of more than 1 MiB (some ten
+/// thousand tensors) are refused, so that no file, however made, costs more than 16 MiB before it is found good.
+namespace retrace {
+
+using Metadata = std::map<std::string, std::string>;
+
+/// What a file holds: f32, f64 and i64 tensors by name, and free text.
+struct SafetensorsFile {
+  std::map<std::string, Tensor> tensors;
+  Metadata metadata;
+};
+
+/// Reads a whole file. A malformed one is an Error that names the file and the field, and nothing large is allocated.
+SafetensorsFile read_safetensors(const std::string& path);
+
+/// Writes the parameters under their names, through a temporary file and a rename, so that an old file stays whole
+/// until the new one is. The bytes depend on names, values and metadata alone, not on the order of the parameters.
+/// Names and metadata that are not UTF-8, the name "__metadata__" and a file that cannot be written are Errors.
+void save(const std::string& path, const Parameters& parameters, const Metadata& metadata = {});
+
+/// Sets every parameter to the tensor of its name and returns the file's metadata. A name that is missing or not known,
+/// another shape or dtype, or a malformed file is an Error that changes nothing. Gradients stay as they are.
+Metadata load(const std::string& path, const Parameters& parameters);
+
+}  // namespace retrace

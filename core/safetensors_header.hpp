@@ -1,0 +1,36 @@
+// The JSON header of a safetensors file: from text and to text. Private to core.
+#pragma once
+
+#include <span>
+#include <string_view>
+
+#include "safetensors.hpp"
+
+namespace retrace::detail {
+
+/// A hostile header makes reading it cost up to twelve times its size; this keeps that below 16 MiB. It is enough for
+/// ten thousand tensors.
+inline constexpr std::size_t max_header_bytes = std::size_t{1} << 20;
+
+struct TensorInfo {
+  DType dtype = f32;
+  Shape shape;
+  std::uint64_t begin = 0, end = 0;  // bytes, from the start of the data
+};
+
+struct SafetensorsHeader {
+  std::map<std::string, TensorInfo> tensors;
+  Metadata metadata;
+};
+
+/// Reads a header whose tensors must fill `data_bytes` bytes, each byte once. An Error names the field.
+SafetensorsHeader parse_header(std::string_view text, std::uint64_t data_bytes);
+
+/// The header of a file that holds the tensors one after the other in the given order, padded so that after it and the
+/// eight bytes of its length the data are aligned. An Error names the field.
+std::string header_text(std::span<const Parameter> tensors, const Metadata& metadata);
+
+/// A name or other text of a file, fit for a message: quoted, what does not print escaped, shortened when long.
+std::string in_quotes(std::string_view text);
+
+}  // namespace retrace::detail
