@@ -47,7 +47,10 @@ void* system_allocate(std::size_t bytes) {
 }
 
 void system_free(void* block, std::size_t bytes) noexcept {
-  bytes <= small_limit ? ::operator delete(block) : ::operator delete (block, std::align_val_t{cache_line});
+  if (bytes <= small_limit)  // Clang 14 compiles a conditional expression of the two into both calls
+    ::operator delete(block);
+  else
+    ::operator delete (block, std::align_val_t{cache_line});
 }
 
 struct FreeBlock {

@@ -15,6 +15,12 @@ void require_float(const char* op, const Tensor& a, const Tensor& b) {
 }
 
 Tensor constant_like(const Tensor& x, double c) { return full({}, c, x.dtype()); }
+/// The same for a comparison, which takes i64 too.
+Tensor constant_like(const char* op, const Tensor& x, double c) {
+  require(x.dtype() != i64 || (c == std::trunc(c) && std::abs(c) <= 0x1p53),
+          "{}: an i64 tensor {} was compared with {}, which is no i64", op, x.shape(), c);
+  return constant_like(x, c);
+}
 
 /// 1 where a is preferred, 1/2 where both are equal, 0 elsewhere: the share of the gradient that goes to a.
 template <class Prefer>
@@ -201,14 +207,18 @@ Tensor less(const Tensor& a, const Tensor& b) {
 Tensor less_equal(const Tensor& a, const Tensor& b) {
   return compare("less_equal", a, b, [](auto x, auto y) { return x <= y; });
 }
-Tensor greater(const Tensor& a, const Tensor& b) { return less(b, a); }
-Tensor greater_equal(const Tensor& a, const Tensor& b) { return less_equal(b, a); }
-Tensor operator==(const Tensor& x, double c) { return equal(x, constant_like(x, c)); }
-Tensor operator!=(const Tensor& x, double c) { return not_equal(x, constant_like(x, c)); }
-Tensor operator<(const Tensor& x, double c) { return less(x, constant_like(x, c)); }
-Tensor operator<=(const Tensor& x, double c) { return less_equal(x, constant_like(x, c)); }
-Tensor operator>(const Tensor& x, double c) { return greater(x, constant_like(x, c)); }
-Tensor operator>=(const Tensor& x, double c) { return greater_equal(x, constant_like(x, c)); }
+Tensor greater(const Tensor& a, const Tensor& b) {
+  return compare("greater", a, b, [](auto x, auto y) { return x > y; });
+}
+Tensor greater_equal(const Tensor& a, const Tensor& b) {
+  return compare("greater_equal", a, b, [](auto x, auto y) { return x >= y; });
+}
+Tensor operator==(const Tensor& x, double c) { return equal(x, constant_like("equal", x, c)); }
+Tensor operator!=(const Tensor& x, double c) { return not_equal(x, constant_like("not_equal", x, c)); }
+Tensor operator<(const Tensor& x, double c) { return less(x, constant_like("less", x, c)); }
+Tensor operator<=(const Tensor& x, double c) { return less_equal(x, constant_like("less_equal", x, c)); }
+Tensor operator>(const Tensor& x, double c) { return greater(x, constant_like("greater", x, c)); }
+Tensor operator>=(const Tensor& x, double c) { return greater_equal(x, constant_like("greater_equal", x, c)); }
 
 Tensor where(const Tensor& condition, const Tensor& a, const Tensor& b) {
   require_float("where", a, b);

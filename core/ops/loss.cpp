@@ -6,6 +6,8 @@ namespace retrace {
 Tensor mse_loss(const Tensor& prediction, const Tensor& target, LossOptions options) {
   require(prediction.shape() == target.shape(), "mse_loss: the prediction is {}, the target {}", prediction.shape(),
           target.shape());
+  require(prediction.dtype() == target.dtype() && prediction.dtype() != i64,
+          "mse_loss: expected two f32 or two f64, got {} and {}", prediction.dtype(), target.dtype());
   const Tensor difference = prediction - target;
   Tensor squares = difference * difference;
   switch (options.reduction) {
@@ -22,7 +24,9 @@ Tensor cross_entropy(const Tensor& logits, const Tensor& labels, CrossEntropyOpt
   require(logits.rank() >= 1 && labels.shape() == logits.shape().erased(logits.rank() - 1),
           "cross_entropy: expected logits [..., classes] and labels [...], got {} and {}", logits.shape(),
           labels.shape());
-  require(labels.dtype() == i64, "cross_entropy: the labels must be i64, got {}", labels.dtype());
+  require(labels.dtype() == i64 && logits.dtype() != i64,
+          "cross_entropy: expected logits in f32 or f64 and labels in i64, got {} and {}", logits.dtype(),
+          labels.dtype());
   const std::int64_t classes = logits.dim(-1);
   // An ignored label may lie outside the classes: it reads class 0 and counts with weight 0.
   Tensor places = labels.clone();

@@ -66,9 +66,9 @@ T larger(T a, T b) {
 
 /// f(from, to, n) on every row along the last axis, x being brought into that order and back.
 template <class Row>
-Tensor along_axis(const Tensor& x, int axis, Row row) {
+Tensor along_axis(const char* op, const Tensor& x, int axis, Row row) {
   const Tensor in = detail::dense(transpose(x, axis, -1));
-  return visit_float("softmax", x.dtype(), [&]<class T>(T) {
+  return visit_float(op, x.dtype(), [&]<class T>(T) {
     Tensor out = empty(in.shape(), in.dtype());
     const std::int64_t n = in.dim(-1);
     if (out.size() > 0)
@@ -94,6 +94,7 @@ Tensor sum(const Tensor& x, const Axes& axes, ReduceOptions options) {
 }
 
 Tensor mean(const Tensor& x, const Axes& axes, ReduceOptions options) {
+  require(x.dtype() != i64, "mean: expected f32 or f64, got i64; cast with .to(f32)");
   const auto count = static_cast<double>(Reduced("mean", x, axes).count);
   return sum(x, axes, options) / count;
 }
@@ -154,7 +155,7 @@ Tensor softmax(const Tensor& x, int axis) {
     for (std::int64_t i = 0; i < n; ++i) to[i] /= total;
   };
   return record(
-      "softmax", [&] { return along_axis(x, axis, row); }, wrt(x, [axis](const Tensor& dy, const Tensor& y) {
+      "softmax", [&] { return along_axis("softmax", x, axis, row); }, wrt(x, [axis](const Tensor& dy, const Tensor& y) {
         const Tensor weighted = dy * y;
         return weighted - y * sum(weighted, axis, {.keepdims = true});
       }));
@@ -171,7 +172,7 @@ Tensor log_softmax(const Tensor& x, int axis) {
     for (std::int64_t i = 0; i < n; ++i) to[i] = from[i] - top - log_total;
   };
   return record(
-      "log_softmax", [&] { return along_axis(x, axis, row); },
+      "log_softmax", [&] { return along_axis("log_softmax", x, axis, row); },
       wrt(x, [axis](const Tensor& dy, const Tensor& y) { return dy - exp(y) * sum(dy, axis, {.keepdims = true}); }));
 }
 

@@ -1,3 +1,5 @@
+#include <limits>
+
 #include "elementwise.hpp"
 #include "ops.hpp"
 
@@ -7,22 +9,31 @@ namespace {
 /// The undivided strides of x under a new shape of equal size; x is contiguous.
 Tensor with_shape(const Tensor& x, const Shape& shape) { return detail::view(x, shape, row_major(shape)); }
 
-Shape resolved(const Tensor& x, Shape shape) {
-  int unknown = -1;
-  std::int64_t known = 1;
-  for (int i = 0; i < shape.rank(); ++i) {
-    require(shape[i] >= -1, "reshape: sizes must be 0 or more, or one -1: {} to {}", x.shape(), shape);
-    require(shape[i] >= 0 || unknown < 0, "reshape: only one size may be -1: {} to {}", x.shape(), shape);
-    if (shape[i] < 0)
-      unknown = i;
-    else
-      known *= shape[i];
+/// Whether a tensor could have these sizes: none negative, not more elements than can be counted.
+bool possible(const Shape& shape) {
+  std::int64_t room = std::numeric_limits<std::int64_t>::max();
+  for (const std::int64_t d : shape) {
+    if (d < 0) return false;
+    if (d > 0) room /= d;
   }
+  return room > 0;
+}
+
+Shape resolved(const Tensor& x, const Shape& asked) {
+  Shape shape = asked;
+  int unknown = -1;
+  for (int i = 0; i < shape.rank(); ++i) {
+    if (asked[i] != -1) continue;
+    require(unknown < 0, "reshape: only one size may be -1: {} to {}", x.shape(), asked);
+    shape[unknown = i] = 1;
+  }
+  require(possible(shape), "reshape: sizes are negative or too large: {} to {}", x.shape(), asked);
   if (unknown >= 0) {
-    require(known > 0 && x.size() % known == 0, "reshape: no size in place of -1 fits: {} to {}", x.shape(), shape);
+    const std::int64_t known = shape.size();
+    require(known > 0 && x.size() % known == 0, "reshape: no size in place of -1 fits: {} to {}", x.shape(), asked);
     shape[unknown] = x.size() / known;
   }
-  require(shape.size() == x.size(), "reshape: sizes differ: {} to {}", x.shape(), shape);
+  require(shape.size() == x.size(), "reshape: sizes differ: {} to {}", x.shape(), asked);
   return shape;
 }
 
@@ -37,7 +48,7 @@ Tensor view_of_region(const Tensor& x, const Region& r) {
   Strides strides = x.strides();
   const auto axis = static_cast<unsigned>(r.axis);
   const std::int64_t offset = r.size ? r.start * strides[axis] : 0;
-  strides[axis] *= r.step;
+  if (r.size > 1) strides[axis] *= r.step;
   shape[r.axis] = r.size;
   if (r.drop) {
     shape = shape.erased(r.axis);
@@ -49,7 +60,7 @@ Tensor view_of_region(const Tensor& x, const Region& r) {
 void check_region(const char* op, const Region& r, const Shape& shape) {
   const bool axis_fits = r.axis >= 0 && r.axis < shape.rank();
   require(axis_fits && r.start >= 0 && r.size >= 0 && r.step >= 1 && (!r.drop || r.size == 1) &&
-              (r.size == 0 || r.start + (r.size - 1) * r.step < shape[r.axis]),
+              (r.size == 0 || (r.start < shape[r.axis] && r.size - 1 <= (shape[r.axis] - 1 - r.start) / r.step)),
           "{}: {} elements from {} in steps of {} do not fit axis {} of shape {}", op, r.size, r.start, r.step, r.axis,
           shape);
 }
@@ -117,7 +128,8 @@ Tensor transpose(const Tensor& x, int axis_a, int axis_b) {
 }
 
 Tensor broadcast_to(const Tensor& x, const Shape& shape) {
-  require(broadcasts_to(x.shape(), shape), "broadcast_to: {} does not broadcast to {}", x.shape(), shape);
+  require(broadcasts_to(x.shape(), shape) && possible(shape), "broadcast_to: {} does not broadcast to {}", x.shape(),
+          shape);
   Strides strides{};
   for (int i = 1; i <= x.rank(); ++i)
     strides[static_cast<unsigned>(shape.rank() - i)] =
