@@ -1,7 +1,6 @@
 #include "engine.hpp"
 
 #include <algorithm>
-#include <optional>
 #include <unordered_map>
 
 #include "ops/ops.hpp"
@@ -29,120 +28,144 @@ void consume_all(Node& first) noexcept {
   }
 }
 
-/// Owner of one reference to a node.
-class NodeRef {
- public:
-  explicit NodeRef(Node& n) : node_(&n) { n.acquire(); }
-  NodeRef(NodeRef&& other) noexcept : node_(std::exchange(other.node_, nullptr)) {}
-  NodeRef& operator=(NodeRef&& other) noexcept {
-    std::swap(node_, other.node_);
-    return *this;
-  }
-  ~NodeRef() {
-    if (node_) node_->release();
-  }
-  Node& operator*() const { return *node_; }
-  Node* operator->() const { return node_; }
-  Node* get() const { return node_; }
-
- private:
-  Node* node_;
-};
-
 /// What has accumulated for one node; several tensors for a node of several outputs.
 struct Slot {
-  NodeRef node;
+  Node* node;  // owned reference
   Tensor cotangent;
   std::vector<Tensor> of_outputs;
+
+  explicit Slot(Node& n) : node(&n), of_outputs(n.outputs) { n.acquire(); }
+  Slot(Slot&& other) noexcept
+      : node(std::exchange(other.node, nullptr)),
+        cotangent(std::move(other.cotangent)),
+        of_outputs(std::move(other.of_outputs)) {}
+  Slot& operator=(Slot&& other) noexcept {
+    std::swap(node, other.node);
+    cotangent = std::move(other.cotangent);
+    of_outputs = std::move(other.of_outputs);
+    return *this;
+  }
+  ~Slot() {
+    if (node) node->release();
+  }
 };
+
+/// The lists of a pass, kept by the thread from one to the next.
+struct Workspace {
+  std::vector<Slot> slots;
+  std::vector<std::uint32_t> free;     // places in slots
+  std::vector<std::uint64_t> waiting;  // a heap: depth in the upper half, place in slots in the lower
+  std::vector<Slot> leaves;
+};
+thread_local Workspace workspace;
 
 struct PassOptions {
   bool create_graph, retain_graph;
 };
 
+/// The rule of an output of an op of several, or null.
+OutputRule* as_output(const Node& n) {
+  if (!n.record || n.record->count != 1) return nullptr;
+  auto* rule = reinterpret_cast<Rule*>(n.record->rules());
+  return rule->type == &output_rule ? static_cast<OutputRule*>(rule) : nullptr;
+}
+
 /// One walk from a result to what it depends on, every node after all that use it.
 class Pass {
  public:
   /// With `needed`, only nodes in it are visited.
-  Pass(PassOptions options, const std::unordered_map<const Node*, bool>* needed) : options_(options), needed_(needed) {}
+  Pass(PassOptions options, const std::unordered_map<const Node*, bool>* needed)
+      : options_(options), needed_(needed), work_(std::move(workspace)) {}
   Pass(const Pass&) = delete;
   Pass& operator=(const Pass&) = delete;
   ~Pass();
 
-  void run(Node& y, Tensor cotangent);
-  /// The cotangent of an inner node is handed to `capture` when it is complete.
-  template <class Capture>
-  void run(Node& y, Tensor cotangent, Capture&& capture);
-  std::vector<Slot>& leaves() { return leaves_; }
+  /// complete(slot) is called for every inner node when its cotangents are all there.
+  template <class Complete>
+  void run(Node& y, Tensor cotangent, Complete&& complete);
+  std::vector<Slot>& leaves() { return work_.leaves; }
 
  private:
-  Slot& slot_for(Node& node);
   Slot& leaf_slot(Node& leaf);
+  Slot& slot_for(Node& node);
+  Tensor& cotangent_of(Node& node);
   Slot pop();
   void propagate(Slot slot);
   void apply(Rule& rule, std::span<Tensor> cotangents, Node& from);
-  void add(Slot& slot, Contribution contribution);
-  void add(Slot& slot, Tensor t);
-  Tensor& own_accumulator(Slot& slot);
+  void add(Node& input, Contribution contribution);
   void check_versions(const Node& n, const Record& record, Rule& rule) const;
 
   PassOptions options_;
   const std::unordered_map<const Node*, bool>* needed_;
-  std::vector<std::optional<Slot>> slots_;
-  std::vector<std::uint32_t> free_;
-  std::vector<std::pair<std::uint32_t, std::uint32_t>> heap_;  // (depth, place in slots_)
-  std::vector<Slot> leaves_;
-  std::unordered_map<const Node*, std::size_t> leaf_places_;  // not on the leaf: several threads may share one
+  Workspace work_;
+  std::unordered_map<const Node*, std::size_t> leaf_places_;  // when there are many
 };
 
 Pass::~Pass() {
-  for (auto& slot : slots_)
-    if (slot) {
-      slot->node->slot = 0;
-      if (!options_.retain_graph) consume_all(*slot->node);  // only after a failure are there any left
+  for (Slot& slot : work_.slots)
+    if (slot.node) {
+      slot.node->slot = 0;
+      if (!options_.retain_graph) consume_all(*slot.node);  // only after a failure are there any left
     }
+  work_.slots.clear();
+  work_.free.clear();
+  work_.waiting.clear();
+  work_.leaves.clear();
+  workspace = std::move(work_);
 }
 
+/// Found by search, not by a mark on the leaf: passes in several threads may share it.
 Slot& Pass::leaf_slot(Node& leaf) {
-  const auto [at, is_new] = leaf_places_.try_emplace(&leaf, leaves_.size());
-  if (is_new) leaves_.push_back({NodeRef(leaf), {}, {}});
-  return leaves_[at->second];
+  constexpr std::size_t few = 16;
+  std::vector<Slot>& leaves = work_.leaves;
+  for (std::size_t i = 0; i < std::min(leaves.size(), few); ++i)
+    if (leaves[i].node == &leaf) return leaves[i];
+  if (leaves.size() >= few) {
+    const auto [at, is_new] = leaf_places_.try_emplace(&leaf, leaves.size());
+    if (!is_new) return leaves[at->second];
+  }
+  return leaves.emplace_back(leaf);
 }
 
 Slot& Pass::slot_for(Node& node) {
   if (node.is_leaf()) return leaf_slot(node);
   if (node.slot == 0) {
-    if (free_.empty()) {
-      free_.push_back(static_cast<std::uint32_t>(slots_.size()));
-      slots_.emplace_back();
+    if (work_.free.empty()) {
+      work_.slots.emplace_back(node);
+      work_.free.push_back(static_cast<std::uint32_t>(work_.slots.size() - 1));
+    } else {
+      work_.slots[work_.free.back()] = Slot(node);
     }
-    heap_.emplace_back(node.depth, free_.back());
-    std::push_heap(heap_.begin(), heap_.end());
-    slots_[free_.back()].emplace(Slot{NodeRef(node), {}, std::vector<Tensor>(node.outputs)});
-    node.slot = free_.back() + 1;
-    free_.pop_back();
+    node.slot = work_.free.back() + 1;
+    work_.waiting.push_back((std::uint64_t{node.depth} << 32) + work_.free.back());
+    work_.free.pop_back();
+    std::push_heap(work_.waiting.begin(), work_.waiting.end());
   }
-  return *slots_[node.slot - 1];
+  return work_.slots[node.slot - 1];
+}
+
+/// Where what flows to a node accumulates. An output of several has no slot of its own.
+Tensor& Pass::cotangent_of(Node& node) {
+  if (OutputRule* rule = as_output(node)) return slot_for(*rule->input).of_outputs[rule->index];
+  return slot_for(node).cotangent;
 }
 
 Slot Pass::pop() {
-  std::pop_heap(heap_.begin(), heap_.end());
-  const std::uint32_t place = heap_.back().second;
-  heap_.pop_back();
-  Slot slot = std::move(*slots_[place]);
-  slots_[place].reset();
-  free_.push_back(place);
-  slot.node->slot = 0;
-  return slot;
+  std::pop_heap(work_.waiting.begin(), work_.waiting.end());
+  const auto place = static_cast<std::uint32_t>(work_.waiting.back());
+  work_.waiting.pop_back();
+  work_.free.push_back(place);
+  work_.slots[place].node->slot = 0;
+  return std::move(work_.slots[place]);
 }
 
-template <class Capture>
-void Pass::run(Node& y, Tensor cotangent, Capture&& capture) {
+template <class Complete>
+void Pass::run(Node& y, Tensor cotangent, Complete&& complete) {
   const ModeScope mode(recording, options_.create_graph);
-  slot_for(y).cotangent = std::move(cotangent);
-  while (!heap_.empty()) {
+  cotangent_of(y) = std::move(cotangent);
+  while (!work_.waiting.empty()) {
     Slot slot = pop();
-    capture(*slot.node, slot.cotangent);
+    complete(slot);
     propagate(std::move(slot));
   }
 }
@@ -155,7 +178,6 @@ void Pass::propagate(Slot slot) {
         "backward: the graph of '{}' {} was consumed by an earlier backward; pass {{.retain_graph = true}} to that "
         "one, or detach() the state that is carried on",
         n.op, n.shape);
-  const bool several = n.outputs > 0;
   // A failure below must leave the inputs of this node consumed too.
   struct Consume {
     Node* node;
@@ -168,12 +190,8 @@ void Pass::propagate(Slot slot) {
     --left;
     if (needed_ && !needed_->contains(rule.input)) return;
     check_versions(n, *n.record, rule);
-    if (rule.type == &output_rule) {
-      slot_for(*rule.input).of_outputs[static_cast<OutputRule&>(rule).index] = slot.cotangent;
-      return;
-    }
     Tensor dy = left == 0 ? std::move(slot.cotangent) : slot.cotangent;
-    apply(rule, several ? std::span<Tensor>(slot.of_outputs) : std::span<Tensor>(&dy, 1), n);
+    apply(rule, n.outputs > 0 ? std::span<Tensor>(slot.of_outputs) : std::span<Tensor>(&dy, 1), n);
   });
   if (!options_.retain_graph) {
     on_failure.node = nullptr;
@@ -197,51 +215,52 @@ void Pass::check_versions(const Node& n, const Record& record, Rule& rule) const
 
 void Pass::apply(Rule& rule, std::span<Tensor> cotangents, Node& from) {
   try {
-    Contribution c = rule.type->apply(rule, cotangents, from, !options_.retain_graph);
-    add(slot_for(*rule.input), std::move(c));
+    add(*rule.input, rule.type->apply(rule, cotangents, from, !options_.retain_graph));
   } catch (const Error& e) {
     throw Error(fmt::format("backward of '{}' {}: {}", from.op, from.shape, e.what()));
   }
 }
 
+/// A row-major accumulator that nobody else sees.
+Tensor& own(Tensor& accumulated, const Node& node) {
+  if (!accumulated.defined())
+    accumulated = zeros(node.shape, node.dtype);
+  else if (!accumulated.expiring())
+    accumulated = accumulated.clone();
+  return accumulated;
+}
+
 /// All accumulation: what a rule returned goes into what is there.
-void Pass::add(Slot& slot, Contribution contribution) {
-  const Shape& shape = slot.node->shape;
+void Pass::add(Node& input, Contribution contribution) {
+  Tensor& there = cotangent_of(input);
+  const auto add_dense = [&](Tensor t) { there = there.defined() ? std::move(there) + std::move(t) : std::move(t); };
+  const Shape& shape = input.shape;
   if (auto* t = std::get_if<Tensor>(&contribution)) {
     require(t->defined(), "the rule for an input {} returned an undefined tensor", shape);
-    require(t->dtype() == slot.node->dtype, "the rule for an input {} {} returned {}", shape, slot.node->dtype,
-            t->dtype());
-    return add(slot, sum_to(std::move(*t), shape));
+    require(t->dtype() == input.dtype, "the rule for an input {} {} returned {}", shape, input.dtype, t->dtype());
+    add_dense(sum_to(std::move(*t), shape));
+  } else if (auto* product = std::get_if<Product>(&contribution)) {
+    if (options_.create_graph || !there.defined())
+      add_dense(evaluate(*product, shape));
+    else
+      add_product(own(there, input), *product);
+  } else if (auto* placed = std::get_if<Placed>(&contribution)) {
+    if (options_.create_graph)
+      add_dense(place(placed->value, placed->region, shape));
+    else
+      add_placed(own(there, input), placed->value, placed->region);
+  } else if (auto* scattered = std::get_if<Scattered>(&contribution)) {
+    if (options_.create_graph)
+      add_dense(scatter_add(scattered->value, scattered->index, scattered->axis, shape));
+    else
+      add_scattered(own(there, input), scattered->value, scattered->index, scattered->axis);
+  } else {
+    const auto& rows = std::get<ScatteredRows>(contribution);
+    if (options_.create_graph)
+      add_dense(scatter_rows(rows.value, rows.index, shape));
+    else
+      add_rows(own(there, input), rows.value, rows.index);
   }
-  if (auto* p = std::get_if<Product>(&contribution)) {
-    if (options_.create_graph || !slot.cotangent.defined()) return add(slot, sum_to(matmul(p->a, p->b), shape));
-    return add_product(own_accumulator(slot), p->a, p->b);
-  }
-  if (auto* p = std::get_if<Placed>(&contribution)) {
-    if (options_.create_graph) return add(slot, place(p->value, p->region, shape));
-    return add_placed(own_accumulator(slot), p->value, p->region);
-  }
-  if (auto* p = std::get_if<Scattered>(&contribution)) {
-    if (options_.create_graph) return add(slot, scatter_add(p->value, p->index, p->axis, shape));
-    return add_scattered(own_accumulator(slot), p->value, p->index, p->axis);
-  }
-  const auto& p = std::get<ScatteredRows>(contribution);
-  if (options_.create_graph) return add(slot, scatter_rows(p.value, p.index, shape));
-  add_rows(own_accumulator(slot), p.value, p.index);
-}
-
-void Pass::add(Slot& slot, Tensor t) {
-  slot.cotangent = slot.cotangent.defined() ? std::move(slot.cotangent) + std::move(t) : std::move(t);
-}
-
-/// A row-major accumulator that nobody else sees.
-Tensor& Pass::own_accumulator(Slot& slot) {
-  Tensor& c = slot.cotangent;
-  if (!c.defined())
-    c = zeros(slot.node->shape, slot.node->dtype);
-  else if (!c.expiring())
-    c = c.clone();
-  return c;
 }
 
 Tensor initial_cotangent(const char* what, const Tensor& y, const Tensor& given) {
@@ -262,7 +281,7 @@ Tensor initial_cotangent(const char* what, const Tensor& y, const Tensor& given)
 void backward(const Tensor& y, const Tensor& cotangent, BackwardOptions options) {
   Tensor dy = initial_cotangent("backward", y, cotangent).detach();
   Pass pass({.create_graph = false, .retain_graph = options.retain_graph}, nullptr);
-  pass.run(y.node(), std::move(dy), [](Node&, const Tensor&) {});
+  pass.run(y.node(), std::move(dy), [](const Slot&) {});
   // Everything that can fail comes first; then the gradients change hands.
   for (Slot& leaf : pass.leaves()) {
     Tensor& g = leaf.cotangent;
@@ -300,11 +319,15 @@ std::vector<Tensor> grad(const Tensor& y, std::span<const Tensor> xs, const Grad
   std::unordered_map<const Node*, Tensor> found;
   detail::Pass pass({options.create_graph, options.retain_graph || options.create_graph}, &needed);
   if (needed.contains(y.get()))
-    pass.run(y.node(), std::move(dy), [&](Node& n, const Tensor& cotangent) {
-      for (const Tensor& x : xs)
-        if (x.get() == &n) found.insert_or_assign(&n, cotangent);
+    pass.run(y.node(), std::move(dy), [&](const detail::Slot& slot) {
+      for (const Tensor& x : xs) {
+        const detail::OutputRule* output = detail::as_output(x.node());
+        if (x.get() == slot.node) found.insert_or_assign(x.get(), slot.cotangent);
+        if (output && output->input == slot.node && slot.of_outputs[output->index].defined())
+          found.insert_or_assign(x.get(), slot.of_outputs[output->index]);
+      }
     });
-  for (auto& leaf : pass.leaves()) found.insert_or_assign(leaf.node.get(), leaf.cotangent);
+  for (auto& leaf : pass.leaves()) found.insert_or_assign(leaf.node, leaf.cotangent);
 
   std::vector<Tensor> gradients;
   for (std::size_t i = 0; i < xs.size(); ++i) {

@@ -22,10 +22,7 @@ Saved* nothing_saved(Rule&) { return nullptr; }
 const RuleType output_rule{sizeof(OutputRule), 0, false, no_contribution, nothing_saved};
 
 Node* Node::create(const Shape& shape, DType dtype) {
-  Node* n = ::new (pool_allocate(sizeof(Node))) Node;
-  n->shape = shape;
-  n->dtype = dtype;
-  n->strides = row_major(shape);
+  Node* n = ::new (pool_allocate(sizeof(Node))) Node(shape, dtype);
   ++live;
   return n;
 }

@@ -34,9 +34,18 @@ struct Region {
 
 /// What a rule may return instead of a tensor, to say how its cotangent is made and where it lands; the engine then
 /// adds it to what has accumulated without a full-size temporary. Under create_graph it becomes recorded operations.
-struct Product {  ///< a [m, k] times b [k, n]
-  Tensor a, b;
+struct Factor {  ///< a matrix as it is or transposed; leading axes count as rows of the matrix
+  Tensor x;
+  bool is_transposed = false;
+
+  Factor(Tensor t) : x(std::move(t)) {}
+  Factor(Tensor t, bool transposed) : x(std::move(t)), is_transposed(transposed) {}
 };
+inline Factor transposed(Tensor x) { return {std::move(x), true}; }
+struct Product {  ///< a times b, two matrices, which has the elements of the input in row-major order
+  Factor a, b;
+};
+inline Product product(Factor a, Factor b) { return {std::move(a), std::move(b)}; }
 struct Placed {  ///< `value` at a region of the input, zero elsewhere
   Tensor value;
   Region region;

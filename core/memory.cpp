@@ -60,15 +60,15 @@ struct FreeBlock {
 struct Cache {
   std::array<FreeBlock*, small_classes + large_classes> free{};
   std::size_t kept_bytes = 0;
-  bool closed = false;
+  enum { unused, open, closed } state = unused;
 };
 // Trivially destructible, so it can still be asked when the last tensors die after the thread's destructors ran.
 constinit thread_local Cache cache;
 
 struct CacheCloser {
-  void open() {}  // called so that the destructor is registered with this thread
+  void open() { cache.state = Cache::open; }  // being called registers the destructor with this thread
   ~CacheCloser() {
-    cache.closed = true;
+    cache.state = Cache::closed;
     for (std::size_t i = 0; i < cache.free.size(); ++i)
       while (FreeBlock* block = cache.free[i]) {
         cache.free[i] = block->next;
@@ -94,8 +94,8 @@ void* pool_allocate(std::size_t bytes) {
 void pool_free(void* block, std::size_t bytes) noexcept {
   if (!keep_blocks || bytes > std::size_t{1} << 48) return system_free(block, bytes);
   const auto [index, rounded] = size_class(bytes);
-  if (cache.closed || cache.kept_bytes + rounded > kept_bytes_limit) return system_free(block, rounded);
-  closer.open();
+  if (cache.state == Cache::unused) closer.open();
+  if (cache.state == Cache::closed || cache.kept_bytes + rounded > kept_bytes_limit) return system_free(block, rounded);
   cache.free[index] = ::new (block) FreeBlock{cache.free[index]};
   cache.kept_bytes += rounded;
 }

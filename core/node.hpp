@@ -14,8 +14,8 @@ struct Node {
   std::atomic<std::uint32_t> refs{1};     // edges on this node, plus one for all handles together
   Storage* storage = nullptr;             // owned reference
   std::byte* data = nullptr;              // first element
-  Shape shape;
-  DType dtype = f32;
+  const Shape shape;
+  const DType dtype;
   bool contiguous = true;
   bool requires_grad = false;
   bool keeps_value = false;   // a rule wants the output, so the elements stay although no handle is left
@@ -23,12 +23,13 @@ struct Node {
   std::uint32_t depth = 0;    // 1 + the deepest input; 0 for leaves
   std::uint32_t slot = 0;     // 1 + place of the cotangent while a backward pass runs; not used for leaves
   std::uint32_t outputs = 0;  // how many, for the node without a value of an op that has several
-  Strides strides{};
+  Strides strides;
   const char* op = nullptr;  // null for leaves
   Record* record = nullptr;  // how gradients go to the inputs
   Node* link = nullptr;      // leaf: its gradient; a dying node: the next one to be freed
 
   static Node* create(const Shape& shape, DType dtype);
+  Node(const Shape& s, DType d) : shape(s), dtype(d), strides(row_major(s)) {}
 
   bool is_leaf() const { return op == nullptr; }
   bool sole_handle() const { return handles.load(std::memory_order_acquire) == 1; }

@@ -29,27 +29,12 @@ Shape Shape::inserted(int axis, std::int64_t dim) const {
   return s;
 }
 
-Strides row_major(const Shape& shape) {
-  Strides strides{};
-  std::int64_t step = 1;
-  for (int i = shape.rank() - 1; i >= 0; --i) {
-    strides[static_cast<unsigned>(i)] = step;
-    step *= shape[i];
-  }
-  return strides;
-}
-
 Axes::Axes(std::initializer_list<int> axes) : Axes(std::span(axes.begin(), axes.size())) {}
 
 Axes::Axes(std::span<const int> axes) {
   require(axes.size() <= max_rank, "a tensor has at most {} axes, got a list of {}", max_rank, axes.size());
   std::copy(axes.begin(), axes.end(), axes_.begin());
   size_ = static_cast<int>(axes.size());
-}
-
-int normalize_axis(const char* op, int axis, const Shape& shape) {
-  require(axis >= -shape.rank() && axis < shape.rank(), "{}: axis {} is out of range for shape {}", op, axis, shape);
-  return axis < 0 ? axis + shape.rank() : axis;
 }
 
 std::array<bool, max_rank> marked_axes(const char* op, const Axes& axes, const Shape& shape) {

@@ -47,9 +47,28 @@ class Shape {
   std::uint8_t rank_ = 0;
 };
 
+std::string to_string(const Shape& shape);
+
+}  // namespace retrace
+
+template <>
+struct fmt::formatter<retrace::Shape> : retrace::detail::TextFormatter {
+  auto format(const retrace::Shape& s, format_context& context) const { return write(retrace::to_string(s), context); }
+};
+
+namespace retrace {
+
 /// Step from one element to the next along each axis, in elements.
 using Strides = std::array<std::int64_t, max_rank>;
-Strides row_major(const Shape& shape);
+inline Strides row_major(const Shape& shape) {
+  Strides strides;
+  std::int64_t step = 1;
+  for (int i = shape.rank() - 1; i >= 0; --i) {
+    strides[static_cast<unsigned>(i)] = step;
+    step *= shape[i];
+  }
+  return strides;  // beyond the rank they have no meaning
+}
 
 /// A list of axes for reductions, permutations; `{}` means all of them. Negative axes count from the end.
 class Axes {
@@ -62,6 +81,7 @@ class Axes {
   int size() const { return size_; }
   int operator[](int i) const { return axes_[static_cast<unsigned>(i)]; }
   int& operator[](int i) { return axes_[static_cast<unsigned>(i)]; }
+  void push_back(int axis) { axes_[static_cast<unsigned>(size_++)] = axis; }
 
  private:
   std::array<int, max_rank> axes_{};
@@ -69,17 +89,14 @@ class Axes {
 };
 
 /// `axis` as 0 .. rank-1; an Error naming `op` when it is not one of -rank .. rank-1.
-int normalize_axis(const char* op, int axis, const Shape& shape);
+inline int normalize_axis(const char* op, int axis, const Shape& shape) {
+  require(axis >= -shape.rank() && axis < shape.rank(), "{}: axis {} is out of range for shape {}", op, axis, shape);
+  return axis < 0 ? axis + shape.rank() : axis;
+}
 /// Marks which axes are listed; an empty list marks all; an Error for one listed twice.
 std::array<bool, max_rank> marked_axes(const char* op, const Axes& axes, const Shape& shape);
 /// The shape both broadcast to by NumPy's rule; an Error naming `op` when there is none.
 Shape broadcast_shapes(const char* op, const Shape& a, const Shape& b);
 bool broadcasts_to(const Shape& from, const Shape& to);
-std::string to_string(const Shape& shape);
 
 }  // namespace retrace
-
-template <>
-struct fmt::formatter<retrace::Shape> : retrace::detail::TextFormatter {
-  auto format(const retrace::Shape& s, format_context& context) const { return write(retrace::to_string(s), context); }
-};

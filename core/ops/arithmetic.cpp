@@ -56,6 +56,12 @@ void detail::require_same_dtype(const char* op, const Tensor& a, const Tensor& b
 }
 
 detail::BroadcastLoop::BroadcastLoop(const Shape& shape, const Shape& a, const Shape& b) {
+  if (a == b) {
+    rank = 1;
+    sizes[0] = shape.size();
+    a_steps[0] = b_steps[0] = 1;
+    return;
+  }
   const Strides a_strides = row_major(a), b_strides = row_major(b);
   const auto step = [&](const Shape& s, const Strides& strides, int axis) {
     const int own = axis - (shape.rank() - s.rank());

@@ -4,35 +4,56 @@
 namespace retrace {
 namespace {
 
-template <class T>
-kernels::Matrix<const T> matrix(const Tensor& x) {
-  const auto at = [&](int axis) { return x.strides()[static_cast<unsigned>(x.rank() + axis)]; };
-  return {x.data<T>(), at(-2), at(-1)};
+std::int64_t leading_size(const Shape& shape) {
+  std::int64_t n = 1;
+  for (int i = 0; i + 1 < shape.rank(); ++i) n *= shape[i];
+  return n;
 }
 
-/// to += a b or to = a b, for matrices.
-void multiply(const Tensor& a, const Tensor& b, double beta, const Tensor& to) {
+/// A factor as the kernels see it: a matrix whose rows are the last axis of x, or whose columns are.
+struct Operand {
+  Tensor x;
+  std::int64_t rows, columns, row_step, column_step;
+
+  explicit Operand(const Factor& f) : x(f.x.rank() == 2 ? f.x : detail::dense(f.x)) {
+    columns = x.shape().back();
+    rows = leading_size(x.shape());
+    row_step = x.rank() == 2 ? x.strides()[0] : columns;
+    column_step = x.strides()[static_cast<unsigned>(x.rank()) - 1];
+    if (!f.is_transposed) return;
+    std::swap(rows, columns);
+    std::swap(row_step, column_step);
+  }
+  template <class T>
+  kernels::Matrix<const T> matrix() const {
+    return {x.data<T>(), row_step, column_step};
+  }
+};
+
+/// to += a b (beta = 1) or to = a b (beta = 0), `to` having the product's elements in row-major order.
+void multiply(const Operand& a, const Operand& b, int beta, const Tensor& to) {
+  require(a.columns == b.rows && a.rows * b.columns == to.size(), "product: [{}, {}] x [{}, {}] does not give {}",
+          a.rows, a.columns, b.rows, b.columns, to.shape());
   visit_float("matmul", to.dtype(), [&]<class T>(T) {
-    kernels::gemm(a.dim(0), b.dim(1), a.dim(1), matrix<T>(a), matrix<T>(b), static_cast<T>(beta), to.data<T>(),
-                  to.dim(1));
+    kernels::gemm(a.rows, b.columns, a.columns, a.matrix<T>(), b.matrix<T>(), static_cast<T>(beta), to.data<T>(),
+                  b.columns);
   });
 }
 
-Tensor matmul_2d(const Tensor& a, const Tensor& b) {
+Tensor multiplied(const Factor& a, const Factor& b, const Shape& shape) {
+  Tensor c = empty(shape, a.x.dtype());
+  multiply(Operand(a), Operand(b), 0, c);
+  return c;
+}
+
+/// [..., k] x [k, n]: all rows of the batch in one product.
+Tensor matmul_rows(const Tensor& a, const Tensor& b) {
+  Shape shape = a.shape();
+  shape[a.rank() - 1] = b.shape()[1];
   return record(
-      "matmul",
-      [&] {
-        Tensor c = empty({a.dim(0), b.dim(1)}, a.dtype());
-        multiply(a, b, 0, c);
-        return c;
-      },
-      wrt(a, keep(b),
-          [](const Tensor& dy, const Tensor& b) {
-            return Product{dy, transpose(b)};
-          }),
-      wrt(b, keep(a), [](const Tensor& dy, const Tensor& a) {
-        return Product{transpose(a), dy};
-      }));
+      "matmul", [&] { return multiplied(a, b, shape); },
+      wrt(a, keep(b), [](const Tensor& dy, const Tensor& b) { return product(dy, transposed(b)); }),
+      wrt(b, keep(a), [](const Tensor& dy, const Tensor& a) { return product(transposed(a), dy); }));
 }
 
 /// [..., m, k] x [..., k, n] with broadcast leading axes.
@@ -50,7 +71,8 @@ Tensor matmul_batched(const Tensor& a, const Tensor& b, const Shape& batch) {
     shape.push_back(b.dim(-1));
     Tensor c = empty(shape, a.dtype());
     const Tensor cs = reshape(c, {batch.size(), a.dim(-2), b.dim(-1)});
-    for (std::int64_t i = 0; i < batch.size(); ++i) multiply(select(as, 0, i), select(bs, 0, i), 0, select(cs, 0, i));
+    const auto part = [](const Tensor& x, std::int64_t i) { return Operand(select(x, 0, i)); };
+    for (std::int64_t i = 0; i < batch.size(); ++i) multiply(part(as, i), part(bs, i), 0, select(cs, 0, i));
     return c;
   };
   return record("matmul", value,
@@ -67,16 +89,19 @@ Tensor matmul(const Tensor& a, const Tensor& b) {
   require(a.dim(-1) == b.dim(-2), "matmul: inner sizes differ: {} x {}", a.shape(), b.shape());
   require(a.dtype() == b.dtype() && a.dtype() != i64, "matmul: expected two f32 or two f64, got {} {} x {} {}",
           a.dtype(), a.shape(), b.dtype(), b.shape());
-  if (a.rank() == 2 && b.rank() == 2) return matmul_2d(a, b);
-  if (b.rank() == 2) {  // all rows of the batch in one product
-    Shape shape = a.shape();
-    shape[a.rank() - 1] = b.dim(1);
-    const Shape rows{leading(a.shape()).size() * a.dim(-2), a.dim(-1)};
-    return reshape(matmul_2d(reshape(a, rows), b), shape);
-  }
+  if (b.rank() == 2) return matmul_rows(a, b);
   return matmul_batched(a, b, broadcast_shapes("matmul", leading(a.shape()), leading(b.shape())));
 }
 
-void detail::add_product(Tensor& to, const Tensor& a, const Tensor& b) { multiply(a, b, 1, to); }
+Tensor detail::evaluate(const Product& p, const Shape& shape) {
+  if (!is_recording()) return multiplied(p.a, p.b, shape);
+  const auto matrix = [](const Factor& f) {
+    const Tensor m = reshape(f.x, {leading_size(f.x.shape()), f.x.dim(-1)});
+    return f.is_transposed ? transpose(m) : m;
+  };
+  return reshape(matmul(matrix(p.a), matrix(p.b)), shape);
+}
+
+void detail::add_product(Tensor& to, const Product& p) { multiply(Operand(p.a), Operand(p.b), 1, to); }
 
 }  // namespace retrace

@@ -85,7 +85,7 @@ Tensor matmul(const Tensor& a, const Tensor& b);
 // ---- shape ---------------------------------------------------------------------------------------------------------
 
 /// The same elements in row-major order in another shape; one size may be -1 and follows from the others.
-/// A view when x is contiguous, a copy otherwise.
+/// x itself when it has that shape, a view when it is contiguous, a copy otherwise.
 Tensor reshape(const Tensor& x, Shape shape);
 /// A view with the axes in another order: axis i of the result is axis axes[i] of x.
 Tensor permute(const Tensor& x, const Axes& axes);
@@ -163,8 +163,10 @@ Tensor cross_entropy(const Tensor& logits, const Tensor& labels, CrossEntropyOpt
 // ---- for the engine ------------------------------------------------------------------------------------------------
 
 namespace detail {
+/// The value of a product in the shape of the input, recorded.
+Tensor evaluate(const Product& product, const Shape& shape);
 /// Add to an accumulator in place; it is row-major and nobody else sees it.
-void add_product(Tensor& to, const Tensor& a, const Tensor& b);
+void add_product(Tensor& to, const Product& product);
 void add_placed(Tensor& to, const Tensor& values, const Region& region);
 void add_scattered(Tensor& to, const Tensor& values, const Tensor& index, int axis);
 void add_rows(Tensor& to, const Tensor& values, const Tensor& index);

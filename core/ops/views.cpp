@@ -143,10 +143,10 @@ Tensor sum_to(Tensor x, const Shape& shape) {
   if (x.shape() == shape) return x;
   require(broadcasts_to(shape, x.shape()), "sum_to: {} does not broadcast to {}", shape, x.shape());
   const int extra = x.rank() - shape.rank();
-  std::vector<int> repeated;
+  Axes repeated;
   for (int i = 0; i < x.rank(); ++i)
     if (i < extra || (shape[i - extra] == 1 && x.shape()[i] != 1)) repeated.push_back(i);
-  return reshape(repeated.empty() ? x : sum(x, Axes(repeated), {.keepdims = true}), shape);
+  return reshape(repeated.size() == 0 ? x : sum(x, repeated, {.keepdims = true}), shape);
 }
 
 Tensor slice(const Tensor& x, int axis, std::int64_t start, std::int64_t stop, std::int64_t step) {
