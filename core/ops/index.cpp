@@ -1,3 +1,4 @@
+#include "../engine.hpp"
 #include "elementwise.hpp"
 #include "ops.hpp"
 

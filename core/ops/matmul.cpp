@@ -1,3 +1,4 @@
+#include "../engine.hpp"
 #include "../kernels/gemm.hpp"
 #include "ops.hpp"
 

@@ -160,16 +160,4 @@ struct CrossEntropyOptions {
 /// are not ignored and is NaN when there are none, as in PyTorch. Reduction::none gives [...], ignored ones 0.
 Tensor cross_entropy(const Tensor& logits, const Tensor& labels, CrossEntropyOptions options = {});
 
-// ---- for the engine ------------------------------------------------------------------------------------------------
-
-namespace detail {
-/// The value of a product in the shape of the input, recorded.
-Tensor evaluate(const Product& product, const Shape& shape);
-/// Add to an accumulator in place; it is row-major and nobody else sees it.
-void add_product(Tensor& to, const Product& product);
-void add_placed(Tensor& to, const Tensor& values, const Region& region);
-void add_scattered(Tensor& to, const Tensor& values, const Tensor& index, int axis);
-void add_rows(Tensor& to, const Tensor& values, const Tensor& index);
-}  // namespace detail
-
 }  // namespace retrace

@@ -1,5 +1,6 @@
 #include <limits>
 
+#include "../engine.hpp"
 #include "elementwise.hpp"
 #include "ops.hpp"
 
