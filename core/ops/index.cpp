@@ -63,6 +63,10 @@ Tensor gather(const Tensor& x, const Tensor& index, int axis) {
 }
 
 void detail::add_scattered(Tensor& to, const Tensor& values, const Tensor& index, int axis) {
+  axis = normalize_axis("scatter_add", axis, to.shape());
+  check_gather("scatter_add", to.shape(), index, axis);
+  require(values.shape() == index.shape(), "scatter_add: values {} and index {} differ", values.shape(), index.shape());
+  require_same_dtype("scatter_add", to, values);
   const Tensor in = dense(values);
   visit_float("scatter_add", to.dtype(), [&]<class T>(T) {
     for_each_gathered(index, to.shape(), axis,
@@ -72,8 +76,6 @@ void detail::add_scattered(Tensor& to, const Tensor& values, const Tensor& index
 
 Tensor scatter_add(const Tensor& values, const Tensor& index, int axis, const Shape& shape) {
   axis = normalize_axis("scatter_add", axis, shape);
-  check_gather("scatter_add", shape, index, axis);
-  require(values.shape() == index.shape(), "scatter_add: values {} and index {} differ", values.shape(), index.shape());
   const auto value = [&] {
     Tensor out = zeros(shape, values.dtype());
     detail::add_scattered(out, values, index, axis);
@@ -103,6 +105,10 @@ Tensor embedding(const Tensor& table, const Tensor& index) {
 }
 
 void detail::add_rows(Tensor& to, const Tensor& values, const Tensor& index) {
+  check_rows("scatter_rows", to.shape(), index);
+  require(values.shape() == index.shape().inserted(index.rank(), to.dim(1)),
+          "scatter_rows: values {} do not fit index {} and shape {}", values.shape(), index.shape(), to.shape());
+  require_same_dtype("scatter_rows", to, values);
   const Tensor in = dense(values), rows = dense(index);
   const std::int64_t width = to.dim(1);
   visit_float("scatter_rows", to.dtype(), [&]<class T>(T) {
@@ -116,9 +122,6 @@ void detail::add_rows(Tensor& to, const Tensor& values, const Tensor& index) {
 }
 
 Tensor scatter_rows(const Tensor& values, const Tensor& index, const Shape& shape) {
-  check_rows("scatter_rows", shape, index);
-  require(values.shape() == index.shape().inserted(index.rank(), shape[1]),
-          "scatter_rows: values {} do not fit index {} and shape {}", values.shape(), index.shape(), shape);
   const auto value = [&] {
     Tensor out = zeros(shape, values.dtype());
     detail::add_rows(out, values, index);

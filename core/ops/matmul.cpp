@@ -17,6 +17,7 @@ struct Operand {
   std::int64_t rows, columns, row_step, column_step;
 
   explicit Operand(const Factor& f) : x(f.x.rank() == 2 ? f.x : detail::dense(f.x)) {
+    require(x.rank() > 0, "product: a factor has no axes");
     columns = x.shape().back();
     rows = leading_size(x.shape());
     row_step = x.rank() == 2 ? x.strides()[0] : columns;
@@ -35,6 +36,8 @@ struct Operand {
 void multiply(const Operand& a, const Operand& b, int beta, const Tensor& to) {
   require(a.columns == b.rows && a.rows * b.columns == to.size(), "product: [{}, {}] x [{}, {}] does not give {}",
           a.rows, a.columns, b.rows, b.columns, to.shape());
+  require(a.x.dtype() == to.dtype() && b.x.dtype() == to.dtype(), "product: expected {} factors, got {} and {}",
+          to.dtype(), a.x.dtype(), b.x.dtype());
   visit_float("matmul", to.dtype(), [&]<class T>(T) {
     kernels::gemm(a.rows, b.columns, a.columns, a.matrix<T>(), b.matrix<T>(), static_cast<T>(beta), to.data<T>(),
                   b.columns);

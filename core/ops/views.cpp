@@ -242,7 +242,9 @@ Tensor place(const Tensor& x, const Region& region, const Shape& shape) {
 }
 
 void detail::add_placed(Tensor& to, const Tensor& values, const Region& region) {
+  check_region("place", region, to.shape());
   const Tensor part = view_of_region(to, region);
+  require(values.shape() == part.shape(), "place: expected shape {}, got {}", part.shape(), values.shape());
   copy_elements(zip("place", part, values, [](auto x, auto y) { return x + y; }), part);
 }
 
