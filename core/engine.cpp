@@ -230,37 +230,34 @@ Tensor& own(Tensor& accumulated, const Node& node) {
   return accumulated;
 }
 
-/// All accumulation: what a rule returned goes into what is there.
+using detail::evaluate;
+Tensor evaluate(const Placed& c, const Shape& shape) { return place(c.value, c.region, shape); }
+Tensor evaluate(const Scattered& c, const Shape& shape) { return scatter_add(c.value, c.index, c.axis, shape); }
+Tensor evaluate(const ScatteredRows& c, const Shape& shape) { return scatter_rows(c.value, c.index, shape); }
+Tensor evaluate(Tensor& t, const Shape& shape) {
+  require(t.defined(), "the rule for an input {} returned an undefined tensor", shape);
+  return sum_to(std::move(t), shape);
+}
+
+/// All accumulation: what a rule returned goes into what is there. A tensor is added; a description of one lands there
+/// without being made in full, unless it is recorded, or the first to come and a product.
 void Pass::add(Node& input, Contribution contribution) {
   Tensor& there = cotangent_of(input);
-  const auto add_dense = [&](Tensor t) { there = there.defined() ? std::move(there) + std::move(t) : std::move(t); };
-  const Shape& shape = input.shape;
-  if (auto* t = std::get_if<Tensor>(&contribution)) {
-    require(t->defined(), "the rule for an input {} returned an undefined tensor", shape);
-    require(t->dtype() == input.dtype, "the rule for an input {} {} returned {}", shape, input.dtype, t->dtype());
-    add_dense(sum_to(std::move(*t), shape));
-  } else if (auto* product = std::get_if<Product>(&contribution)) {
-    if (options_.create_graph || !there.defined())
-      add_dense(evaluate(*product, shape));
-    else
-      add_product(own(there, input), *product);
-  } else if (auto* placed = std::get_if<Placed>(&contribution)) {
-    if (options_.create_graph)
-      add_dense(place(placed->value, placed->region, shape));
-    else
-      add_placed(own(there, input), placed->value, placed->region);
-  } else if (auto* scattered = std::get_if<Scattered>(&contribution)) {
-    if (options_.create_graph)
-      add_dense(scatter_add(scattered->value, scattered->index, scattered->axis, shape));
-    else
-      add_scattered(own(there, input), scattered->value, scattered->index, scattered->axis);
-  } else {
-    const auto& rows = std::get<ScatteredRows>(contribution);
-    if (options_.create_graph)
-      add_dense(scatter_rows(rows.value, rows.index, shape));
-    else
-      add_rows(own(there, input), rows.value, rows.index);
-  }
+  const auto add_evaluated = [&](auto& c) {
+    Tensor t = evaluate(c, input.shape);
+    require(t.dtype() == input.dtype, "the rule for an input {} {} returned {}", input.shape, input.dtype, t.dtype());
+    there = there.defined() ? std::move(there) + std::move(t) : std::move(t);
+  };
+  std::visit(
+      [&]<class C>(C& c) {
+        if constexpr (std::is_same_v<C, Tensor>)
+          add_evaluated(c);
+        else if (options_.create_graph || (std::is_same_v<C, Product> && !there.defined()))
+          add_evaluated(c);
+        else
+          add_to(own(there, input), c);
+      },
+      contribution);
 }
 
 Tensor initial_cotangent(const char* what, const Tensor& y, const Tensor& given) {

@@ -15,10 +15,10 @@ extern const RuleType output_rule;
 /// The value of a product in the shape of the input it is for, recorded.
 Tensor evaluate(const Product& product, const Shape& shape);
 /// Add to an accumulator in place; it is row-major and nobody else sees it.
-void add_product(Tensor& to, const Product& product);
-void add_placed(Tensor& to, const Tensor& values, const Region& region);
-void add_scattered(Tensor& to, const Tensor& values, const Tensor& index, int axis);
-void add_rows(Tensor& to, const Tensor& values, const Tensor& index);
+void add_to(Tensor& to, const Product& product);
+void add_to(Tensor& to, const Placed& placed);
+void add_to(Tensor& to, const Scattered& scattered);
+void add_to(Tensor& to, const ScatteredRows& rows);
 
 /// All nodes that lead to y, each after its inputs: an edge always goes to a smaller depth.
 std::vector<Node*> nodes_by_depth(Node& y);

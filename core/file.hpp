@@ -1,7 +1,5 @@
 #pragma once
 
-#include <cstddef>
-#include <cstdint>
 #include <span>
 #include <string>
 #include <string_view>
@@ -17,32 +15,4 @@ namespace retrace {
 /// it leads to is replaced. What is no regular file, such as /dev/stdout or a pipe, is written to directly.
 void replace_file(const std::string& path, std::span<const std::string_view> parts);
 
-namespace detail {
-
-/// An open file of the system, closed at the end; negative when opening it failed.
-struct Descriptor {
-  explicit Descriptor(int opened) : number(opened) {}
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  ~Descriptor();
-
-  const int number;
-};
-
-/// A regular file, open for reading. Directories, pipes and devices are Errors, and never waited for.
-class InputFile {
- public:
-  explicit InputFile(const std::string& path);
-  /// In bytes, when it was opened.
-  std::uint64_t size() const { return size_; }
-  /// Fills `bytes` from `offset` on; an Error when the file ends before.
-  void read(std::uint64_t offset, std::span<std::byte> bytes) const;
-
- private:
-  std::string path_;
-  Descriptor file_;
-  std::uint64_t size_ = 0;
-};
-
-}  // namespace detail
 }  // namespace retrace

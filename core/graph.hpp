@@ -13,7 +13,7 @@
 /// How an operation is written: its value and one backward rule per input, side by side.
 ///
 ///     Tensor log(Tensor x) {
-///       return record("log", [&] { return map(x, [](auto v) { return std::log(v); }); },
+///       return record("log", [&] { return map("log", x, [](auto v) { return std::log(v); }); },
 ///                     wrt(x, keep(x), [](const Tensor& dy, const Tensor& x) { return dy / x; }));
 ///     }
 ///

@@ -8,14 +8,11 @@
 namespace retrace::detail {
 namespace {
 
-#if defined(__SANITIZE_ADDRESS__)
-constexpr bool keep_blocks = false;  // so that a use after free is seen
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-constexpr bool keep_blocks = false;
-#else
-constexpr bool keep_blocks = true;
+#ifndef __has_feature
+#define __has_feature(name) 0
 #endif
+#if defined(__SANITIZE_ADDRESS__) || __has_feature(address_sanitizer)
+constexpr bool keep_blocks = false;  // so that a use after free is seen
 #else
 constexpr bool keep_blocks = true;
 #endif

@@ -2,6 +2,10 @@
 
 #include <algorithm>
 #include <bit>
+#include <cerrno>
+#include <filesystem>
+#include <fstream>
+#include <system_error>
 
 #include "file.hpp"
 #include "safetensors_header.hpp"
@@ -18,17 +22,24 @@ static_assert(std::endian::native == std::endian::little, "numbers are written a
 /// A file whose header has been read and found good. Tensors are read on request, each straight to its place.
 class SafetensorsReader {
  public:
-  explicit SafetensorsReader(const std::string& path) : file_(path) {
+  explicit SafetensorsReader(const std::string& path) : path_(path) {
+    // Asked first, because opening a pipe would wait for someone to write to it.
+    std::error_code error;
+    const bool is_file = std::filesystem::is_regular_file(path, error);
+    require(!error, "cannot read {}: {}", path, error.message());
+    require(is_file, "cannot read {}: it is not a regular file", path);
+    file_.open(path, std::ios::binary | std::ios::ate);
+    require(file_.is_open(), "cannot read {}: {}", path, std::generic_category().message(errno));
+    const auto size = static_cast<std::uint64_t>(file_.tellg());
     std::uint64_t length = 0;
-    require(file_.size() >= sizeof length, "cannot read {}: header length: it has 8 bytes, the file has {}", path,
-            file_.size());
-    file_.read(0, std::as_writable_bytes(std::span(&length, 1)));
-    const std::uint64_t rest = file_.size() - sizeof length;
+    require(size >= sizeof length, "cannot read {}: header length: it has 8 bytes, the file has {}", path, size);
+    read(0, std::as_writable_bytes(std::span(&length, 1)));
+    const std::uint64_t rest = size - sizeof length;
     require(length <= rest, "cannot read {}: header length: {} bytes, the file has {} more", path, length, rest);
     require(length <= detail::max_header_bytes, "cannot read {}: header length: {} bytes, more than the {} allowed",
             path, length, detail::max_header_bytes);
     std::string text(length, '\0');
-    file_.read(sizeof length, std::as_writable_bytes(std::span(text)));
+    read(sizeof length, std::as_writable_bytes(std::span(text)));
     try {
       header_ = detail::parse_header(text, rest - length);
     } catch (const Error& error) {
@@ -40,16 +51,23 @@ class SafetensorsReader {
   const TensorInfos& tensors() const { return header_.tensors; }
   Metadata& metadata() { return header_.metadata; }
 
-  Tensor tensor(const TensorInfo& info) const {
+  Tensor tensor(const TensorInfo& info) {
     Tensor out = empty(info.shape, info.dtype);
     visit(info.dtype, [&](auto zero) {
-      file_.read(data_begin_ + info.begin, std::as_writable_bytes(out.mutable_span<decltype(zero)>()));
+      read(data_begin_ + info.begin, std::as_writable_bytes(out.mutable_span<decltype(zero)>()));
     });
     return out;
   }
 
  private:
-  detail::InputFile file_;
+  void read(std::uint64_t offset, std::span<std::byte> bytes) {
+    file_.seekg(static_cast<std::streamoff>(offset));
+    file_.read(reinterpret_cast<char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
+    require(file_.good(), "cannot read {}: it ends before byte {}", path_, offset + bytes.size());
+  }
+
+  const std::string path_;
+  std::ifstream file_;
   detail::SafetensorsHeader header_;
   std::uint64_t data_begin_ = 0;
 };

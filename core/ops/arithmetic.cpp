@@ -6,14 +6,6 @@
 namespace retrace {
 namespace {
 
-void require_float(const char* op, const Tensor& x) {
-  require(x.dtype() != i64, "{}: expected f32 or f64, got i64 of shape {}; cast with .to(f32)", op, x.shape());
-}
-void require_float(const char* op, const Tensor& a, const Tensor& b) {
-  detail::require_same_dtype(op, a, b);
-  require_float(op, a);
-}
-
 Tensor constant_like(const Tensor& x, double c) { return full({}, c, x.dtype()); }
 /// The same for a comparison, which takes i64 too.
 Tensor constant_like(const char* op, const Tensor& x, double c) {
@@ -30,7 +22,6 @@ Tensor share(const char* op, const Tensor& a, const Tensor& b, Prefer prefer) {
 
 template <class Prefer>
 Tensor extremum(const char* op, Tensor a, Tensor b, Prefer prefer) {
-  require_float(op, a, b);
   const auto pick = [prefer](auto x, auto y) { return prefer(x, y) || std::isnan(x) ? x : y; };
   return record(
       op, [&] { return zip(op, std::move(a), std::move(b), pick); },
@@ -45,10 +36,14 @@ Tensor extremum(const char* op, Tensor a, Tensor b, Prefer prefer) {
 
 template <class Test>
 Tensor compare(const char* op, const Tensor& a, const Tensor& b, Test test) {
-  return no_grad([&] { return zip(op, a, b, test); });
+  return no_grad([&] { return detail::zip_any(op, a, b, test); });
 }
 
 }  // namespace
+
+void detail::require_float(const char* op, const Tensor& x) {
+  require(x.dtype() != i64, "{}: expected f32 or f64, got i64 of shape {}; cast with .to(f32)", op, x.shape());
+}
 
 void detail::require_same_dtype(const char* op, const Tensor& a, const Tensor& b) {
   require(a.dtype() == b.dtype(), "{}: dtypes differ: {} {} and {} {}; cast one with .to({})", op, a.dtype(), a.shape(),
@@ -90,21 +85,18 @@ detail::BroadcastLoop::BroadcastLoop(const Shape& shape, const Shape& a, const S
 }
 
 Tensor operator+(Tensor a, Tensor b) {
-  require_float("add", a, b);
   return record(
       "add", [&] { return zip("add", std::move(a), std::move(b), [](auto x, auto y) { return x + y; }); },
       wrt(a, [](Tensor dy) { return dy; }), wrt(b, [](Tensor dy) { return dy; }));
 }
 
 Tensor operator-(Tensor a, Tensor b) {
-  require_float("sub", a, b);
   return record(
       "sub", [&] { return zip("sub", std::move(a), std::move(b), [](auto x, auto y) { return x - y; }); },
       wrt(a, [](Tensor dy) { return dy; }), wrt(b, [](Tensor dy) { return -std::move(dy); }));
 }
 
 Tensor operator*(Tensor a, Tensor b) {
-  require_float("mul", a, b);
   return record(
       "mul", [&] { return zip("mul", std::move(a), std::move(b), [](auto x, auto y) { return x * y; }); },
       wrt(a, keep(b), [](Tensor dy, const Tensor& b) { return std::move(dy) * b; }),
@@ -112,7 +104,6 @@ Tensor operator*(Tensor a, Tensor b) {
 }
 
 Tensor operator/(Tensor a, Tensor b) {
-  require_float("div", a, b);
   return record(
       "div", [&] { return zip("div", std::move(a), std::move(b), [](auto x, auto y) { return x / y; }); },
       wrt(a, keep(b), [](Tensor dy, const Tensor& b) { return std::move(dy) / b; }),
@@ -120,51 +111,44 @@ Tensor operator/(Tensor a, Tensor b) {
 }
 
 Tensor operator-(Tensor x) {
-  require_float("neg", x);
   return record(
-      "neg", [&] { return map(std::move(x), [](auto v) { return -v; }); },
+      "neg", [&] { return map("neg", std::move(x), [](auto v) { return -v; }); },
       wrt(x, [](Tensor dy) { return -std::move(dy); }));
 }
 
 Tensor operator+(Tensor x, double c) {
-  require_float("add", x);
   return record(
-      "add", [&] { return map(std::move(x), [c](auto v) { return v + static_cast<decltype(v)>(c); }); },
+      "add", [&] { return map("add", std::move(x), [c](auto v) { return v + static_cast<decltype(v)>(c); }); },
       wrt(x, [](Tensor dy) { return dy; }));
 }
 
 Tensor operator*(Tensor x, double c) {
-  require_float("mul", x);
   return record(
-      "mul", [&] { return map(std::move(x), [c](auto v) { return v * static_cast<decltype(v)>(c); }); },
+      "mul", [&] { return map("mul", std::move(x), [c](auto v) { return v * static_cast<decltype(v)>(c); }); },
       wrt(x, [c](Tensor dy) { return std::move(dy) * c; }));
 }
 
 Tensor operator-(double c, Tensor x) {
-  require_float("sub", x);
   return record(
-      "sub", [&] { return map(std::move(x), [c](auto v) { return static_cast<decltype(v)>(c) - v; }); },
+      "sub", [&] { return map("sub", std::move(x), [c](auto v) { return static_cast<decltype(v)>(c) - v; }); },
       wrt(x, [](Tensor dy) { return -std::move(dy); }));
 }
 
 Tensor operator/(Tensor x, double c) {
-  require_float("div", x);
   return record(
-      "div", [&] { return map(std::move(x), [c](auto v) { return v / static_cast<decltype(v)>(c); }); },
+      "div", [&] { return map("div", std::move(x), [c](auto v) { return v / static_cast<decltype(v)>(c); }); },
       wrt(x, [c](Tensor dy) { return std::move(dy) / c; }));
 }
 
 Tensor operator/(double c, Tensor x) {
-  require_float("div", x);
   return record(
-      "div", [&] { return map(std::move(x), [c](auto v) { return static_cast<decltype(v)>(c) / v; }); },
+      "div", [&] { return map("div", std::move(x), [c](auto v) { return static_cast<decltype(v)>(c) / v; }); },
       wrt(x, keep(x), [](Tensor dy, const Tensor& x, const Tensor& y) { return -(std::move(dy) * y / x); }));
 }
 
 Tensor pow(Tensor x, double p) {
-  require_float("pow", x);
   return record(
-      "pow", [&] { return map(std::move(x), [p](auto v) { return std::pow(v, static_cast<decltype(v)>(p)); }); },
+      "pow", [&] { return map("pow", std::move(x), [p](auto v) { return std::pow(v, static_cast<decltype(v)>(p)); }); },
       wrt(x, keep(x), [p](const Tensor& dy, const Tensor& x) {
         return p == 0 ? zeros(dy.shape(), dy.dtype()) : dy * (pow(x, p - 1) * p);
       }));
@@ -186,12 +170,11 @@ Tensor minimum(Tensor x, double c) {
 }
 
 Tensor clamp(Tensor x, double low, double high) {
-  require_float("clamp", x);
   require(low <= high, "clamp: the lower bound {} is above the upper bound {}", low, high);
   return record(
       "clamp",
       [&] {
-        return map(std::move(x), [low, high](auto v) {
+        return map("clamp", std::move(x), [low, high](auto v) {
           const auto lo = static_cast<decltype(v)>(low), hi = static_cast<decltype(v)>(high);
           return v < lo ? lo : v > hi ? hi : v;
         });
@@ -227,7 +210,8 @@ Tensor operator>(const Tensor& x, double c) { return greater(x, constant_like("g
 Tensor operator>=(const Tensor& x, double c) { return greater_equal(x, constant_like("greater_equal", x, c)); }
 
 Tensor where(const Tensor& condition, const Tensor& a, const Tensor& b) {
-  require_float("where", a, b);
+  detail::require_same_dtype("where", a, b);
+  detail::require_float("where", a);
   const Shape shape = broadcast_shapes("where", condition.shape(), broadcast_shapes("where", a.shape(), b.shape()));
   const auto value = [&] {
     const auto full_size = [&](const Tensor& x) { return detail::dense(broadcast_to(x, shape)); };

@@ -38,15 +38,17 @@ struct BroadcastLoop {
   }
 };
 
+void require_float(const char* op, const Tensor& x);
 void require_same_dtype(const char* op, const Tensor& a, const Tensor& b);
 }  // namespace detail
 
-/// f applied to every element of a floating tensor; f takes and returns the element type. The elements of an expiring
-/// x are overwritten.
+/// f applied to every element of a floating tensor; f takes and returns the element type. `op` is named in errors. The
+/// elements of an expiring x are overwritten.
 template <class F>
-Tensor map(Tensor x, F f) {
+Tensor map(const char* op, Tensor x, F f) {
+  detail::require_float(op, x);
   Tensor in = detail::dense(std::move(x));
-  return visit_float("map", in.dtype(), [&]<class T>(T) {
+  return visit_float(op, in.dtype(), [&]<class T>(T) {
     const T* from = in.data<T>();
     const std::int64_t n = in.size();
     Tensor out = detail::reuse_or_empty(in);
@@ -56,20 +58,20 @@ Tensor map(Tensor x, F f) {
   });
 }
 
-/// f applied to pairs of elements of two tensors of one dtype, broadcast by NumPy's rule; `op` is named in errors. The
-/// elements of an expiring operand of the result's shape are overwritten.
+namespace detail {
+/// zip for tensors of any one dtype.
 template <class F>
-Tensor zip(const char* op, Tensor a, Tensor b, F f) {
-  detail::require_same_dtype(op, a, b);
+Tensor zip_any(const char* op, Tensor a, Tensor b, F f) {
+  require_same_dtype(op, a, b);
   const Shape shape = broadcast_shapes(op, a.shape(), b.shape());
-  const detail::BroadcastLoop loop(shape, a.shape(), b.shape());
-  a = detail::dense(std::move(a));
-  b = detail::dense(std::move(b));
+  const BroadcastLoop loop(shape, a.shape(), b.shape());
+  a = dense(std::move(a));
+  b = dense(std::move(b));
   return visit(a.dtype(), [&]<class T>(T) {
     const T* pa = a.data<T>();
     const T* pb = b.data<T>();
-    Tensor out = a.shape() == shape && a.expiring()   ? detail::reuse_or_empty(a)
-                 : b.shape() == shape && b.expiring() ? detail::reuse_or_empty(b)
+    Tensor out = a.shape() == shape && a.expiring()   ? reuse_or_empty(a)
+                 : b.shape() == shape && b.expiring() ? reuse_or_empty(b)
                                                       : empty(shape, a.dtype());
     T* to = out.data<T>();
     if (out.size() == 0) return out;
@@ -86,6 +88,16 @@ Tensor zip(const char* op, Tensor a, Tensor b, F f) {
     });
     return out;
   });
+}
+}  // namespace detail
+
+/// f applied to pairs of elements of two floating tensors of one dtype, broadcast by NumPy's rule; `op` is named in
+/// errors. The elements of an expiring operand of the result's shape are overwritten.
+template <class F>
+Tensor zip(const char* op, Tensor a, Tensor b, F f) {
+  detail::require_same_dtype(op, a, b);
+  detail::require_float(op, a);
+  return detail::zip_any(op, std::move(a), std::move(b), f);
 }
 
 }  // namespace retrace

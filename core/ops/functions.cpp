@@ -48,9 +48,8 @@ Tensor sigmoid(Tensor x) {
 }
 
 Tensor relu(Tensor x) {
-  require(x.dtype() != i64, "relu: expected f32 or f64, got i64; cast with .to(f32)");
   return record(
-      "relu", [&] { return map(std::move(x), [](auto v) { return v < 0 ? 0 : v; }); },
+      "relu", [&] { return map("relu", std::move(x), [](auto v) { return v < 0 ? 0 : v; }); },
       wrt(x, [](Tensor dy, const Tensor& y) { return std::move(dy) * (y > 0.0); }));
 }
 
@@ -62,23 +61,20 @@ Tensor exp(Tensor x) {
 }
 
 Tensor log(Tensor x) {
-  require(x.dtype() != i64, "log: expected f32 or f64, got i64; cast with .to(f32)");
   return record(
-      "log", [&] { return map(std::move(x), [](auto v) { return std::log(v); }); },
+      "log", [&] { return map("log", std::move(x), [](auto v) { return std::log(v); }); },
       wrt(x, keep(x), [](Tensor dy, const Tensor& x) { return std::move(dy) / x; }));
 }
 
 Tensor sqrt(Tensor x) {
-  require(x.dtype() != i64, "sqrt: expected f32 or f64, got i64; cast with .to(f32)");
   return record(
-      "sqrt", [&] { return map(std::move(x), [](auto v) { return std::sqrt(v); }); },
+      "sqrt", [&] { return map("sqrt", std::move(x), [](auto v) { return std::sqrt(v); }); },
       wrt(x, [](Tensor dy, const Tensor& y) { return std::move(dy) / (y * 2); }));
 }
 
 Tensor abs(Tensor x) {
-  require(x.dtype() != i64, "abs: expected f32 or f64, got i64; cast with .to(f32)");
   return record(
-      "abs", [&] { return map(std::move(x), [](auto v) { return std::abs(v); }); },
+      "abs", [&] { return map("abs", std::move(x), [](auto v) { return std::abs(v); }); },
       wrt(x, keep(x), [](Tensor dy, const Tensor& x) { return std::move(dy) * ((x > 0.0) - (x < 0.0)); }));
 }
 

@@ -62,8 +62,9 @@ Tensor gather(const Tensor& x, const Tensor& index, int axis) {
                 }));
 }
 
-void detail::add_scattered(Tensor& to, const Tensor& values, const Tensor& index, int axis) {
-  axis = normalize_axis("scatter_add", axis, to.shape());
+void detail::add_to(Tensor& to, const Scattered& scattered) {
+  const auto& [values, index, given_axis] = scattered;
+  const int axis = normalize_axis("scatter_add", given_axis, to.shape());
   check_gather("scatter_add", to.shape(), index, axis);
   require(values.shape() == index.shape(), "scatter_add: values {} and index {} differ", values.shape(), index.shape());
   require_same_dtype("scatter_add", to, values);
@@ -78,7 +79,7 @@ Tensor scatter_add(const Tensor& values, const Tensor& index, int axis, const Sh
   axis = normalize_axis("scatter_add", axis, shape);
   const auto value = [&] {
     Tensor out = zeros(shape, values.dtype());
-    detail::add_scattered(out, values, index, axis);
+    detail::add_to(out, Scattered{values, index, axis});
     return out;
   };
   return record("scatter_add", value, wrt(values, keep(index), [axis](const Tensor& dy, const Tensor& index) {
@@ -104,7 +105,8 @@ Tensor embedding(const Tensor& table, const Tensor& index) {
                 }));
 }
 
-void detail::add_rows(Tensor& to, const Tensor& values, const Tensor& index) {
+void detail::add_to(Tensor& to, const ScatteredRows& scattered) {
+  const auto& [values, index] = scattered;
   check_rows("scatter_rows", to.shape(), index);
   require(values.shape() == index.shape().inserted(index.rank(), to.dim(1)),
           "scatter_rows: values {} do not fit index {} and shape {}", values.shape(), index.shape(), to.shape());
@@ -124,7 +126,7 @@ void detail::add_rows(Tensor& to, const Tensor& values, const Tensor& index) {
 Tensor scatter_rows(const Tensor& values, const Tensor& index, const Shape& shape) {
   const auto value = [&] {
     Tensor out = zeros(shape, values.dtype());
-    detail::add_rows(out, values, index);
+    detail::add_to(out, ScatteredRows{values, index});
     return out;
   };
   return record("scatter_rows", value,

@@ -106,6 +106,6 @@ Tensor detail::evaluate(const Product& p, const Shape& shape) {
   return reshape(matmul(matrix(p.a), matrix(p.b)), shape);
 }
 
-void detail::add_product(Tensor& to, const Product& p) { multiply(Operand(p.a), Operand(p.b), 1, to); }
+void detail::add_to(Tensor& to, const Product& p) { multiply(Operand(p.a), Operand(p.b), 1, to); }
 
 }  // namespace retrace

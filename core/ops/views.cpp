@@ -241,7 +241,8 @@ Tensor place(const Tensor& x, const Region& region, const Shape& shape) {
   return record("place", value, wrt(x, [region](const Tensor& dy) { return region_of(dy, region); }));
 }
 
-void detail::add_placed(Tensor& to, const Tensor& values, const Region& region) {
+void detail::add_to(Tensor& to, const Placed& placed) {
+  const auto& [values, region] = placed;
   check_region("place", region, to.shape());
   const Tensor part = view_of_region(to, region);
   require(values.shape() == part.shape(), "place: expected shape {}, got {}", part.shape(), values.shape());

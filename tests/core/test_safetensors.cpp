@@ -246,10 +246,8 @@ TEST_CASE("safetensors: a disk without room leaves the old file") {
   CHECK(message == "cannot write " + path + ": File too large");
   CHECK(read_bytes(path) == before);
   CHECK(directory.files() == 1);
-
-  if (std::filesystem::is_character_file("/dev/full"))
-    CHECK_THROWS_WITH_AS(save("/dev/full", list({{"a", zeros({100})}})),
-                         "cannot write /dev/full: No space left on device", Error);
+  CHECK_THROWS_WITH_AS(save("/dev/null", list({{"a", tensor(1)}})), "cannot write /dev/null: it is not a regular file",
+                       Error);
 }
 
 TEST_CASE("safetensors: places that cannot be written") {
@@ -260,7 +258,7 @@ TEST_CASE("safetensors: places that cannot be written") {
   const auto refused = [&](const std::string& path, const std::string& reason) {
     CHECK_THROWS_WITH_AS(save(path, parameters), ("cannot write " + path + ": " + reason).c_str(), Error);
   };
-  refused(directory.path(""), "Is a directory");
+  refused(directory.path(""), "it is not a regular file");
   refused(directory.path("none/w"), "No such file or directory");
   refused(directory.path("file/w"), "Not a directory");
   refused(directory.path("circle"), "Too many levels of symbolic links");

@@ -1,0 +1,200 @@
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <limits>
+
+#include "../../core/kernels/gemm.hpp"
+#include "support/compare.hpp"
+#include "support/random_cases.hpp"
+
+using namespace retrace;
+using test::close;
+using test::Draw;
+using test::same;
+
+namespace {
+
+/// Matrices as they come: row-major, transposed, columns of a larger one, every other row, one row repeated.
+Tensor matrix(Draw& draw, std::int64_t rows, std::int64_t columns, DType dtype) {
+  const auto values = [&](const Shape& shape) { return draw.values(shape).to(dtype); };
+  switch (draw.integer(0, 6)) {
+    case 0:
+      return transpose(values({columns, rows}));
+    case 1:
+      return slice(values({rows, columns + 3}), 1, 2, 2 + columns);
+    case 2:
+      return slice(values({2 * rows + 1, columns}), 0, 1, 2 * rows + 1, 2);
+    case 3:
+      return slice(values({rows, 2 * columns}), 1, 0, 2 * columns, 2);
+    case 4:
+      return transpose(slice(values({columns, rows + 2}), 1, 1, rows + 1));
+    case 5:
+      return broadcast_to(values({1, columns}), {rows, columns});
+    default:
+      return values({rows, columns});
+  }
+}
+
+/// The product by three loops in f64, and the sum of the sizes of what is added, which bounds the rounding.
+template <class T>
+void check_product(const Tensor& a, const Tensor& b) {
+  const std::int64_t m = a.dim(0), k = a.dim(1), n = b.dim(1);
+  const Tensor y = matmul(a, b);
+  CHECK(y.shape() == Shape{m, n});
+  CHECK(y.dtype() == dtype_of<T>);
+  const std::vector<T> x = a.to_vector<T>(), w = b.to_vector<T>(), given = y.to_vector<T>();
+  std::size_t wrong = 0;
+  for (std::int64_t i = 0; i < m; ++i)
+    for (std::int64_t j = 0; j < n; ++j) {
+      double value = 0, size = 0;
+      for (std::int64_t p = 0; p < k; ++p) {
+        const double term = static_cast<double>(x[static_cast<std::size_t>(i * k + p)]) *
+                            static_cast<double>(w[static_cast<std::size_t>(p * n + j)]);
+        value += term;
+        size += std::abs(term);
+      }
+      const double error = std::abs(static_cast<double>(given[static_cast<std::size_t>(i * n + j)]) - value);
+      wrong += !(error <= 4 * static_cast<double>(std::numeric_limits<T>::epsilon()) * size);
+    }
+  CHECK(wrong == 0);
+}
+
+}  // namespace
+
+TEST_CASE("a product by hand") {
+  const Tensor a = tensor({{1, 2, 3}, {4, 5, 6}}), b = tensor({{1, 0}, {0.0, 1}, {2, -1}});
+  CHECK(same(matmul(a, b), {{7, -1}, {16, -1}}));
+  CHECK(same(matmul(transpose(b), transpose(a)), {{7, 16}, {-1, -1}}));
+  CHECK(same(matmul(tensor({{3}}), tensor({{-2}})), tensor({{-6}})));
+}
+
+namespace {
+template <class T>
+void check_random_products() {
+  CAPTURE(dtype_of<T>);
+  // Sizes from 0 through the bounds between the small loops, the kernels above them and the BLAS.
+  for (std::uint64_t seed = 1; seed <= 300; ++seed) {
+    CAPTURE(seed);
+    Draw draw(seed);
+    const auto size = [&] { return draw.one_of({0, 1, 1, 2, 3, 4, 7, 8, 9, 15, 16, 17, 31, 33, 40, 65}); };
+    const std::int64_t m = size(), k = size(), n = size();
+    const Tensor a = matrix(draw, m, k, dtype_of<T>), b = matrix(draw, k, n, dtype_of<T>);
+    CAPTURE(a.shape());
+    CAPTURE(a.strides()[0]);
+    CAPTURE(a.strides()[1]);
+    CAPTURE(b.shape());
+    CAPTURE(b.strides()[0]);
+    CAPTURE(b.strides()[1]);
+    check_product<T>(a, b);
+  }
+}
+}  // namespace
+
+TEST_CASE("products of matrices of any size and strides are those of three loops") {
+  check_random_products<float>();
+  check_random_products<double>();
+}
+
+namespace {
+template <class T>
+void check_large_products() {
+  CAPTURE(dtype_of<T>);
+  Draw draw(1);
+  const std::int64_t sizes[][3] = {{1, 300, 300}, {300, 300, 1},  {300, 1, 300}, {1, 5000, 1},   {1, 257, 513},
+                                   {5, 1024, 3},  {70, 600, 130}, {513, 9, 17},  {128, 128, 128}};
+  for (const auto& size : sizes)
+    for (int form = 0; form < 4; ++form) {
+      const std::int64_t m = size[0], k = size[1], n = size[2];
+      CAPTURE(m);
+      CAPTURE(k);
+      CAPTURE(n);
+      const auto of = [&](std::int64_t rows, std::int64_t columns, bool turned) {
+        const Tensor x = draw.values(turned ? Shape{columns, rows} : Shape{rows, columns}).to(dtype_of<T>);
+        return turned ? transpose(x) : x;
+      };
+      check_product<T>(of(m, k, form & 1), of(k, n, form & 2));
+    }
+}
+}  // namespace
+
+TEST_CASE("large and lopsided products are those of three loops") {
+  check_large_products<float>();
+  check_large_products<double>();
+}
+
+TEST_CASE("products over an inner size of 0 are zeros") {
+  for (const DType dtype : {f32, f64}) {
+    CHECK(same(matmul(zeros({2, 0}, dtype), zeros({0, 3}, dtype)), zeros({2, 3}, dtype)));
+    CHECK(same(matmul(zeros({80, 0}, dtype), zeros({0, 90}, dtype)), zeros({80, 90}, dtype)));
+    CHECK(same(matmul(zeros({4, 2, 0}, dtype), zeros({4, 0, 3}, dtype)), zeros({4, 2, 3}, dtype)));
+    CHECK(matmul(zeros({0, 5}, dtype), zeros({5, 3}, dtype)).shape() == Shape{0, 3});
+    CHECK(matmul(zeros({3, 5}, dtype), zeros({5, 0}, dtype)).shape() == Shape{3, 0});
+    CHECK(matmul(zeros({0, 2, 5}, dtype), zeros({5, 3}, dtype)).shape() == Shape{0, 2, 3});
+    CHECK(matmul(zeros({0, 2, 5}, dtype), zeros({1, 5, 3}, dtype)).shape() == Shape{0, 2, 3});
+  }
+}
+
+TEST_CASE("the kernel adds to beta times what is there and does not read it for beta 0") {
+  const double NaN = std::numeric_limits<double>::quiet_NaN();
+  for (const std::int64_t n : {0, 3, 20, 70})
+    for (const std::int64_t k : {0, 1, 20}) {
+      CAPTURE(n);
+      CAPTURE(k);
+      Draw draw(1);
+      const Tensor a = draw.values({n, k}), b = draw.values({k, n}), product = matmul(a, b);
+      const auto kernel = [&](double beta, double before) {
+        // Two elements more in every row, which stay as they are.
+        Tensor c = full({n, n + 2}, before, f64);
+        kernels::gemm(n, n, k, {a.data<double>(), k, 1}, {b.data<double>(), n, 1}, beta, c.data<double>(), n + 2);
+        CHECK(same(slice(c, 1, n, n + 2), full({n, 2}, before, f64)));
+        return slice(c, 1, 0, n);
+      };
+      CHECK(close(kernel(0, NaN), product, 1e-13, 1e-13));
+      CHECK(close(kernel(1, 3), product + 3, 1e-13, 1e-13));
+      CHECK(close(kernel(-0.5, 3), product - 1.5, 1e-13, 1e-13));
+    }
+}
+
+TEST_CASE("leading axes are a batch and broadcast") {
+  for (std::uint64_t seed = 1; seed <= 60; ++seed) {
+    CAPTURE(seed);
+    Draw draw(seed);
+    const Shape batch = draw.shape(0, 4, 1);
+    Shape a_shape = draw.broadcasting_to(batch), b_shape = draw.broadcasting_to(batch);
+    const std::int64_t m = draw.integer(1, 3), k = draw.integer(0, 3), n = draw.integer(1, 3);
+    const Shape shape = (zeros(a_shape) + zeros(b_shape)).shape();
+    for (const std::int64_t s : {m, k}) a_shape.push_back(s);
+    for (const std::int64_t s : {k, n}) b_shape.push_back(s);
+    Tensor a = draw.values(a_shape), b = draw.values(b_shape);
+    if (draw.chance(0.5)) a = transpose(transpose(a).clone());
+    if (draw.chance(0.5)) b = transpose(transpose(b).clone());
+    // The same by broadcasting [m, k, 1] against [1, k, n].
+    if (shape.rank() + 3 > max_rank) continue;
+    Shape a_wide = a_shape, b_wide = b_shape;
+    a_wide.push_back(1);
+    b_wide = b_wide.inserted(b_wide.rank() - 2, 1);
+    CHECK(close(matmul(a, b), sum(reshape(a, a_wide) * reshape(b, b_wide), -2), 1e-13, 1e-13));
+  }
+}
+
+TEST_CASE("matrix products take NaN and infinity along") {
+  const double inf = std::numeric_limits<double>::infinity();
+  for (const std::int64_t n : {2, 64}) {
+    Tensor a = zeros({n, n}, f64);
+    a.mutable_span<double>()[0] = inf;
+    const Tensor y = matmul(a, ones({n, n}, f64)), z = matmul(a, zeros({n, n}, f64));
+    CHECK(y.at({0, n - 1}) == inf);
+    CHECK(y.at({1, 0}) == 0);
+    CHECK(std::isnan(z.at({0, 0})));
+  }
+}
+
+TEST_CASE("the gradient of a product used many times adds up") {
+  Draw draw(5);
+  const Tensor w = draw.values({40, 40}).requires_grad(true), x = draw.values({30, 40});
+  const Tensor g = grad(sum(matmul(x, w) + matmul(x * 2, w) + matmul(matmul(x, w), w)), {w})[0];
+  const Tensor one = ones({30, 40}, f64);
+  const Tensor expected = matmul(transpose(x * 3), one) + matmul(transpose(x), matmul(one, transpose(w))) +
+                          matmul(transpose(matmul(x, w)), one);
+  CHECK(close(g, expected, 1e-12, 1e-10));
+}
