@@ -28,26 +28,16 @@ void consume_all(Node& first) noexcept {
   }
 }
 
+struct Release {
+  void operator()(Node* n) const noexcept { n->release(); }
+};
 /// What has accumulated for one node; several tensors for a node of several outputs.
 struct Slot {
-  Node* node;  // owned reference
+  std::unique_ptr<Node, Release> node;
   Tensor cotangent;
   std::vector<Tensor> of_outputs;
 
   explicit Slot(Node& n) : node(&n), of_outputs(n.outputs) { n.acquire(); }
-  Slot(Slot&& other) noexcept
-      : node(std::exchange(other.node, nullptr)),
-        cotangent(std::move(other.cotangent)),
-        of_outputs(std::move(other.of_outputs)) {}
-  Slot& operator=(Slot&& other) noexcept {
-    std::swap(node, other.node);
-    cotangent = std::move(other.cotangent);
-    of_outputs = std::move(other.of_outputs);
-    return *this;
-  }
-  ~Slot() {
-    if (node) node->release();
-  }
 };
 
 /// The lists of a pass, kept by the thread from one to the next.
@@ -119,7 +109,7 @@ Slot& Pass::leaf_slot(Node& leaf) {
   constexpr std::size_t few = 16;
   std::vector<Slot>& leaves = work_.leaves;
   for (std::size_t i = 0; i < std::min(leaves.size(), few); ++i)
-    if (leaves[i].node == &leaf) return leaves[i];
+    if (leaves[i].node.get() == &leaf) return leaves[i];
   if (leaves.size() >= few) {
     const auto [at, is_new] = leaf_places_.try_emplace(&leaf, leaves.size());
     if (!is_new) return leaves[at->second];
@@ -319,12 +309,12 @@ std::vector<Tensor> grad(const Tensor& y, std::span<const Tensor> xs, const Grad
     pass.run(y.node(), std::move(dy), [&](const detail::Slot& slot) {
       for (const Tensor& x : xs) {
         const detail::OutputRule* output = detail::as_output(x.node());
-        if (x.get() == slot.node) found.insert_or_assign(x.get(), slot.cotangent);
-        if (output && output->input == slot.node && slot.of_outputs[output->index].defined())
+        if (x.get() == slot.node.get()) found.insert_or_assign(x.get(), slot.cotangent);
+        if (output && output->input == slot.node.get() && slot.of_outputs[output->index].defined())
           found.insert_or_assign(x.get(), slot.of_outputs[output->index]);
       }
     });
-  for (auto& leaf : pass.leaves()) found.insert_or_assign(leaf.node, leaf.cotangent);
+  for (auto& leaf : pass.leaves()) found.insert_or_assign(leaf.node.get(), leaf.cotangent);
 
   std::vector<Tensor> gradients;
   for (std::size_t i = 0; i < xs.size(); ++i) {

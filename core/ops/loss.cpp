@@ -2,6 +2,16 @@
 #include "ops.hpp"
 
 namespace retrace {
+namespace {
+
+/// The losses as they are, their sum, or their mean over `count`.
+Tensor reduced(const Tensor& losses, Reduction reduction, std::int64_t count) {
+  if (reduction == Reduction::none) return losses;
+  const Tensor total = sum(losses);
+  return reduction == Reduction::sum ? total : total / static_cast<double>(count);
+}
+
+}  // namespace
 
 Tensor mse_loss(const Tensor& prediction, const Tensor& target, LossOptions options) {
   require(prediction.shape() == target.shape(), "mse_loss: the prediction is {}, the target {}", prediction.shape(),
@@ -9,15 +19,7 @@ Tensor mse_loss(const Tensor& prediction, const Tensor& target, LossOptions opti
   require(prediction.dtype() == target.dtype() && prediction.dtype() != i64,
           "mse_loss: expected two f32 or two f64, got {} and {}", prediction.dtype(), target.dtype());
   const Tensor difference = prediction - target;
-  Tensor squares = difference * difference;
-  switch (options.reduction) {
-    case Reduction::none:
-      return squares;
-    case Reduction::sum:
-      return sum(squares);
-    default:
-      return mean(squares);
-  }
+  return reduced(difference * difference, options.reduction, difference.size());
 }
 
 Tensor cross_entropy(const Tensor& logits, const Tensor& labels, CrossEntropyOptions options) {
@@ -44,14 +46,7 @@ Tensor cross_entropy(const Tensor& logits, const Tensor& labels, CrossEntropyOpt
     const Tensor counts = not_equal(labels, full({}, static_cast<double>(options.ignore_index), i64));
     losses = where(counts, losses, 0.0);
   }
-  switch (options.reduction) {
-    case Reduction::none:
-      return losses;
-    case Reduction::sum:
-      return sum(losses);
-    default:
-      return sum(losses) / static_cast<double>(counted);
-  }
+  return reduced(losses, options.reduction, counted);
 }
 
 }  // namespace retrace

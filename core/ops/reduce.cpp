@@ -64,6 +64,21 @@ T larger(T a, T b) {
   return a > b || std::isnan(a) ? a : b;
 }
 
+template <class T>
+T largest(const T* p, std::int64_t n) {
+  T best = p[0];
+  for (std::int64_t i = 1; i < n; ++i) best = larger(best, p[i]);
+  return best;
+}
+
+/// to = exp(from - top), and their sum: with the largest for top it cannot overflow.
+template <class T>
+T exp_shifted(const T* from, T* to, std::int64_t n, T top) {
+  for (std::int64_t i = 0; i < n; ++i) to[i] = from[i] - top;
+  vector_math::exp(to, to, n);
+  return pairwise_sum(to, n);
+}
+
 /// f(from, to, n) on every row along the last axis, x being brought into that order and back.
 template <class Row>
 Tensor along_axis(const char* op, const Tensor& x, int axis, Row row) {
@@ -105,12 +120,7 @@ Tensor max(const Tensor& x, const Axes& axes, ReduceOptions options) {
   const auto value = [&] {
     const Tensor in = detail::dense(x);
     return visit_float("max", x.dtype(), [&]<class T>(T) {
-      const auto run = [](const T* p, std::int64_t n) {
-        T best = p[0];
-        for (std::int64_t i = 1; i < n; ++i) best = larger(best, p[i]);
-        return best;
-      };
-      const Tensor y = reduce(in, shape.kept, -std::numeric_limits<T>::infinity(), run, larger<T>);
+      const Tensor y = reduce(in, shape.kept, -std::numeric_limits<T>::infinity(), largest<T>, larger<T>);
       return options.keepdims ? y : reshape(y, shape.dropped);
     });
   };
@@ -147,11 +157,7 @@ Tensor argmax(const Tensor& x, int axis, ReduceOptions options) {
 Tensor softmax(const Tensor& x, int axis) {
   axis = normalize_axis("softmax", axis, x.shape());
   const auto row = []<class T>(const T* from, T* to, std::int64_t n) {
-    T top = from[0];
-    for (std::int64_t i = 1; i < n; ++i) top = larger(top, from[i]);
-    for (std::int64_t i = 0; i < n; ++i) to[i] = from[i] - top;
-    vector_math::exp(to, to, n);
-    const T total = pairwise_sum(to, n);
+    const T top = largest(from, n), total = exp_shifted(from, to, n, top);
     for (std::int64_t i = 0; i < n; ++i) to[i] /= total;
   };
   return record(
@@ -164,11 +170,7 @@ Tensor softmax(const Tensor& x, int axis) {
 Tensor log_softmax(const Tensor& x, int axis) {
   axis = normalize_axis("log_softmax", axis, x.shape());
   const auto row = []<class T>(const T* from, T* to, std::int64_t n) {
-    T top = from[0];
-    for (std::int64_t i = 1; i < n; ++i) top = larger(top, from[i]);
-    for (std::int64_t i = 0; i < n; ++i) to[i] = from[i] - top;
-    vector_math::exp(to, to, n);
-    const T log_total = std::log(pairwise_sum(to, n));
+    const T top = largest(from, n), log_total = std::log(exp_shifted(from, to, n, top));
     for (std::int64_t i = 0; i < n; ++i) to[i] = from[i] - top - log_total;
   };
   return record(

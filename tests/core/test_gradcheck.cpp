@@ -37,7 +37,8 @@ Tensor softplus(const Tensor& x) {
 /// Sine and cosine, two outputs of one node; a cotangent that nobody gave is undefined.
 std::vector<Tensor> sin_cos(const Tensor& x) {
   const auto value = [&] {
-    return std::vector<Tensor>{map("sin_cos", x, [](auto v) { return std::sin(v); }), map("sin_cos", x, [](auto v) { return std::cos(v); })};
+    return std::vector<Tensor>{map("sin_cos", x, [](auto v) { return std::sin(v); }),
+                               map("sin_cos", x, [](auto v) { return std::cos(v); })};
   };
   return record("sin_cos", value, wrt(x, keep(x), [](std::span<const Tensor> dys, T x) {
                   const std::vector<Tensor> y = sin_cos(x);
