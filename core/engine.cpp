@@ -240,12 +240,10 @@ void Pass::add(Node& input, Contribution contribution) {
   };
   std::visit(
       [&]<class C>(C& c) {
-        if constexpr (std::is_same_v<C, Tensor>)
-          add_evaluated(c);
-        else if (options_.create_graph || (std::is_same_v<C, Product> && !there.defined()))
-          add_evaluated(c);
-        else
-          add_to(own(there, input), c);
+        if constexpr (!std::is_same_v<C, Tensor>)
+          if (!options_.create_graph && (there.defined() || !std::is_same_v<C, Product>))
+            return add_to(own(there, input), c);
+        add_evaluated(c);
       },
       contribution);
 }

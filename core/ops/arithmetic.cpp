@@ -179,8 +179,8 @@ Tensor clamp(Tensor x, double low, double high) {
           return v < lo ? lo : v > hi ? hi : v;
         });
       },
-      wrt(x, keep(x), [low, high](Tensor dy, const Tensor& x) {
-        return where(no_grad([&] { return (x >= low) * (x <= high); }), std::move(dy), 0.0);
+      wrt(x, keep(x), [low, high](const Tensor& dy, const Tensor& x) {
+        return where(no_grad([&] { return (x >= low) * (x <= high); }), dy, 0.0);
       }));
 }
 

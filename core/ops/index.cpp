@@ -63,8 +63,8 @@ Tensor gather(const Tensor& x, const Tensor& index, int axis) {
 }
 
 void detail::add_to(Tensor& to, const Scattered& scattered) {
-  const auto& [values, index, given_axis] = scattered;
-  const int axis = normalize_axis("scatter_add", given_axis, to.shape());
+  const Tensor &values = scattered.value, &index = scattered.index;
+  const int axis = normalize_axis("scatter_add", scattered.axis, to.shape());
   check_gather("scatter_add", to.shape(), index, axis);
   require(values.shape() == index.shape(), "scatter_add: values {} and index {} differ", values.shape(), index.shape());
   require_same_dtype("scatter_add", to, values);
@@ -106,7 +106,7 @@ Tensor embedding(const Tensor& table, const Tensor& index) {
 }
 
 void detail::add_to(Tensor& to, const ScatteredRows& scattered) {
-  const auto& [values, index] = scattered;
+  const Tensor &values = scattered.value, &index = scattered.index;
   check_rows("scatter_rows", to.shape(), index);
   require(values.shape() == index.shape().inserted(index.rank(), to.dim(1)),
           "scatter_rows: values {} do not fit index {} and shape {}", values.shape(), index.shape(), to.shape());
