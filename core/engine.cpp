@@ -53,6 +53,13 @@ struct PassOptions {
   bool create_graph, retain_graph;
 };
 
+[[noreturn]] void fail_consumed(const Node& n) {
+  fail(
+      "backward: the graph of '{}' {} was consumed by an earlier backward; pass {{.retain_graph = true}} to that one, "
+      "or detach() the state that is carried on",
+      n.op, n.shape);
+}
+
 /// The rule of an output of an op of several, or null.
 OutputRule* as_output(const Node& n) {
   if (!n.record || n.record->count != 1) return nullptr;
@@ -63,7 +70,7 @@ OutputRule* as_output(const Node& n) {
 /// One walk from a result to what it depends on, every node after all that use it.
 class Pass {
  public:
-  /// With `needed`, only nodes in it are visited.
+  /// With `needed`, only nodes in it are visited, and only those marked there lead on.
   Pass(PassOptions options, const std::unordered_map<const Node*, bool>* needed)
       : options_(options), needed_(needed), work_(std::move(workspace)) {}
   Pass(const Pass&) = delete;
@@ -156,18 +163,14 @@ void Pass::run(Node& y, Tensor cotangent, Complete&& complete) {
   while (!work_.waiting.empty()) {
     Slot slot = pop();
     complete(slot);
-    propagate(std::move(slot));
+    if (!needed_ || needed_->at(slot.node.get())) propagate(std::move(slot));
   }
 }
 
 /// The rules of a node, taken off it for good unless the graph is retained.
 void Pass::propagate(Slot slot) {
   Node& n = *slot.node;
-  if (n.consumed)
-    fail(
-        "backward: the graph of '{}' {} was consumed by an earlier backward; pass {{.retain_graph = true}} to that "
-        "one, or detach() the state that is carried on",
-        n.op, n.shape);
+  if (n.consumed) fail_consumed(n);
   // A failure below must leave the inputs of this node consumed too.
   struct Consume {
     Node* node;
@@ -280,14 +283,15 @@ void backward(const Tensor& y, const Tensor& cotangent, BackwardOptions options)
 
 namespace {
 
-/// The nodes on a way from y to one of xs.
+/// The nodes on a way from y to one of xs, marked unless the way ends there. What lay behind a consumed node is no
+/// longer known, so it is among them, for the pass to find.
 std::unordered_map<const Node*, bool> nodes_between(const Tensor& y, std::span<const Tensor> xs) {
   std::unordered_map<const Node*, bool> needed;
-  for (const Tensor& x : xs) needed.emplace(x.get(), true);
+  for (const Tensor& x : xs) needed.emplace(x.get(), false);
   for (Node* n : nodes_by_depth(y.node())) {
-    bool leads_there = false;
-    if (n->record) n->record->for_each([&](Rule& rule) { leads_there = leads_there || needed.contains(rule.input); });
-    if (leads_there) needed.emplace(n, true);
+    bool leads_on = n->consumed && !needed.contains(n);
+    if (n->record) n->record->for_each([&](Rule& rule) { leads_on = leads_on || needed.contains(rule.input); });
+    if (leads_on) needed.insert_or_assign(n, true);
   }
   return needed;
 }
@@ -317,6 +321,9 @@ std::vector<Tensor> grad(const Tensor& y, std::span<const Tensor> xs, const Grad
   std::vector<Tensor> gradients;
   for (std::size_t i = 0; i < xs.size(); ++i) {
     const auto at = found.find(xs[i].get());
+    if (at == found.end())  // it may have lain behind a consumed one
+      for (const Tensor& x : xs)
+        if (x.node().consumed) detail::fail_consumed(x.node());
     require(at != found.end() || options.allow_unused,
             "grad: '{}' {} does not depend on input {} {}; pass {{.allow_unused = true}} to get zeros", y.op(),
             y.shape(), i, xs[i].shape());

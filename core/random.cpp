@@ -110,6 +110,7 @@ Tensor multinomial(const Tensor& weights, std::int64_t count, const Generator& g
         cumulative[static_cast<std::size_t>(i)] = total += w;
       }
       require(total > 0, "multinomial: the weights of row {} of shape {} are all zero", r, weights.shape());
+      require(std::isfinite(total), "multinomial: the sum of row {} of shape {} is not finite", r, weights.shape());
       for (std::int64_t c = 0; c < count; ++c) {
         // The product may round up to the total: the last index of any weight is then meant.
         const auto last = std::lower_bound(cumulative.begin(), cumulative.end(), total);

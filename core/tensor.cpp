@@ -127,8 +127,8 @@ void Tensor::assign(const Tensor& values) {
 }
 
 void Tensor::fill(double value) {
-  count_change("fill");
   const Tensor one = full({}, value, dtype());
+  count_change("fill");
   detail::copy_elements(detail::view(one, shape(), {}), *this);
 }
 
@@ -191,6 +191,16 @@ Tensor Tensor::to(DType target) const {
 
 // ---- factories -----------------------------------------------------------------------------------------------------
 
+namespace {
+/// A number as an element; an i64 must hold it exactly.
+template <class T>
+T element_from(const char* what, double value) {
+  if constexpr (std::is_same_v<T, std::int64_t>)
+    require(value == std::trunc(value) && std::abs(value) <= 0x1p53, "{}: {} is no i64", what, value);
+  return static_cast<T>(value);
+}
+}  // namespace
+
 Shape Literal::shape() const {
   Shape s;
   if (!is_list_) return s;
@@ -211,9 +221,7 @@ Tensor tensor(const Literal& literal, DType dtype) {
   literal.append_to(values);
   visit(dtype, [&]<class T>(T) {
     for (std::size_t i = 0; i < values.size(); ++i) {
-      if constexpr (std::is_same_v<T, std::int64_t>)
-        require(values[i] == std::trunc(values[i]) && std::abs(values[i]) <= 0x1p53, "tensor: {} is no i64", values[i]);
-      out.data<T>()[i] = static_cast<T>(values[i]);
+      out.data<T>()[i] = element_from<T>("tensor", values[i]);
     }
   });
   return out;
@@ -233,7 +241,7 @@ template Tensor tensor(std::span<const std::int64_t>, const Shape&);
 
 Tensor full(const Shape& shape, double value, DType dtype) {
   Tensor out = empty(shape, dtype);
-  visit(dtype, [&]<class T>(T) { std::fill_n(out.data<T>(), out.size(), static_cast<T>(value)); });
+  visit(dtype, [&]<class T>(T) { std::fill_n(out.data<T>(), out.size(), element_from<T>("full", value)); });
   return out;
 }
 
@@ -245,7 +253,7 @@ Tensor arange(double start, double stop, double step, DType dtype) {
   Tensor out = empty({static_cast<std::int64_t>(count)}, dtype);
   visit(dtype, [&]<class T>(T) {
     for (std::int64_t i = 0; i < out.size(); ++i)
-      out.data<T>()[i] = static_cast<T>(start + step * static_cast<double>(i));
+      out.data<T>()[i] = element_from<T>("arange", start + step * static_cast<double>(i));
   });
   return out;
 }

@@ -182,7 +182,9 @@ TEST_CASE("graph: grad visits only what lies between") {
   const Tensor z = sum(x * a);
   CHECK(grad(z, {x}, {.retain_graph = true})[0].item() == 16);
   CHECK(grad(z, {z})[0].item() == 1);
-  CHECK(grad(sum(a), {w})[0].item() == 8);  // the graph of a was not consumed
+  CHECK(grad(z, {a}, {.retain_graph = true})[0].item() == 3);
+  CHECK(grad(sum(a * 2), {a})[0].item() == 2);
+  CHECK(grad(sum(a), {w})[0].item() == 8);  // the graph of a was not consumed by any of them
 }
 
 TEST_CASE("graph: grad of something that is not reached is an error, or zeros when allowed") {

@@ -45,6 +45,18 @@ TEST_CASE("refusal: a state that was not detached leads into a consumed graph") 
   CHECK(w.grad().to_vector<double>() == before);  // although the product's own share was known by then
 }
 
+TEST_CASE("refusal: grad through a consumed graph is an error, never a gradient without its share") {
+  Tensor x = leaf({1, 2});
+  const Tensor h = x * x;
+  sum(h).backward();
+  CHECK_THROWS_WITH_AS(grad(sum(h * 3), {x}), Contains("the graph of 'mul' [2] was consumed"), Error);
+  CHECK_THROWS_WITH_AS(grad(sum(h * 3), {x}, {.allow_unused = true}), Contains("consumed"), Error);
+  CHECK_THROWS_WITH_AS(grad(sum(h * 3 + x), {x}), Contains("consumed"), Error);
+  const Tensor g = grad(sum(h * 3), {h})[0];  // but up to there it is known
+  CHECK(g.to_vector<double>() == std::vector<double>{3, 3});
+  CHECK_THROWS_WITH_AS(grad(sum(h * 3), {h, x}, {.allow_unused = true}), Contains("consumed"), Error);
+}
+
 TEST_CASE("refusal: an operand changed in place between forward and backward is noticed") {
   Tensor x = leaf({1, 2}), y = leaf({3, 4});
   const Tensor z = sum(x * y);

@@ -34,6 +34,9 @@ TEST_CASE("tensor: from vectors, full, zeros, ones, arange") {
   CHECK(same(arange(1, 2, 0.25), {1, 1.25, 1.5, 1.75}));
   CHECK(same(arange(3, 0, -1), {3, 2, 1}));
   CHECK(arange(3, 0).shape() == Shape{0});
+  CHECK_THROWS_WITH_AS(arange(0, 2, 0.5, i64), "arange: 0.5 is no i64", Error);
+  CHECK_THROWS_WITH_AS(full({2}, 1.5, i64), "full: 1.5 is no i64", Error);
+  CHECK_THROWS_WITH_AS(arange(3).fill(2.7), "full: 2.7 is no i64", Error);
   CHECK_THROWS_WITH_AS(arange(0, 1, 0), Contains("a step that is not 0"), Error);
 }
 
@@ -104,6 +107,10 @@ TEST_CASE("generator: the sequence is pinned, copies share it and clones start e
   CHECK_THROWS_AS(g.set_state({}), Error);
   CHECK_THROWS_AS(g.below(0), Error);
   for (int i = 0; i < 100; ++i) CHECK(g.below(3) < 3);
+}
+
+TEST_CASE("multinomial: weights whose sum overflows are refused") {
+  CHECK_THROWS_WITH_AS(multinomial(tensor({1e308, 1e308}, f64), 1, Generator(1)), Contains("is not finite"), Error);
 }
 
 TEST_CASE("random tensors: moments, bounds and seeds") {
