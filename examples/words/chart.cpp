@@ -1,0 +1,198 @@
+#include "chart.hpp"
+
+#include "axis.hpp"
+#include "file.hpp"
+#include "svg.hpp"
+
+#include <retrace/core.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+namespace words {
+namespace {
+
+constexpr Stroke grid{"#e5e8ec"};
+constexpr Stroke axis{"#8a94a0"};
+constexpr Stroke baseline{"#4a5560", 1.2, 1, "6 4"};
+constexpr Stroke raw{"#2b6cb0", 1, 0.28};
+constexpr Stroke trend{"#2b6cb0", 2.2};
+constexpr Stroke held_out{"#c2410c", 1.2, 0.5};
+constexpr double dot_radius = 3.2;
+
+/// Infinities, NaN, and what a diverged run may yield, which would leave nothing of the scale.
+bool drawable(const ChartPoint& point) { return std::abs(point.x) < 1e12 && std::abs(point.y) < 1e12; }
+
+/// The mean of each point and its neighbours: a 50th of all points on either side, fewer near the beginning, where a
+/// loss falls steeply, and as many as there are after it at the end.
+std::vector<ChartPoint> smoothed(const std::vector<ChartPoint>& points) {
+  std::vector<double> sum{0};
+  std::vector<double> count{0};
+  for (const ChartPoint& point : points) {
+    sum.push_back(sum.back() + (drawable(point) ? point.y : 0));
+    count.push_back(count.back() + (drawable(point) ? 1 : 0));
+  }
+  std::vector<ChartPoint> means = points;
+  for (std::size_t i = 0; i < points.size(); ++i) {
+    if (!drawable(points[i])) continue;
+    const std::size_t before = std::min(points.size() / 50, i / 4);
+    const std::size_t after = std::min(before, points.size() - 1 - i);
+    means[i].y = (sum[i + after + 1] - sum[i - before]) / (count[i + after + 1] - count[i - before]);
+  }
+  return means;
+}
+
+class Chart {
+ public:
+  Chart(const ChartSeries& series, const ChartOptions& options)
+      : series_(series), options_(options), svg_(options.width, options.height, options.title) {
+    std::size_t longest = 0;
+    for (const ChartBaseline& line : series.baselines) longest = std::max(longest, line.label.size());
+    if (longest > 0) right_ -= std::min(34 + 6.6 * static_cast<double>(longest), options.width * 0.3);
+    for (const auto* points : {&series.training, &series.held_out}) {
+      for (const ChartPoint& point : *points) {
+        if (!drawable(point)) continue;
+        x_.include(point.x);
+        y_.include(point.y);
+      }
+    }
+    is_blank_ = x_.empty();
+    for (const ChartBaseline& line : series.baselines) {
+      if (drawable({0, line.value})) y_.include(line.value);
+    }
+    if (x_.low > 0 && x_.low < 0.1 * x_.high) x_.low = 0;  // steps may count from 1, or be averages over the first few
+    x_ = x_.widened(0);
+    y_ = y_.widened(0.05);
+  }
+
+  std::string draw() {
+    svg_.heading({24, 32}, options_.title);
+    svg_.text({24, 51}, options_.subtitle);
+    draw_axes();
+    draw_baselines();
+    draw_curves();
+    if (is_blank_) svg_.text({(left_ + right_) / 2, (top_ + bottom_) / 2}, "no losses to show", Anchor::middle);
+    return svg_.str();
+  }
+
+ private:
+  void draw_axes() {
+    const Ticks y_ticks = nice_ticks(y_.low, y_.high, std::max(2, static_cast<int>((bottom_ - top_) / 50)));
+    for (const double y : y_ticks.values) {
+      svg_.line({left_, y_at(y)}, {right_, y_at(y)}, grid);
+      svg_.text({left_ - 9, y_at(y) + 4}, tick_label(y, y_ticks.step), Anchor::end);
+    }
+    // Not closer than 1: there are no fractions of a step.
+    const double x_wanted = std::clamp((right_ - left_) / 100, 1.0, std::max(1.0, x_.length()));
+    const Ticks x_ticks = nice_ticks(x_.low, x_.high, static_cast<int>(x_wanted));
+    for (const double x : x_ticks.values) {
+      svg_.line({x_at(x), bottom_}, {x_at(x), bottom_ + 5}, axis);
+      svg_.text({x_at(x), bottom_ + 20}, tick_label(x, x_ticks.step), Anchor::middle);
+    }
+    svg_.line({left_, bottom_}, {right_, bottom_}, axis);
+    svg_.text({(left_ + right_) / 2, bottom_ + 43}, options_.x_label, Anchor::middle);
+    svg_.upward_text({28, (top_ + bottom_) / 2}, options_.y_label);
+  }
+
+  /// The labels stand in the right margin, moved down where they would overlap.
+  void draw_baselines() {
+    std::vector<ChartBaseline> lines = series_.baselines;
+    std::erase_if(lines, [](const ChartBaseline& line) { return !drawable({0, line.value}); });
+    std::stable_sort(lines.begin(), lines.end(), [](const auto& a, const auto& b) { return a.value > b.value; });
+    double label_y = 0;
+    for (const ChartBaseline& line : lines) {
+      const double y = y_at(line.value);
+      label_y = std::max(y + 4, label_y + 15);
+      svg_.line({left_, y}, {right_, y}, baseline);
+      svg_.text({right_ + 8, label_y}, fmt::format("{} {:.3f}", line.label, line.value));
+    }
+  }
+
+  void draw_curves() {
+    svg_.path(thinned(series_.training), raw);
+    svg_.path(thinned(smoothed(series_.training)), trend);
+    if (series_.training.size() == 1) draw_dots(series_.training, trend.colour);
+    svg_.path(thinned(series_.held_out), held_out);
+    draw_dots(series_.held_out, held_out.colour);
+
+    if (!series_.training.empty()) {
+      draw_key("training loss", raw);
+      draw_key("smoothed", trend);
+    }
+    const auto last = std::find_if(series_.held_out.rbegin(), series_.held_out.rend(), drawable);
+    if (last == series_.held_out.rend()) return;
+    const double middle = draw_key(fmt::format("held-out loss, {:.3f} at the end", last->y), held_out);
+    svg_.dot({middle, legend_y_}, dot_radius, held_out.colour);
+  }
+
+  void draw_dots(const std::vector<ChartPoint>& points, std::string_view colour) {
+    for (const ChartPoint& point : points) {
+      if (drawable(point)) svg_.dot({x_at(point.x), y_at(point.y)}, dot_radius, colour);
+    }
+  }
+
+  /// One more entry of the legend, in a row above the plot; returns the middle of its line.
+  double draw_key(const std::string& label, const Stroke& stroke) {
+    const double x = legend_x_;
+    svg_.line({x, legend_y_}, {x + 22, legend_y_}, stroke);
+    svg_.text({x + 29, legend_y_ + 4}, label);
+    legend_x_ += 56 + 5.8 * static_cast<double>(label.size());  // nobody here knows the width of a letter
+    return x + 11;
+  }
+
+  double x_at(double x) const { return left_ + (x - x_.low) / x_.length() * (right_ - left_); }
+  double y_at(double y) const { return bottom_ - (y - y_.low) / y_.length() * (bottom_ - top_); }
+
+  /// The pixels of `points`: of those in the same column only the lowest and the highest, which looks the same.
+  std::vector<Pixel> thinned(const std::vector<ChartPoint>& points) const {
+    constexpr double nan = std::numeric_limits<double>::quiet_NaN();
+    std::vector<Pixel> pixels;
+    for (std::size_t i = 0; i < points.size();) {
+      if (!drawable(points[i])) {
+        pixels.push_back({nan, nan});
+        ++i;
+        continue;
+      }
+      const double column = std::floor(x_at(points[i].x));
+      std::size_t low = i;
+      std::size_t high = i;
+      for (; i < points.size() && drawable(points[i]) && std::floor(x_at(points[i].x)) == column; ++i) {
+        if (points[i].y < points[low].y) low = i;
+        if (points[i].y > points[high].y) high = i;
+      }
+      for (const std::size_t kept : {std::min(low, high), std::max(low, high)}) {
+        pixels.push_back({x_at(points[kept].x), y_at(points[kept].y)});
+        if (low == high) break;
+      }
+    }
+    return pixels;
+  }
+
+  const ChartSeries& series_;
+  const ChartOptions& options_;
+  Svg svg_;
+  Range x_;
+  Range y_;
+  bool is_blank_ = false;
+  double left_ = 84;
+  double legend_y_ = options_.subtitle.empty() ? 60 : 77;
+  double top_ = legend_y_ + 18;
+  double right_ = options_.width - 28.0;
+  double bottom_ = options_.height - 62.0;
+  double legend_x_ = 84;
+};
+
+}  // namespace
+
+std::string chart_svg(const ChartSeries& series, const ChartOptions& options) {
+  retrace::require(options.width >= 560 && options.height >= 240, "chart: {} x {} pixels is below 560 x 240",
+                   options.width, options.height);
+  return Chart(series, options).draw();
+}
+
+void write_chart(const std::string& path, const ChartSeries& series, const ChartOptions& options) {
+  replace_file(path, chart_svg(series, options));
+}
+
+}  // namespace words

@@ -1,0 +1,173 @@
+#include "options.hpp"
+
+#include "fields.hpp"
+
+#include <CLI/CLI.hpp>
+
+#include <limits>
+#include <type_traits>
+
+namespace words {
+namespace {
+
+using retrace::fail;
+using retrace::require;
+
+template <class T>
+void check_range(const char* name, T value, std::type_identity_t<T> low, std::type_identity_t<T> high) {
+  require(value >= low && value <= high, "--{}: {} is not between {} and {}", name, value, low, high);  // as NaN is not
+}
+
+bool is_length(std::string_view name) { return name == "steps" || name == "epochs" || name == "seconds"; }
+
+/// Adds an option; its default stands in the help unless it is empty or zero.
+template <class T>
+CLI::Option* add(CLI::App& app, const char* group, const char* name, T& value, const std::string& description) {
+  CLI::Option* option = app.add_option(name, value, description)->group(group);
+  return value == T{} ? option : option->capture_default_str();
+}
+
+void add_run_options(CLI::App& app, RunOptions& run) {
+  add(app, "Text", "text", run.text, "Word list or any other text file, UTF-8");
+  add(app, "Text", "--held-out", run.held_out, "Share of the words that are not learnt from, but judged by");
+
+  add(app, "Model", "--units", run.units, "Units of each recurrent layer");
+  add(app, "Model", "--layers", run.layers, "Recurrent layers, one on top of the other");
+  add(app, "Model", "--embedding", run.embedding, "Width of the vector that stands for a character");
+
+  add(app, "Training", "--batch", run.batch, "Words that are read side by side");
+  add(app, "Training", "--sequence", run.sequence,
+      "Characters of each that a step learns from; gradients flow through them");
+  add(app, "Training", "--lr", run.lr, "Learning rate");
+  add(app, "Training", "--decay", run.decay, "Share of it that is left at the end; it falls along half a cosine wave");
+  add(app, "Training", "--momentum", run.momentum, "Momentum of SGD (Nesterov's)");
+  add(app, "Training", "--clip", run.clip, "Largest norm of the gradient");
+  add(app, "Training", "--evaluations", run.evaluations, "How often held-out words are looked at during the run");
+  add(app, "Training", "--seed", run.seed, "Seed of all that is random");
+
+  const char* length = "Length of the run";
+  CLI::Option* steps =
+      add(app, length, "--steps", run.steps, fmt::format("Steps; {} if no length is given", RunOptions::default_steps));
+  add(app, length, "--epochs", run.epochs, "Passes over the words, instead of steps")->excludes(steps);
+  add(app, length, "--seconds", run.seconds,
+      "Time budget; depends on the clock, so such a run cannot be repeated exactly");
+}
+
+void add_other_options(CLI::App& app, Command& command) {
+  const char* samples = "Samples";
+  add(app, samples, "--samples", command.samples, "Words to invent; 1000 after training, 20 with --from");
+  add(app, samples, "--temperature", command.temperature, "Below 1: safer words, above 1: wilder ones");
+  add(app, samples, "--prime", command.prime, "How the words begin");
+
+  const char* files = "Files";
+  CLI::Option* out = add(app, files, "--out", command.out, "Folder for the results; replaces those of an earlier run");
+  CLI::Option* resume =
+      add(app, files, "--resume", command.resume, "Folder of a run to go on with, by its own options");
+  CLI::Option* from =
+      add(app, files, "--from", command.from, "Folder of weights to invent words with, without training");
+  add(app, files, "--save-every", command.save_every, "Seconds between checkpoints; 0: one after every step");
+  resume->excludes(out);
+  from->excludes(out)->excludes(resume);
+  for (CLI::Option* folder : {out, resume, from}) {
+    folder->check([](const std::string& name) { return std::string(name.empty() ? "the name is empty" : ""); });
+  }
+}
+
+void check_others(const Command& command) {
+  check_range("samples", command.samples, 1, 1'000'000);
+  check_range("temperature", command.temperature, 0.01, 100);
+  check_range("save-every", command.save_every, 0, 1e9);
+  if (command.from.empty()) return;
+  for (const std::string& name : command.given) {
+    require(name == "seed", "{}{}: nothing is trained with --from", name == "text" ? "" : "--", name);
+  }
+}
+
+}  // namespace
+
+void check(const RunOptions& o) {
+  constexpr std::int64_t many = 1'000'000'000;
+  check_range("held-out", o.held_out, 0.001, 0.9);
+  check_range("units", o.units, 1, 8192);
+  check_range("layers", o.layers, 1, 16);
+  check_range("embedding", o.embedding, 1, 8192);
+  check_range("batch", o.batch, 1, 65536);
+  check_range("sequence", o.sequence, 1, 4096);
+  check_range("lr", o.lr, 1e-9, 1e3);
+  check_range("decay", o.decay, 0, 1);
+  check_range("momentum", o.momentum, 0, 0.9999);
+  check_range("clip", o.clip, 1e-9, 1e9);
+  check_range("evaluations", o.evaluations, 1, many);
+  check_range("seed", o.seed, 0, std::numeric_limits<std::int64_t>::max());
+  check_range("steps", o.steps, 0, many);
+  check_range("epochs", o.epochs, 0, many);
+  check_range("seconds", o.seconds, 0, 1e9);
+  require(o.steps > 0 || o.epochs > 0 || o.seconds > 0, "--steps: the run has no length");
+}
+
+void store(const RunOptions& options, retrace::Metadata& metadata) {
+  RunOptions(options).list([&](const char* name, const auto& value) { put(metadata, name, value); });
+}
+
+RunOptions stored_options(const retrace::Metadata& metadata, const std::string& source) {
+  const Fields fields(metadata, source);
+  RunOptions options;
+  options.list([&](const char* name, auto& value) { fields.read(name, value); });
+  try {
+    check(options);
+  } catch (const retrace::Error& error) {
+    fail("cannot use {}: {}", source, error.what());
+  }
+  return options;
+}
+
+Command parse_command(int argc, const char* const* argv) {
+  Command command;
+  CLI::App app(
+      "Trains a character-level recurrent network on a word list or any other text and invents new words.\n"
+      "Ctrl-C ends a run early: its weights are kept, and it can be resumed. Exit status: 0 done, 2 an error,\n"
+      "130 or 143 ended early by Ctrl-C or SIGTERM.",
+      "words");
+  add_run_options(app, command.run);
+  add_other_options(app, command);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::CallForHelp&) {
+    command.help = app.help();
+    return command;
+  } catch (const CLI::ParseError& error) {
+    fail("{} (words --help lists the options)", error.what());
+  }
+
+  RunOptions& run = command.run;
+  run.list([&](const std::string& name, const auto&) {
+    if (app.get_option(name == "text" ? name : "--" + name)->count() > 0) command.given.insert(name);
+  });
+  if (run.steps == 0 && run.epochs == 0 && run.seconds == 0) run.steps = RunOptions::default_steps;
+  check(run);
+  if (app.get_option("--samples")->count() == 0) command.samples = command.from.empty() ? 1000 : 20;
+  check_others(command);
+  return command;
+}
+
+RunOptions resumed_options(const RunOptions& saved, const Command& command) {
+  std::map<std::string, std::string> before, now;
+  store(saved, before);
+  store(command.run, now);
+  bool new_length = false;
+  for (const std::string& name : command.given) {
+    new_length = new_length || is_length(name);
+    require(is_length(name) || name == "text" || before[name] == now[name],
+            "--{}: the run in {} was started with {}, not {}", name, command.resume, before[name], now[name]);
+  }
+  RunOptions options = saved;
+  if (command.given.count("text") > 0) options.text = command.run.text;
+  if (new_length) {
+    options.steps = command.run.steps;
+    options.epochs = command.run.epochs;
+    options.seconds = command.run.seconds;
+  }
+  return options;
+}
+
+}  // namespace words

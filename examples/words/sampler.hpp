@@ -1,0 +1,25 @@
+// Words that a network invents.
+#pragma once
+
+#include "model.hpp"
+#include "text.hpp"
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace words {
+
+/// How to invent words.
+struct SampleOptions {
+  std::int64_t count = 1;
+  double temperature = 1;  ///< divides the logits: below 1 likely characters become likelier still
+  std::string prime = "";  ///< how every word begins
+};
+
+/// Words drawn character by character, those that were drawn before included. A word that does not end is cut off at
+/// `max_item_length` characters. Throws retrace::Error if the prime has a character that the network does not know.
+std::vector<std::string> invent(const Net& net, const Vocabulary& vocabulary, const SampleOptions& options,
+                                const retrace::Generator& generator);
+
+}  // namespace words

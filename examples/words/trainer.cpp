@@ -1,0 +1,101 @@
+#include "trainer.hpp"
+
+#include "checkpoint.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+#include <utility>
+
+namespace words {
+namespace {
+
+using retrace::require;
+
+TrainingState initial_state(const RunOptions& options, const Data& data) {
+  const retrace::Generator generator(static_cast<std::uint64_t>(options.seed));
+  const Net net(net_sizes(options, data.vocabulary), generator);
+  return {.net = net,
+          .optimizer = retrace::SGD(retrace::parameters(net),
+                                    {.lr = options.lr, .momentum = options.momentum, .nesterov = options.momentum > 0}),
+          .generator = generator,
+          .lanes = Lanes(data.training, options.batch, generator),
+          .states = net.start(options.batch),
+          .position = {},
+          .best = retrace::clone(net),
+          .curves = {}};
+}
+
+}  // namespace
+
+NetSizes net_sizes(const RunOptions& options, const Vocabulary& vocabulary) {
+  return {
+      .symbols = vocabulary.size(), .embedding = options.embedding, .units = options.units, .layers = options.layers};
+}
+
+Trainer::Trainer(const RunOptions& options, const Data& data)
+    : options_(options),
+      data_(data),
+      state_(initial_state(options, data)),
+      parameters_(retrace::parameters(state_.net)) {}
+
+void Trainer::resume(const std::string& checkpoint) {
+  load_checkpoint(checkpoint, state_, data_);
+  evaluations_ = evaluations_due();
+}
+
+double Trainer::steps_per_epoch() const {
+  return static_cast<double>(character_count(data_.training)) /
+         (static_cast<double>(options_.batch) * static_cast<double>(options_.sequence));
+}
+
+std::int64_t Trainer::total_steps() const {
+  if (options_.epochs == 0) return options_.steps;
+  return static_cast<std::int64_t>(std::ceil(static_cast<double>(options_.epochs) * steps_per_epoch()));
+}
+
+double Trainer::progress() const {
+  double share = 0;
+  if (total_steps() > 0) share = static_cast<double>(state_.position.step) / static_cast<double>(total_steps());
+  if (options_.seconds > 0) share = std::max(share, state_.position.seconds / options_.seconds);
+  return std::min(share, 1.0);
+}
+
+std::int64_t Trainer::evaluations_due() const {
+  return static_cast<std::int64_t>(progress() * static_cast<double>(options_.evaluations));
+}
+
+double Trainer::step() {
+  const Batch batch = state_.lanes.read(options_.sequence);
+  const retrace::TrainingMode training;
+  auto [logits, states] = state_.net(batch.input, state_.states);
+  const retrace::Tensor loss = retrace::cross_entropy(logits, batch.target);
+  state_.optimizer.zero_grad();
+  loss.backward();
+  const double norm = retrace::clip_grad_norm(parameters_, options_.clip);
+  require(std::isfinite(loss.item()) && std::isfinite(norm),
+          "the loss or its gradient is no longer finite at step {}; a lower --lr may help", state_.position.step + 1);
+
+  const double wave = (1 + std::cos(std::numbers::pi * progress())) / 2;
+  state_.optimizer.set_lr(options_.lr * (options_.decay + (1 - options_.decay) * wave));
+  state_.optimizer.step();
+
+  state_.states.clear();
+  for (const retrace::Tensor& state : states) state_.states.push_back(state.detach());
+  ++state_.position.step;
+  state_.position.characters += batch.characters();
+  state_.curves.training.push_back({static_cast<double>(state_.position.step), loss.item()});
+  return loss.item();
+}
+
+bool Trainer::evaluate() {
+  evaluations_ = evaluations_due();
+  const double loss = cross_entropy(state_.net, data_.probe);
+  state_.curves.held_out.push_back({static_cast<double>(state_.position.step), loss});
+  if (!(loss < state_.best_loss)) return false;
+  state_.best = retrace::clone(state_.net);
+  state_.best_loss = loss;
+  return true;
+}
+
+}  // namespace words

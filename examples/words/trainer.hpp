@@ -1,0 +1,86 @@
+// Training, step by step.
+#pragma once
+
+#include "chart.hpp"
+#include "data.hpp"
+#include "model.hpp"
+#include "options.hpp"
+
+#include <retrace/core.hpp>
+#include <retrace/optim.hpp>
+
+#include <cstdint>
+#include <limits>
+#include <string>
+
+namespace words {
+
+/// The network that the options ask for.
+NetSizes net_sizes(const RunOptions& options, const Vocabulary& vocabulary);
+
+/// How far a run has come.
+struct Position {
+  std::int64_t step = 0;        ///< steps done
+  std::int64_t characters = 0;  ///< learnt from so far
+  double seconds = 0;           ///< taken so far
+};
+
+/// Everything that decides how training goes on: what a checkpoint holds.
+struct TrainingState {
+  Net net;
+  retrace::SGD optimizer;
+  retrace::Generator generator;
+  Lanes lanes;         ///< of the words to learn from
+  Net::States states;  ///< the last ones of the step before, without history
+  Position position;
+  Net best;  ///< a copy of the network when its held-out loss was lowest
+  double best_loss = std::numeric_limits<double>::infinity();
+  ChartSeries curves;
+};
+
+/// Trains a network by stochastic gradient descent with truncated backpropagation through time: each step learns from
+/// the next `sequence` characters of each lane and carries the states on to the next step without their history.
+///
+/// A run resumed from a checkpoint is the same, bit for bit, as one that never stopped, provided that the BLAS adds up
+/// in the same order: on the same machine, with as many threads.
+class Trainer {
+ public:
+  /// The data must outlive the trainer.
+  Trainer(const RunOptions& options, const Data& data);
+
+  /// Goes on from a checkpoint. Throws retrace::Error if it does not fit the options and the data.
+  void resume(const std::string& checkpoint);
+
+  /// Steps that it takes to read all words once.
+  double steps_per_epoch() const;
+  /// Length of the run in steps; 0 if only time limits it.
+  std::int64_t total_steps() const;
+  /// Share of the run that is done, 1 at its end.
+  double progress() const;
+  bool is_evaluation_due() const { return evaluations_due() > evaluations_; }
+
+  /// One step. Returns the loss, a mean over the characters learnt from. Throws retrace::Error, leaving the weights as
+  /// they are, if the loss or its gradient is not finite.
+  double step();
+
+  /// Judges the network by the probe. Returns whether it is the best so far, which is then kept.
+  bool evaluate();
+
+  TrainingState& state() { return state_; }
+  const TrainingState& state() const { return state_; }
+  const Position& position() const { return state_.position; }
+  /// Tells how long the run has taken, for its time budget.
+  void set_seconds(double seconds) { state_.position.seconds = seconds; }
+  const RunOptions& options() const { return options_; }
+
+ private:
+  std::int64_t evaluations_due() const;
+
+  RunOptions options_;
+  const Data& data_;
+  std::int64_t evaluations_ = 0;
+  TrainingState state_;
+  retrace::Parameters parameters_;
+};
+
+}  // namespace words

@@ -1,0 +1,227 @@
+#include <doctest/doctest.h>
+
+#include <retrace/core.hpp>
+
+#include "scratch.hpp"
+#include "words/checkpoint.hpp"
+#include "words/trainer.hpp"
+
+#include <limits>
+#include <string>
+#include <vector>
+
+namespace {
+
+using words::Data;
+using words::RunOptions;
+using words::Trainer;
+
+/// A run on `tiny_list` that takes no time; its steps end amidst words.
+RunOptions tiny_options(const Scratch& scratch) {
+  return {.text = scratch.file("list", tiny_list()),
+          .held_out = 0.2,
+          .units = 12,
+          .layers = 2,
+          .embedding = 5,
+          .batch = 8,
+          .sequence = 4,
+          .lr = 0.1,
+          .evaluations = 4,
+          .steps = 40};
+}
+
+/// Trains as the program does: steps, and evaluations where they are due.
+void train(Trainer& trainer, int steps) {
+  for (int i = 0; i < steps; ++i) {
+    trainer.step();
+    if (trainer.is_evaluation_due()) trainer.evaluate();
+  }
+}
+
+std::string checkpoint_of(const Scratch& scratch, Trainer& trainer, const Data& data) {
+  words::save_checkpoint(scratch.path("end"), trainer.state(), trainer.options(), data);
+  return bytes_of(scratch.path("end"));
+}
+
+}  // namespace
+
+TEST_CASE("trainer: learns") {
+  const Scratch scratch;
+  RunOptions options = tiny_options(scratch);
+  options.steps = 400;
+  const Data data = words::load_data(options);
+  Trainer trainer(options, data);
+  train(trainer, 400);
+  CHECK(trainer.progress() == 1);
+  CHECK(trainer.state().curves.training.size() == 400);
+  CHECK(trainer.state().curves.held_out.size() == 4);
+  CHECK(trainer.state().best_loss < 1.0);  // guessing among the 14 symbols costs 2.6
+  CHECK(words::cross_entropy(trainer.state().best, data.probe) == trainer.state().best_loss);
+}
+
+TEST_CASE("trainer: an epoch has as many steps as was said") {
+  const Scratch scratch;
+  RunOptions options = tiny_options(scratch);
+  options.steps = 0;
+  options.epochs = 3;
+  const Data data = words::load_data(options);
+  Trainer trainer(options, data);
+  const auto steps = static_cast<int>(trainer.total_steps());
+  train(trainer, steps - 1);
+  CHECK(trainer.progress() < 1);
+  CHECK(trainer.position().characters < 3 * words::character_count(data.training));
+  train(trainer, 1);
+  CHECK(trainer.progress() == 1);
+  CHECK(trainer.position().characters >= 3 * words::character_count(data.training));
+}
+
+TEST_CASE("trainer: a resumed run is bit for bit the run that never stopped") {
+  const Scratch scratch;
+  const RunOptions options = tiny_options(scratch);
+  const Data data = words::load_data(options);
+  Trainer whole(options, data);
+  train(whole, 40);
+  const std::string expected = checkpoint_of(scratch, whole, data);
+
+  for (const int stop : {0, 1, 2, 7, 16, 20, 33, 39}) {
+    CAPTURE(stop);
+    Trainer first(options, data);
+    train(first, stop);
+    words::save_checkpoint(scratch.path("middle"), first.state(), options, data);
+    Trainer second(options, data);
+    second.resume(scratch.path("middle"));
+    CHECK(second.position().step == stop);
+    train(second, 40 - stop);
+    CHECK(checkpoint_of(scratch, second, data) == expected);
+  }
+}
+
+TEST_CASE("trainer: equal options give equal runs and another seed another") {
+  const Scratch scratch;
+  RunOptions options = tiny_options(scratch);
+  const Data data = words::load_data(options);
+  const auto losses = [&] {
+    Trainer trainer(options, data);
+    std::vector<double> all(5);
+    for (double& loss : all) loss = trainer.step();
+    return all;
+  };
+  const std::vector<double> first = losses();
+  CHECK(losses() == first);
+  options.seed = 2;
+  CHECK(losses() != first);
+}
+
+TEST_CASE("trainer: the learning rate falls from lr to its share decay") {
+  const Scratch scratch;
+  RunOptions options = tiny_options(scratch);
+  options.decay = 0.1;
+  const Data data = words::load_data(options);
+  Trainer trainer(options, data);
+  train(trainer, 1);
+  CHECK(trainer.state().optimizer.lr() == doctest::Approx(0.1));
+  train(trainer, 20);
+  CHECK(trainer.state().optimizer.lr() == doctest::Approx(0.1 * (0.1 + 0.9 / 2)));
+  train(trainer, 19);
+  CHECK(trainer.state().optimizer.lr() == doctest::Approx(0.01).epsilon(0.02));
+}
+
+TEST_CASE("trainer: a time budget limits a run too") {
+  const Scratch scratch;
+  RunOptions options = tiny_options(scratch);
+  options.seconds = 10;
+  const Data data = words::load_data(options);
+  Trainer both(options, data);
+  CHECK(both.progress() == 0);
+  train(both, 10);
+  both.set_seconds(1);
+  CHECK(both.progress() == 0.25);
+  both.set_seconds(5);
+  CHECK(both.progress() == 0.5);
+  CHECK(both.is_evaluation_due());
+
+  options.steps = 0;
+  CHECK(Trainer(options, data).total_steps() == 0);
+}
+
+TEST_CASE("trainer: a loss that is not finite stops the run before it spoils the weights") {
+  const Scratch scratch;
+  const RunOptions options = tiny_options(scratch);
+  const Data data = words::load_data(options);
+  Trainer trainer(options, data);
+  train(trainer, 3);
+  const retrace::Parameters parameters = retrace::parameters(trainer.state().net);
+  retrace::Tensor(parameters["head.b"]).fill(std::numeric_limits<double>::infinity());
+  const std::vector<float> before = parameters["head.w"].to_vector<float>();
+  CHECK_THROWS_AS(trainer.step(), retrace::Error);
+  CHECK(parameters["head.w"].to_vector<float>() == before);
+}
+
+TEST_CASE("checkpoint: one of another text or another network is refused") {
+  const Scratch scratch;
+  const RunOptions options = tiny_options(scratch);
+  const Data data = words::load_data(options);
+  Trainer trainer(options, data);
+  train(trainer, 3);
+  const std::string path = scratch.path("checkpoint");
+  words::save_checkpoint(path, trainer.state(), options, data);
+
+  RunOptions other_text = options;
+  other_text.text = scratch.file("other", tiny_list() + "kalo\n");
+  const Data other_data = words::load_data(other_text);
+  Trainer of_other_text(other_text, other_data);
+  CHECK_THROWS_WITH_AS(of_other_text.resume(path),
+                       ("cannot resume " + path + ": the run was started with another text").c_str(), retrace::Error);
+
+  RunOptions other_net = options;
+  other_net.units = 13;
+  Trainer of_other_net(other_net, data);
+  CHECK_THROWS_AS(of_other_net.resume(path), retrace::Error);
+}
+
+TEST_CASE("checkpoint: every field that is missing or no number is refused by name") {
+  const Scratch scratch;
+  const RunOptions options = tiny_options(scratch);
+  const Data data = words::load_data(options);
+  Trainer trainer(options, data);
+  train(trainer, 3);
+  const std::string path = scratch.path("checkpoint");
+  words::save_checkpoint(path, trainer.state(), options, data);
+  const retrace::SafetensorsFile file = retrace::read_safetensors(path);
+  retrace::Parameters tensors;
+  for (const auto& [name, value] : file.tensors) tensors.add(name, value);
+
+  for (const char* field : {"step", "characters", "seconds_taken", "epoch", "words_of_epoch", "generator_0",
+                            "generator_before_epoch_3", "text_fingerprint", "vocabulary"}) {
+    const std::string name = field;
+    CAPTURE(name);
+    for (const char* value : {"", "x", "-1", "1e9999"}) {
+      retrace::Metadata metadata = file.metadata;
+      metadata[name] = value;
+      if (*value == '\0') metadata.erase(name);
+      retrace::save(path, tensors, metadata);
+      Trainer resumed(options, data);
+      CHECK_THROWS_AS(resumed.resume(path), retrace::Error);
+    }
+  }
+}
+
+TEST_CASE("checkpoint: weights come back with their vocabulary") {
+  const Scratch scratch;
+  const RunOptions options = tiny_options(scratch);
+  const Data data = words::load_data(options);
+  Trainer trainer(options, data);
+  train(trainer, 10);
+  words::save_weights(scratch.path("weights"), trainer.state(), options, data);
+  const words::TrainedNet trained = words::load_weights(scratch.path("weights"));
+  CHECK(trained.vocabulary.symbols() == data.vocabulary.symbols());
+  CHECK(words::cross_entropy(trained.net, data.probe) == trainer.state().best_loss);
+
+  const retrace::Metadata metadata = retrace::read_safetensors(scratch.path("weights")).metadata;
+  CHECK(metadata.at("vocabulary") == "'aeiklmnorstu");
+  CHECK(metadata.at("units") == "12");
+  CHECK(std::stod(metadata.at("held_out_loss")) == trainer.state().best_loss);
+
+  words::save_checkpoint(scratch.path("checkpoint"), trainer.state(), options, data);
+  CHECK_THROWS_AS(words::load_weights(scratch.path("checkpoint")), retrace::Error);
+}
