@@ -129,7 +129,7 @@ TEST_CASE("parameters: named by the model, prefixed for several, tied tensors on
   CHECK(parameters(net).trained_elements() == list.trained_elements());  // the same handles
 }
 
-TEST_CASE("clone: a model of its own with equal values; a plain copy shares") {
+TEST_CASE("clone: a model of its own with equal values where a plain copy shares") {
   Net net(5, 3, 4, Generator(1));
   net.head.b.requires_grad(false);
   net.rnn.b = net.head.b;  // tied
