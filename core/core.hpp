@@ -2,6 +2,7 @@
 
 /// Tensors, the graph, operations and what works on them.
 #include "dot.hpp"
+#include "file.hpp"
 #include "gradcheck.hpp"
 #include "ops/elementwise.hpp"
 #include "ops/ops.hpp"

@@ -1,7 +1,6 @@
 #include "chart.hpp"
 
 #include "axis.hpp"
-#include "file.hpp"
 #include "svg.hpp"
 
 #include <retrace/core.hpp>
@@ -192,7 +191,9 @@ std::string chart_svg(const ChartSeries& series, const ChartOptions& options) {
 }
 
 void write_chart(const std::string& path, const ChartSeries& series, const ChartOptions& options) {
-  replace_file(path, chart_svg(series, options));
+  const std::string text = chart_svg(series, options);
+  const std::string_view part = text;
+  retrace::replace_file(path, {&part, 1});
 }
 
 }  // namespace words

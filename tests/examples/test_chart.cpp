@@ -140,8 +140,9 @@ TEST_CASE("chart: a symbolic link is followed and not replaced") {
   CHECK(content(file) == chart_svg({}));
 }
 
-TEST_CASE("chart: what is no regular file is written to and not replaced") {
-  words::write_chart("/dev/null", {});
+TEST_CASE("chart: what is no regular file is refused and not replaced") {
+  CHECK_THROWS_WITH_AS(words::write_chart("/dev/null", {}), "cannot write /dev/null: it is not a regular file",
+                       retrace::Error);
   CHECK(std::filesystem::is_character_file("/dev/null"));
 }
 
@@ -151,9 +152,5 @@ TEST_CASE("chart: a file that cannot be written is refused with the reason") {
   CHECK_THROWS_WITH_AS(words::write_chart(path, {}), ("cannot write " + path + ": No such file or directory").c_str(),
                        retrace::Error);
   CHECK_THROWS_WITH_AS(words::write_chart(folder.path.string(), {}),
-                       ("cannot write " + folder.path.string() + ": Is a directory").c_str(), retrace::Error);
-  if (std::filesystem::exists("/dev/full")) {
-    CHECK_THROWS_WITH_AS(words::write_chart("/dev/full", {}), "cannot write /dev/full: No space left on device",
-                         retrace::Error);
-  }
+                       ("cannot write " + folder.path.string() + ": it is not a regular file").c_str(), retrace::Error);
 }
