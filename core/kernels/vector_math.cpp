@@ -10,12 +10,14 @@
 
 // glibc's vector functions (libmvec) by their ABI names: 8 floats or 4 doubles at a time, within 4 ulp.
 #define RETRACE_AVX2 __attribute__((target("avx2,fma")))
+// NOLINTBEGIN(bugprone-reserved-identifier)
 extern "C" {
 RETRACE_AVX2 __m256 _ZGVdN8v_tanhf(__m256);
 RETRACE_AVX2 __m256d _ZGVdN4v_tanh(__m256d);
 RETRACE_AVX2 __m256 _ZGVdN8v_expf(__m256);
 RETRACE_AVX2 __m256d _ZGVdN4v_exp(__m256d);
 }
+// NOLINTEND(bugprone-reserved-identifier)
 #endif
 
 namespace retrace::vector_math {
