@@ -45,7 +45,6 @@ TEST_CASE("tensor: impossible shapes are refused") {
   CHECK_THROWS_WITH_AS(zeros({1, 1, 1, 1, 1, 1, 1}), "a tensor has at most 6 axes, got 7", Error);
   constexpr std::int64_t large = std::int64_t{1} << 40;
   CHECK_THROWS_WITH_AS(empty({large, large}), Contains("too many elements"), Error);
-  CHECK_THROWS_AS(empty({large, 1 << 15}), std::bad_alloc);
 }
 
 TEST_CASE("tensor: item, at and spans check what they are asked for") {
