@@ -9,7 +9,10 @@ double clip_grad_norm(const Parameters& parameters, double max_norm) {
   NoGrad scope;
   double squares = 0;
   for (const Parameter& p : parameters)
-    if (const Tensor g = p.value.grad(); g.defined()) squares += sum(g.to(f64) * g.to(f64)).item();
+    if (Tensor g = p.value.grad(); g.defined()) {
+      g = g.to(f64);
+      squares += sum(g * g).item();
+    }
   const double norm = std::sqrt(squares), factor = max_norm / (norm + 1e-6);
   if (factor < 1) {
     std::vector<Tensor> scaled;  // all of them before the first changes hands
