@@ -36,6 +36,8 @@ struct Slot {
   std::unique_ptr<Node, Release> node;
   Tensor cotangent;
   std::vector<Tensor> of_outputs;
+  std::vector<Product> products;  // to be added: many short ones make a long one
+  std::int64_t inner_size = 0;    // of these together
 
   explicit Slot(Node& n) : node(&n), of_outputs(n.outputs) { n.acquire(); }
 };
@@ -85,6 +87,8 @@ class Pass {
  private:
   Slot& leaf_slot(Node& leaf);
   Slot& slot_for(Node& node);
+  bool queue(Node& input, Product& product);
+  static void flush(Slot& slot);
   Tensor& cotangent_of(Node& node);
   Slot pop();
   void propagate(Slot slot);
@@ -162,9 +166,11 @@ void Pass::run(Node& y, Tensor cotangent, Complete&& complete) {
   cotangent_of(y) = std::move(cotangent);
   while (!work_.waiting.empty()) {
     Slot slot = pop();
+    flush(slot);
     complete(slot);
     if (!needed_ || needed_->at(slot.node.get())) propagate(std::move(slot));
   }
+  for (Slot& leaf : work_.leaves) flush(leaf);
 }
 
 /// The rules of a node, taken off it for good unless the graph is retained.
@@ -220,7 +226,30 @@ Tensor& own(Tensor& accumulated, const Node& node) {
     accumulated = zeros(node.shape, node.dtype);
   else if (!accumulated.expiring())
     accumulated = accumulated.clone();
+  accumulated.node().storage->forget_derived();
   return accumulated;
+}
+
+/// Products of few columns by few rows, such as those of each time step for a weight, cost more time to add up than to
+/// multiply. They wait until they are long enough together.
+bool Pass::queue(Node& input, Product& product) {
+  constexpr std::int64_t long_enough = 256;
+  if (as_output(input)) return false;
+  const std::int64_t inner = inner_size(product);
+  Slot& slot = slot_for(input);
+  if (!slot.cotangent.defined() || inner >= long_enough) return false;
+  check_product(product, input.shape, input.dtype);
+  slot.products.push_back(std::move(product));
+  slot.inner_size += inner;
+  if (slot.inner_size >= long_enough) flush(slot);
+  return true;
+}
+
+void Pass::flush(Slot& slot) {
+  if (slot.products.empty()) return;
+  add_to(own(slot.cotangent, *slot.node), slot.products);
+  slot.products.clear();
+  slot.inner_size = 0;
 }
 
 using detail::evaluate;
@@ -243,6 +272,8 @@ void Pass::add(Node& input, Contribution contribution) {
   };
   std::visit(
       [&]<class C>(C& c) {
+        if constexpr (std::is_same_v<C, Product>)
+          if (!options_.create_graph && queue(input, c)) return;
         if constexpr (!std::is_same_v<C, Tensor>)
           if (!options_.create_graph && (there.defined() || !std::is_same_v<C, Product>))
             return add_to(own(there, input), c);

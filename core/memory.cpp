@@ -4,6 +4,7 @@
 #include <bit>
 #include <limits>
 #include <new>
+#include <utility>
 
 namespace retrace::detail {
 namespace {
@@ -98,6 +99,12 @@ void pool_free(void* block, std::size_t bytes) noexcept {
 }
 
 namespace {
+/// The head of a large block.
+struct LargeStorage : Storage {
+  DerivedList derived;
+};
+static_assert(sizeof(LargeStorage) <= cache_line);
+
 constexpr std::size_t offset_of_data(std::size_t block_bytes) {
   return block_bytes > small_limit ? cache_line : sizeof(Storage);
 }
@@ -106,15 +113,30 @@ constexpr std::size_t offset_of_data(std::size_t block_bytes) {
 Storage* Storage::allocate(std::size_t bytes) {
   if (bytes > std::numeric_limits<std::size_t>::max() / 2) throw std::bad_alloc();
   const std::size_t small = bytes + sizeof(Storage);
-  const std::size_t block = small > small_limit ? bytes + cache_line : small;
-  return ::new (pool_allocate(block)) Storage(block);
+  if (small <= small_limit) return ::new (pool_allocate(small)) Storage(small);
+  return ::new (pool_allocate(bytes + cache_line)) LargeStorage{Storage(bytes + cache_line), {}};
 }
 
 std::byte* Storage::data() { return reinterpret_cast<std::byte*>(this) + offset_of_data(block_bytes); }
 
+DerivedList* Storage::derived() {
+  return block_bytes > small_limit ? &static_cast<LargeStorage*>(this)->derived : nullptr;
+}
+
+void Storage::forget_derived() noexcept {
+  DerivedList* list = derived();
+  if (!list || !list->wanted.load(std::memory_order_relaxed)) return;
+  list->wanted.store(false, std::memory_order_relaxed);
+  for (Derived* d = list->first.exchange(nullptr, std::memory_order_acquire); d;) {
+    Derived* gone = std::exchange(d, d->next);
+    pool_free(gone, gone->block_bytes);
+  }
+}
+
 void Storage::release() noexcept {
-  if (refs.load(std::memory_order_acquire) == 1 || refs.fetch_sub(1, std::memory_order_acq_rel) == 1)
-    pool_free(this, block_bytes);
+  if (refs.load(std::memory_order_acquire) != 1 && refs.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
+  forget_derived();
+  pool_free(this, block_bytes);
 }
 
 }  // namespace retrace::detail

@@ -55,6 +55,7 @@ Tensor detail::dense(Tensor x) {
 Tensor detail::reuse_or_empty(Tensor& x) {
   if (!x.expiring()) return empty(x.shape(), x.dtype());
   Node& from = x.node();
+  from.storage->forget_derived();
   Tensor out(Node::create(from.shape, from.dtype));
   out.node().data = std::exchange(from.data, nullptr);
   out.node().storage = std::exchange(from.storage, nullptr);
@@ -102,7 +103,7 @@ void Tensor::check_span(DType asked) const {
 
 void Tensor::count_change(const char* what) {
   require(is_leaf(), "{}: '{}' {} is recorded; change a detach() or clone() of it", what, op(), shape());
-  node().storage->version.fetch_add(1, std::memory_order_relaxed);
+  node().storage->changed();
 }
 
 std::int64_t Tensor::offset_of(std::span<const std::int64_t> index) const {

@@ -1,10 +1,12 @@
 #include "gemm.hpp"
 
-#include <algorithm>
 #include <limits>
 #include <vector>
 
 #include "../error.hpp"
+#include "../memory.hpp"
+#include "../vector_unit.hpp"
+#include "micro_kernel.hpp"
 
 // The two functions of the CBLAS interface that are used; declared here because where cblas.h lies differs by system.
 extern "C" {
@@ -17,6 +19,32 @@ void cblas_dgemm(int order, int trans_a, int trans_b, int m, int n, int k, doubl
 namespace retrace::kernels {
 namespace {
 
+template <class T>
+Matrix<const T> moved(const Matrix<const T>& x, std::int64_t rows, std::int64_t columns) {
+  return {x.data + rows * x.row_step + columns * x.column_step, x.row_step, x.column_step};
+}
+
+/// to[i * to_row_step + j * to_column_step] = x(i, j), walking x along its lines.
+template <class T>
+void copy(std::int64_t rows, std::int64_t columns, Matrix<const T> x, T* to, std::int64_t to_row_step,
+          std::int64_t to_column_step) {
+  if (x.column_step != 1) {
+    std::swap(rows, columns);
+    std::swap(x.row_step, x.column_step);
+    std::swap(to_row_step, to_column_step);
+  }
+  for (std::int64_t i = 0; i < rows; ++i) {
+    const T* from = x.data + i * x.row_step;
+    T* line = to + i * to_row_step;
+    if (x.column_step == 1 && to_column_step == 1)
+      std::copy_n(from, columns, line);
+    else
+      for (std::int64_t j = 0; j < columns; ++j) line[j * to_column_step] = from[j * x.column_step];
+  }
+}
+
+// ---- the BLAS, and loops for products so small that calling it costs more -------------------------------------------
+
 constexpr int row_major = 101, no_trans = 111, trans = 112;
 
 void blas(int ta, int tb, int m, int n, int k, const float* a, int lda, const float* b, int ldb, float beta, float* c,
@@ -28,18 +56,13 @@ void blas(int ta, int tb, int m, int n, int k, const double* a, int lda, const d
   cblas_dgemm(row_major, ta, tb, m, n, k, 1, a, lda, b, ldb, beta, c, ldc);
 }
 
-/// Below this many multiplications a call of a BLAS costs more than the product.
-constexpr std::int64_t loops_up_to = 4096;
-
 template <class T>
-void loops(std::int64_t m, std::int64_t n, std::int64_t k, Matrix<const T> a, Matrix<const T> b, T beta, T* c,
-           std::int64_t ldc) {
+RETRACE_INLINE inline void loops(std::int64_t m, std::int64_t n, const Factors<T>& f, bool add, T* c,
+                                 std::int64_t ldc) {
+  const auto& [a, b, k, packed] = f;
   for (std::int64_t i = 0; i < m; ++i) {
     T* row = c + i * ldc;
-    if (beta == 0)
-      std::fill_n(row, n, T{0});
-    else if (beta != 1)
-      for (std::int64_t j = 0; j < n; ++j) row[j] *= beta;
+    if (!add) std::fill_n(row, n, T{0});
     if (b.column_step == 1) {
       for (std::int64_t p = 0; p < k; ++p) {
         const T x = a.data[i * a.row_step + p * a.column_step];
@@ -59,46 +82,201 @@ void loops(std::int64_t m, std::int64_t n, std::int64_t k, Matrix<const T> a, Ma
 
 /// BLAS wants rows or columns without gaps between their elements, and rows that do not overlap.
 template <class T>
-bool fits_blas(const Matrix<const T>& x, std::int64_t rows, std::int64_t columns) {
-  return (x.column_step == 1 && x.row_step >= std::max<std::int64_t>(1, columns)) ||
-         (x.row_step == 1 && x.column_step >= std::max<std::int64_t>(1, rows));
+Matrix<const T> fit_for_blas(const Matrix<const T>& x, std::int64_t rows, std::int64_t columns,
+                             std::vector<T>& buffer) {
+  if ((x.column_step == 1 && x.row_step >= std::max<std::int64_t>(1, columns)) ||
+      (x.row_step == 1 && x.column_step >= std::max<std::int64_t>(1, rows)))
+    return x;
+  buffer.resize(static_cast<std::size_t>(rows * columns));
+  copy(rows, columns, x, buffer.data(), columns, 1);
+  return {buffer.data(), columns, 1};
 }
 
 template <class T>
-Matrix<const T> packed(const Matrix<const T>& x, std::int64_t rows, std::int64_t columns, std::vector<T>& copy) {
-  if (fits_blas(x, rows, columns)) return x;
-  copy.resize(static_cast<std::size_t>(rows * columns));
-  for (std::int64_t i = 0; i < rows; ++i)
-    for (std::int64_t j = 0; j < columns; ++j)
-      copy[static_cast<std::size_t>(i * columns + j)] = x.data[i * x.row_step + j * x.column_step];
-  return {copy.data(), columns, 1};
-}
-
-template <class T>
-void multiply(std::int64_t m, std::int64_t n, std::int64_t k, Matrix<const T> a, Matrix<const T> b, T beta, T* c,
-              std::int64_t ldc) {
-  if (m * n * k <= loops_up_to) return loops(m, n, k, a, b, beta, c, ldc);
-  std::vector<T> copy_a, copy_b;
-  a = packed(a, m, k, copy_a);
-  b = packed(b, k, n, copy_b);
+void by_blas(std::int64_t m, std::int64_t n, const Factors<T>& f, bool add, T* c, std::int64_t ldc) {
+  std::vector<T> buffer_a, buffer_b;
+  const auto a = fit_for_blas(f.a, m, f.k, buffer_a), b = fit_for_blas(f.b, f.k, n, buffer_b);
   const auto size = [](std::int64_t v) {
     require(v <= std::numeric_limits<int>::max(), "matmul: a size of {} is more than the BLAS takes", v);
     return static_cast<int>(v);
   };
   const bool ta = a.column_step != 1, tb = b.column_step != 1;
-  blas(ta ? trans : no_trans, tb ? trans : no_trans, size(m), size(n), size(k), a.data,
-       size(ta ? a.column_step : a.row_step), b.data, size(tb ? b.column_step : b.row_step), beta, c, size(ldc));
+  blas(ta ? trans : no_trans, tb ? trans : no_trans, size(m), size(n), size(f.k), a.data,
+       size(ta ? a.column_step : a.row_step), b.data, size(tb ? b.column_step : b.row_step), add ? T{1} : T{0}, c,
+       size(ldc));
+}
+
+// ---- the vector unit -----------------------------------------------------------------------------------------------
+
+constexpr std::int64_t block_k = 256;  // so that a panel of b stays in the first cache
+
+/// Room for a copy, from the pool.
+template <class T>
+class Scratch {
+ public:
+  explicit Scratch(std::int64_t elements)
+      : bytes_(static_cast<std::size_t>(elements) * sizeof(T)),
+        data_(bytes_ > 0 ? detail::pool_allocate(bytes_) : nullptr) {}
+  Scratch(const Scratch&) = delete;
+  Scratch& operator=(const Scratch&) = delete;
+  ~Scratch() {
+    if (data_) detail::pool_free(data_, bytes_);
+  }
+  T* data() const { return static_cast<T*>(data_); }
+
+ private:
+  std::size_t bytes_;
+  void* data_;
+};
+
+/// Calls f(factors, first, count, place) for the parts of the list that k0 .. k0 + k of the long product are made of.
+template <class T, class F>
+RETRACE_INLINE inline void for_parts(std::span<const Factors<T>> list, std::int64_t k0, std::int64_t k, F&& f) {
+  std::int64_t place = -k0;
+  for (const Factors<T>& factors : list) {
+    const std::int64_t first = std::max<std::int64_t>(0, -place), last = std::min(factors.k, k - place);
+    if (first < last) f(factors, first, last - first, place + first);
+    place += factors.k;
+    if (place >= k) return;
+  }
+}
+
+/// Rows k0 .. k0 + k of b in panels, the last one filled up with zeros.
+template <class T, std::int64_t Width>
+RETRACE_INLINE inline void pack_panels(std::span<const Factors<T>> list, std::int64_t k0, std::int64_t k,
+                                       std::int64_t n, T* to) {
+  for (std::int64_t j = 0; j < n; j += Width, to += k * Width) {
+    const std::int64_t columns = std::min(Width, n - j);
+    if (columns < Width) std::fill_n(to, k * Width, T{0});
+    for_parts(list, k0, k, [&](const Factors<T>& f, std::int64_t first, std::int64_t count, std::int64_t place) {
+      const Matrix<const T> b = moved(f.b, first, j);
+      if (columns == Width && b.column_step == 1)
+        for (std::int64_t p = 0; p < count; ++p) std::copy_n(b.data + p * b.row_step, Width, to + (place + p) * Width);
+      else
+        copy(count, columns, b, to + place * Width, Width, 1);
+    });
+  }
+}
+
+constexpr std::int64_t rounded_up(std::int64_t n, std::int64_t step) { return (n + step - 1) / step * step; }
+
+template <class T, int Bytes>
+RETRACE_INLINE inline void blocked(std::int64_t m, std::int64_t n, std::span<const Factors<T>> list, bool add, T* c,
+                                   std::int64_t ldc) {
+  using Kernel = MicroKernel<T, Bytes>;
+  constexpr std::int64_t width = Kernel::width;
+  const Factors<T>& f = list[0];
+  std::int64_t k_of_list = 0;
+  for (const Factors<T>& each : list) k_of_list += each.k;
+  const bool one = list.size() == 1;
+  // A matrix that is read once, or stays in the first cache, is read as it lies.
+  const bool as_it_lies = one && !f.packed_b && f.b.column_step == 1 && n % Kernel::lanes == 0 &&
+                          (m <= 2 * Kernel::most_rows || f.k * n * static_cast<std::int64_t>(sizeof(T)) <= 16384);
+  // Lines that are far apart fight for the same places in the cache.
+  const std::int64_t a_step = std::max(f.a.row_step, f.a.column_step) * static_cast<std::int64_t>(sizeof(T));
+  const bool copy_a = !one || (n > 2 * width && a_step >= 1024);
+  const bool a_in_columns = f.a.column_step != 1;
+
+  const std::int64_t most_k = std::min(k_of_list, block_k);
+  const Scratch<T> b_copy(as_it_lies || f.packed_b ? 0 : most_k * rounded_up(n, width));
+  const Scratch<T> a_copy(copy_a ? std::min(m, Kernel::most_block_rows) * most_k : 0);
+
+  for (std::int64_t k0 = 0; k0 < k_of_list; k0 += block_k) {
+    const std::int64_t k = std::min(block_k, k_of_list - k0);
+    Panels<T> b{f.b.data + k0 * f.b.row_step, f.b.row_step, width};
+    if (!as_it_lies) {
+      b = {f.packed_b + k0 * rounded_up(n, width), width, width * k};
+      if (!f.packed_b) {
+        pack_panels<T, width>(list, k0, k, n, b_copy.data());
+        b.data = b_copy.data();
+      }
+    }
+    for (std::int64_t i = 0; i < m; i += Kernel::most_block_rows) {
+      const std::int64_t rows = std::min(Kernel::most_block_rows, m - i);
+      Matrix<const T> a = moved(f.a, i, k0);
+      if (copy_a) {
+        T* to = a_copy.data();
+        const std::int64_t row_step = a_in_columns ? 1 : k, column_step = a_in_columns ? rows : 1;
+        for_parts(list, k0, k, [&](const Factors<T>& part, std::int64_t first, std::int64_t count, std::int64_t place) {
+          copy(rows, count, moved(part.a, i, first), to + place * column_step, row_step, column_step);
+        });
+        a = {to, row_step, column_step};
+      }
+      Kernel::block(rows, n, k, a, b, add || k0 > 0, c + i * ldc, ldc);
+    }
+  }
+}
+
+#if RETRACE_X86
+template <class T>
+RETRACE_AVX2 void on_avx2(std::int64_t m, std::int64_t n, std::span<const Factors<T>> list, bool add, T* c,
+                          std::int64_t ldc) {
+  blocked<T, 32>(m, n, list, add, c, ldc);
+}
+template <class T>
+RETRACE_AVX512 void on_avx512(std::int64_t m, std::int64_t n, std::span<const Factors<T>> list, bool add, T* c,
+                              std::int64_t ldc) {
+  blocked<T, 64>(m, n, list, add, c, ldc);
+}
+#endif
+
+/// Where a BLAS made for AVX2 is ahead of the kernel here. None was met that uses AVX-512 as well as it does.
+bool is_for_blas(VectorUnit unit, std::int64_t m, std::int64_t n, std::int64_t k) {
+  return unit == VectorUnit::avx2 && k >= 512 && m * n >= 65536;
+}
+
+template <class T>
+void multiply(std::int64_t m, std::int64_t n, std::span<const Factors<T>> list, bool add, T* c, std::int64_t ldc) {
+  const VectorUnit unit = vector_unit();
+  const std::int64_t loops_up_to = unit == VectorUnit::baseline ? 4096 : 128;  // multiplications
+#if RETRACE_X86
+  const std::int64_t k = list[0].k;
+  if (unit != VectorUnit::baseline && m * n * k > loops_up_to && !is_for_blas(unit, m, n, k)) {
+    const bool half = n * static_cast<std::int64_t>(sizeof(T)) <= 32;  // of the longer vectors would do nothing
+    return unit == VectorUnit::avx512 && !half ? on_avx512(m, n, list, add, c, ldc) : on_avx2(m, n, list, add, c, ldc);
+  }
+#endif
+  for (const Factors<T>& f : list) {
+    if (m * n * f.k <= loops_up_to)
+      loops(m, n, f, add, c, ldc);
+    else
+      by_blas(m, n, f, add, c, ldc);
+    add = true;
+  }
 }
 
 }  // namespace
 
-void gemm(std::int64_t m, std::int64_t n, std::int64_t k, Matrix<const float> a, Matrix<const float> b, float beta,
-          float* c, std::int64_t ldc) {
-  multiply(m, n, k, a, b, beta, c, ldc);
+void gemm(std::int64_t m, std::int64_t n, std::span<const Factors<float>> list, bool add, float* c, std::int64_t ldc) {
+  multiply(m, n, list, add, c, ldc);
 }
-void gemm(std::int64_t m, std::int64_t n, std::int64_t k, Matrix<const double> a, Matrix<const double> b, double beta,
-          double* c, std::int64_t ldc) {
-  multiply(m, n, k, a, b, beta, c, ldc);
+void gemm(std::int64_t m, std::int64_t n, std::span<const Factors<double>> list, bool add, double* c,
+          std::int64_t ldc) {
+  multiply(m, n, list, add, c, ldc);
 }
+
+template <class T>
+std::int64_t packed_size(std::int64_t k, std::int64_t n) {
+  if (vector_unit() == VectorUnit::baseline) return 0;
+  return k * rounded_up(n, vector_unit() == VectorUnit::avx512 ? 128 / sizeof(T) : 64 / sizeof(T));
+}
+template <class T>
+void pack(std::int64_t k, std::int64_t n, Matrix<const T> b, T* to) {
+  const Factors<T> f{{}, b, k};
+  for (std::int64_t k0 = 0; k0 < k; k0 += block_k) {
+    const std::int64_t count = std::min(block_k, k - k0);
+    if (vector_unit() == VectorUnit::avx512) {
+      pack_panels<T, 128 / sizeof(T)>(std::span(&f, 1), k0, count, n, to);
+      to += count * rounded_up(n, 128 / sizeof(T));
+    } else {
+      pack_panels<T, 64 / sizeof(T)>(std::span(&f, 1), k0, count, n, to);
+      to += count * rounded_up(n, 64 / sizeof(T));
+    }
+  }
+}
+template std::int64_t packed_size<float>(std::int64_t, std::int64_t);
+template std::int64_t packed_size<double>(std::int64_t, std::int64_t);
+template void pack(std::int64_t, std::int64_t, Matrix<const float>, float*);
+template void pack(std::int64_t, std::int64_t, Matrix<const double>, double*);
 
 }  // namespace retrace::kernels

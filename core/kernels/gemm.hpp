@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 
 /// Matrix products on plain arrays.
 namespace retrace::kernels {
@@ -12,11 +13,24 @@ struct Matrix {
   std::int64_t row_step, column_step;
 };
 
-/// c = a b + beta c, with a [m, k], b [k, n] and c [m, n]; c is row-major with rows `ldc` apart. beta = 0 does not read
-/// c. For a and b one of the two steps must be 1; anything else costs a copy.
-void gemm(std::int64_t m, std::int64_t n, std::int64_t k, Matrix<const float> a, Matrix<const float> b, float beta,
-          float* c, std::int64_t ldc);
-void gemm(std::int64_t m, std::int64_t n, std::int64_t k, Matrix<const double> a, Matrix<const double> b, double beta,
-          double* c, std::int64_t ldc);
+/// a [m, k] times b [k, n]. For both one of the two steps must be 1; anything else costs time.
+template <class T>
+struct Factors {
+  Matrix<const T> a, b;
+  std::int64_t k;
+  const T* packed_b = nullptr;  ///< what `pack` made of b, if at hand
+};
+
+/// c = sum of a b over the list, or c += that sum, which is one long product of the factors side by side. c [m, n] is
+/// row-major with rows `ldc` apart.
+void gemm(std::int64_t m, std::int64_t n, std::span<const Factors<float>> list, bool add, float* c, std::int64_t ldc);
+void gemm(std::int64_t m, std::int64_t n, std::span<const Factors<double>> list, bool add, double* c, std::int64_t ldc);
+
+/// b [k, n] in the order in which products with m rows read it best, for a b that is used again and again; its size in
+/// elements, or 0 where b is best read as it lies. Good for products on the vector unit in use.
+template <class T>
+std::int64_t packed_size(std::int64_t k, std::int64_t n);
+template <class T>
+void pack(std::int64_t k, std::int64_t n, Matrix<const T> b, T* to);
 
 }  // namespace retrace::kernels

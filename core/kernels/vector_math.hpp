@@ -13,9 +13,4 @@ void exp(const double* from, double* to, std::int64_t n);
 void sigmoid(const float* from, float* to, std::int64_t n);
 void sigmoid(const double* from, double* to, std::int64_t n);
 
-/// False: only the portable loops are used, as on a CPU without AVX2. For tests.
-void allow_vector_unit(bool allowed);
-/// True when the vector unit is used.
-bool uses_vector_unit();
-
 }  // namespace retrace::vector_math

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "../graph.hpp"
+#include "../vector_unit.hpp"
 
 /// The two loops that element-wise operations are made of; for values of your own ops too.
 namespace retrace {
@@ -53,7 +54,9 @@ Tensor map(const char* op, Tensor x, F f) {
     const std::int64_t n = in.size();
     Tensor out = detail::reuse_or_empty(in);
     T* to = out.data<T>();
-    for (std::int64_t i = 0; i < n; ++i) to[i] = static_cast<T>(f(from[i]));
+    on_vector_unit([&]() RETRACE_INLINE {
+      for (std::int64_t i = 0; i < n; ++i) to[i] = static_cast<T>(f(from[i]));
+    });
     return out;
   });
 }
@@ -78,12 +81,14 @@ Tensor zip_any(const char* op, Tensor a, Tensor b, F f) {
     loop.for_each_run([&](std::int64_t n, std::int64_t a0, std::int64_t b0, std::int64_t a_step, std::int64_t b_step) {
       const T* x = pa + a0;
       const T* y = pb + b0;
-      if (a_step && b_step)
-        for (std::int64_t i = 0; i < n; ++i) to[i] = static_cast<T>(f(x[i], y[i]));
-      else if (a_step)
-        for (std::int64_t i = 0; i < n; ++i) to[i] = static_cast<T>(f(x[i], *y));
-      else
-        for (std::int64_t i = 0; i < n; ++i) to[i] = static_cast<T>(f(*x, y[i * b_step]));
+      on_vector_unit([&]() RETRACE_INLINE {
+        if (a_step && b_step)
+          for (std::int64_t i = 0; i < n; ++i) to[i] = static_cast<T>(f(x[i], y[i]));
+        else if (a_step)
+          for (std::int64_t i = 0; i < n; ++i) to[i] = static_cast<T>(f(x[i], *y));
+        else
+          for (std::int64_t i = 0; i < n; ++i) to[i] = static_cast<T>(f(*x, y[i * b_step]));
+      });
       to += n;
     });
     return out;

@@ -1,5 +1,6 @@
 #include "../engine.hpp"
 #include "../kernels/gemm.hpp"
+#include "../kernels/packed_form.hpp"
 #include "ops.hpp"
 
 namespace retrace {
@@ -32,21 +33,31 @@ struct Operand {
   }
 };
 
-/// to += a b (beta = 1) or to = a b (beta = 0), `to` having the product's elements in row-major order.
-void multiply(const Operand& a, const Operand& b, int beta, const Tensor& to) {
+void check(const Operand& a, const Operand& b, const Shape& to, DType dtype) {
   require(a.columns == b.rows && a.rows * b.columns == to.size(), "product: [{}, {}] x [{}, {}] does not give {}",
-          a.rows, a.columns, b.rows, b.columns, to.shape());
-  require(a.x.dtype() == to.dtype() && b.x.dtype() == to.dtype(), "product: expected {} factors, got {} and {}",
-          to.dtype(), a.x.dtype(), b.x.dtype());
+          a.rows, a.columns, b.rows, b.columns, to);
+  require(a.x.dtype() == dtype && b.x.dtype() == dtype, "product: expected {} factors, got {} and {}", dtype,
+          a.x.dtype(), b.x.dtype());
+}
+
+template <class T>
+kernels::Factors<T> factors(const Operand& a, const Operand& b) {
+  return {a.matrix<T>(), b.matrix<T>(), a.columns,
+          kernels::packed_form(*b.x.node().storage, a.columns, b.columns, b.matrix<T>())};
+}
+
+/// to = a b, or to += a b, `to` having the product's elements in row-major order.
+void multiply(const Operand& a, const Operand& b, bool add, const Tensor& to) {
+  check(a, b, to.shape(), to.dtype());
   visit_float("matmul", to.dtype(), [&]<class T>(T) {
-    kernels::gemm(a.rows, b.columns, a.columns, a.matrix<T>(), b.matrix<T>(), static_cast<T>(beta), to.data<T>(),
-                  b.columns);
+    const kernels::Factors<T> one = factors<T>(a, b);
+    kernels::gemm(a.rows, b.columns, std::span(&one, 1), add, to.data<T>(), b.columns);
   });
 }
 
 Tensor multiplied(const Factor& a, const Factor& b, const Shape& shape) {
   Tensor c = empty(shape, a.x.dtype());
-  multiply(Operand(a), Operand(b), 0, c);
+  multiply(Operand(a), Operand(b), false, c);
   return c;
 }
 
@@ -76,7 +87,7 @@ Tensor matmul_batched(const Tensor& a, const Tensor& b, const Shape& batch) {
     Tensor c = empty(shape, a.dtype());
     const Tensor cs = reshape(c, {batch.size(), a.dim(-2), b.dim(-1)});
     const auto part = [](const Tensor& x, std::int64_t i) { return Operand(select(x, 0, i)); };
-    for (std::int64_t i = 0; i < batch.size(); ++i) multiply(part(as, i), part(bs, i), 0, select(cs, 0, i));
+    for (std::int64_t i = 0; i < batch.size(); ++i) multiply(part(as, i), part(bs, i), false, select(cs, 0, i));
     return c;
   };
   return record("matmul", value,
@@ -106,6 +117,28 @@ Tensor detail::evaluate(const Product& p, const Shape& shape) {
   return reshape(matmul(matrix(p.a), matrix(p.b)), shape);
 }
 
-void detail::add_to(Tensor& to, const Product& p) { multiply(Operand(p.a), Operand(p.b), 1, to); }
+void detail::add_to(Tensor& to, const Product& p) { multiply(Operand(p.a), Operand(p.b), true, to); }
+
+void detail::add_to(Tensor& to, std::span<const Product> products) {
+  visit_float("matmul", to.dtype(), [&]<class T>(T) {
+    std::vector<Operand> as, bs;
+    std::vector<kernels::Factors<T>> list;
+    for (const Product& p : products) {
+      const Operand& a = as.emplace_back(p.a);
+      const Operand& b = bs.emplace_back(p.b);
+      list.push_back({a.matrix<T>(), b.matrix<T>(), a.columns});
+    }
+    kernels::gemm(as[0].rows, bs[0].columns, std::span<const kernels::Factors<T>>(list), true, to.data<T>(),
+                  bs[0].columns);
+  });
+}
+
+std::int64_t detail::inner_size(const Product& p) {
+  return p.b.is_transposed ? p.b.x.dim(-1) : leading_size(p.b.x.shape());
+}
+
+void detail::check_product(const Product& p, const Shape& to, DType dtype) {
+  check(Operand(p.a), Operand(p.b), to, dtype);
+}
 
 }  // namespace retrace

@@ -1,11 +1,14 @@
 #include <doctest/doctest.h>
 
+#include <atomic>
 #include <cmath>
 #include <limits>
+#include <thread>
 
 #include "../../core/kernels/gemm.hpp"
 #include "support/compare.hpp"
 #include "support/random_cases.hpp"
+#include "support/vector_units.hpp"
 
 using namespace retrace;
 using test::close;
@@ -91,8 +94,12 @@ void check_random_products() {
 }  // namespace
 
 TEST_CASE("products of matrices of any size and strides are those of three loops") {
-  check_random_products<float>();
-  check_random_products<double>();
+  for (const VectorUnit unit : test::vector_units()) {
+    CAPTURE(static_cast<int>(unit));
+    const test::LimitedTo scope(unit);
+    check_random_products<float>();
+    check_random_products<double>();
+  }
 }
 
 namespace {
@@ -100,8 +107,8 @@ template <class T>
 void check_large_products() {
   CAPTURE(dtype_of<T>);
   Draw draw(1);
-  const std::int64_t sizes[][3] = {{1, 300, 300}, {300, 300, 1},  {300, 1, 300}, {1, 5000, 1},   {1, 257, 513},
-                                   {5, 1024, 3},  {70, 600, 130}, {513, 9, 17},  {128, 128, 128}};
+  const std::int64_t sizes[][3] = {{1, 300, 300}, {300, 300, 1},  {300, 1, 300}, {1, 5000, 1},    {1, 257, 513},
+                                   {5, 1024, 3},  {70, 600, 130}, {513, 9, 17},  {128, 128, 128}, {260, 520, 260}};
   for (const auto& size : sizes)
     for (int form = 0; form < 4; ++form) {
       const std::int64_t m = size[0], k = size[1], n = size[2];
@@ -118,8 +125,12 @@ void check_large_products() {
 }  // namespace
 
 TEST_CASE("large and lopsided products are those of three loops") {
-  check_large_products<float>();
-  check_large_products<double>();
+  for (const VectorUnit unit : test::vector_units()) {
+    CAPTURE(static_cast<int>(unit));
+    const test::LimitedTo scope(unit);
+    check_large_products<float>();
+    check_large_products<double>();
+  }
 }
 
 TEST_CASE("products over an inner size of 0 are zeros") {
@@ -134,25 +145,96 @@ TEST_CASE("products over an inner size of 0 are zeros") {
   }
 }
 
-TEST_CASE("the kernel adds to beta times what is there and does not read it for beta 0") {
-  const double NaN = std::numeric_limits<double>::quiet_NaN();
-  for (const std::int64_t n : {0, 3, 20, 70})
-    for (const std::int64_t k : {0, 1, 20}) {
-      CAPTURE(n);
-      CAPTURE(k);
-      Draw draw(1);
-      const Tensor a = draw.values({n, k}), b = draw.values({k, n}), product = matmul(a, b);
-      const auto kernel = [&](double beta, double before) {
-        // Two elements more in every row, which stay as they are.
-        Tensor c = full({n, n + 2}, before, f64);
-        kernels::gemm(n, n, k, {a.data<double>(), k, 1}, {b.data<double>(), n, 1}, beta, c.data<double>(), n + 2);
-        CHECK(same(slice(c, 1, n, n + 2), full({n, 2}, before, f64)));
-        return slice(c, 1, 0, n);
-      };
-      CHECK(close(kernel(0, NaN), product, 1e-13, 1e-13));
-      CHECK(close(kernel(1, 3), product + 3, 1e-13, 1e-13));
-      CHECK(close(kernel(-0.5, 3), product - 1.5, 1e-13, 1e-13));
+namespace {
+/// A list of products against the sum of its parts, from all layouts of the factors, with and without packed copies.
+template <class T>
+void check_list(std::uint64_t seed) {
+  Draw draw(seed);
+  const std::int64_t m = draw.integer(0, 40), n = draw.integer(0, 70), parts = draw.integer(1, 6);
+  const bool one = parts == 1, add = draw.chance(0.5), read_before = add;
+  Tensor expected = full({m, n}, 3, f64) * (add ? 1 : 0);
+  std::vector<Tensor> kept;
+  std::vector<std::vector<T>> copies;
+  std::vector<kernels::Factors<T>> list;
+  for (std::int64_t i = 0; i < parts; ++i) {
+    const std::int64_t k = draw.one_of({0, 1, 2, 7, 33, 300});
+    const Tensor a = matrix(draw, m, k, dtype_of<T>), b = matrix(draw, k, n, dtype_of<T>);
+    expected = expected + matmul(a.to(f64), b.to(f64));
+    const auto as_matrix = [](const Tensor& x) {
+      return kernels::Matrix<const T>{x.data<T>(), x.strides()[0], x.strides()[1]};
+    };
+    list.push_back({as_matrix(a), as_matrix(b), k});
+    if (one && draw.chance(0.5)) {
+      copies.emplace_back(static_cast<std::size_t>(kernels::packed_size<T>(k, n)));
+      if (!copies[0].empty()) {
+        kernels::pack(k, n, list[0].b, copies[0].data());
+        list[0].packed_b = copies[0].data();
+      }
     }
+    kept.insert(kept.end(), {a, b});
+  }
+  // Two elements more in every row, which stay as they are; c is not read unless it is added to.
+  Tensor c = full({m, n + 2}, read_before ? 3 : std::numeric_limits<double>::quiet_NaN(), dtype_of<T>);
+  const Tensor around = slice(c, 1, n, n + 2).clone();
+  kernels::gemm(m, n, std::span<const kernels::Factors<T>>(list), add, c.data<T>(), n + 2);
+  CHECK(same(slice(c, 1, n, n + 2), around));
+  const double tolerance = 2000 * static_cast<double>(std::numeric_limits<T>::epsilon());
+  CHECK(close(slice(c, 1, 0, n).to(f64), expected, tolerance, tolerance));
+}
+}  // namespace
+
+TEST_CASE("the kernel sums a list of products onto what is there or without reading it") {
+  for (const VectorUnit unit : test::vector_units()) {
+    const test::LimitedTo scope(unit);
+    for (std::uint64_t seed = 1; seed <= 200; ++seed) {
+      INFO("unit ", static_cast<int>(unit), ", seed ", seed);
+      check_list<float>(seed);
+      check_list<double>(seed);
+    }
+  }
+}
+
+TEST_CASE("a matrix that was used before is used with its new values") {
+  const Generator generator(1);
+  const Tensor x = randn({5, 40}, generator), other = randn({40, 50}, generator);
+  Tensor w = randn({40, 50}, generator);
+  const auto check = [&] {
+    for (int i = 0; i < 3; ++i) {
+      CHECK(same(matmul(x, w), matmul(x, w.clone())));
+      CHECK(same(matmul(matmul(x, w), transpose(w)), matmul(matmul(x, w), transpose(w.clone()))));
+      CHECK(same(matmul(x, slice(w, 1, 3, 33)), matmul(x, slice(w.clone(), 1, 3, 33))));
+    }
+  };
+  check();
+  w.assign(other);
+  check();
+  w.mutable_span<float>()[77] = 5;
+  check();
+  Tensor row = select(w, 0, 3);
+  row.fill(-1);
+  check();
+}
+
+TEST_CASE("a matrix that was used before lends its elements only without their packed copy") {
+  const Tensor x = randn({5, 40}, Generator(1));
+  Tensor w = randn({40, 50}, Generator(2));
+  for (int i = 0; i < 3; ++i) matmul(x, w);
+  const Tensor expected = matmul(x, (w * 2).clone());
+  w = std::move(w) * 2;
+  for (int i = 0; i < 3; ++i) CHECK(same(matmul(x, w), expected));
+}
+
+TEST_CASE("threads use one matrix at the same time") {
+  const Tensor x = randn({5, 40}, Generator(1)), w = randn({40, 50}, Generator(2)), expected = matmul(x, w);
+  std::vector<std::thread> threads;
+  std::atomic<int> wrong{0};
+  for (int t = 0; t < 4; ++t)
+    threads.emplace_back([&] {
+      for (int i = 0; i < 50; ++i) wrong += !same(matmul(x, w), expected).ok;
+      for (int i = 0; i < 50; ++i) matmul(matmul(x, w), transpose(w));
+    });
+  for (std::thread& t : threads) t.join();
+  CHECK(wrong == 0);
 }
 
 TEST_CASE("leading axes are a batch and broadcast") {
