@@ -255,7 +255,6 @@ void Pass::flush(Slot& slot) {
 using detail::evaluate;
 Tensor evaluate(const Placed& c, const Shape& shape) { return place(c.value, c.region, shape); }
 Tensor evaluate(const Scattered& c, const Shape& shape) { return scatter_add(c.value, c.index, c.axis, shape); }
-Tensor evaluate(const ScatteredRows& c, const Shape& shape) { return scatter_rows(c.value, c.index, shape); }
 Tensor evaluate(Tensor& t, const Shape& shape) {
   require(t.defined(), "the rule for an input {} returned an undefined tensor", shape);
   return sum_to(std::move(t), shape);

@@ -23,7 +23,6 @@ std::int64_t inner_size(const Product& product);
 void check_product(const Product& product, const Shape& to, DType dtype);
 void add_to(Tensor& to, const Placed& placed);
 void add_to(Tensor& to, const Scattered& scattered);
-void add_to(Tensor& to, const ScatteredRows& rows);
 
 /// All nodes that lead to y, each after its inputs: an edge always goes to a smaller depth.
 std::vector<Node*> nodes_by_depth(Node& y);

@@ -47,14 +47,6 @@ std::filesystem::path follow_links(std::filesystem::path path) {
   return path;
 }
 
-/// Makes a rename in the directory last. It is done already, so where that cannot be had is no failure.
-void sync_directory(const std::filesystem::path& directory) {
-  const int opened = ::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (opened < 0) return;
-  (void)::fsync(opened);
-  (void)::close(opened);
-}
-
 }  // namespace
 
 void replace_file(const std::string& path, std::span<const std::string_view> parts) {
@@ -83,7 +75,9 @@ void replace_file(const std::string& path, std::span<const std::string_view> par
     (void)::unlink(temporary.c_str());
     fail_with(reason, "write", path);
   }
-  sync_directory(directory);
+  // Flushed, the directory keeps the rename. It is done already, so where that cannot be had is no failure.
+  const int opened = ::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (opened >= 0) write_all(opened, {});
 }
 
 }  // namespace retrace

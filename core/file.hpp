@@ -12,7 +12,7 @@ namespace retrace {
 /// leave it, named like the path with .N.tmp added.
 ///
 /// An existing file keeps its permissions, and one that may not be written is refused. A symbolic link stays, and what
-/// it leads to is replaced. What is no regular file, such as /dev/stdout or a pipe, is written to directly.
+/// it leads to is replaced. What is no regular file, such as /dev/stdout or a pipe, is refused.
 void replace_file(const std::string& path, std::span<const std::string_view> parts);
 
 }  // namespace retrace

@@ -12,26 +12,10 @@ namespace {
 
 using Tensors = std::vector<Tensor>;
 
-/// Leaves of their own, so that the caller's tensors are not written to.
-Tensors leaves_of(std::span<const Tensor> inputs) {
-  Tensors leaves;
-  for (const Tensor& x : inputs) {
-    leaves.push_back(x.detach().clone());
-    leaves.back().requires_grad(x.dtype() == f64);
-  }
-  return leaves;
-}
-
-Tensors varied(const Tensors& leaves) {
-  Tensors xs;
-  for (const Tensor& x : leaves)
-    if (x.requires_grad()) xs.push_back(x);
-  return xs;
-}
-
-class Check {
- public:
-  Check(const char* op, const GradcheckOptions& options) : op_(op), options_(options) {}
+struct Check {
+  const char* op;
+  const GradcheckOptions& options;
+  GradcheckReport report = {};
 
   /// Holds the gradients of the scalar function `value` at `xs` against differences.
   template <class Value>
@@ -41,7 +25,7 @@ class Check {
       const std::vector<double> given = gradients[k].to_vector<double>();
       std::vector<double> differences;
       for (std::size_t i = 0; i < given.size(); ++i) {
-        const double at = x.span<double>()[i], h = options_.step;
+        const double at = x.span<double>()[i], h = options.step;
         const auto moved = [&](double by) {
           x.mutable_span<double>()[i] = at + by;
           const double v = value();
@@ -51,7 +35,7 @@ class Check {
         const double near = moved(h) - moved(-h), far = moved(2 * h) - moved(-2 * h);
         differences.push_back((8 * near - far) / (12 * h));
       }
-      compare(order, "differences give", k, x.shape(), given, differences, options_.tolerance);
+      compare(order, "differences give", k, x.shape(), given, differences, options.tolerance);
     }
   }
 
@@ -61,9 +45,6 @@ class Check {
       compare("first order", way, k, one[k].shape(), one[k].to_vector<double>(), other[k].to_vector<double>(), 1e-12);
   }
 
-  GradcheckReport report;
-
- private:
   void compare(const char* order, const char* other, std::size_t input, const Shape& shape,
                const std::vector<double>& a, const std::vector<double>& b, double tolerance) {
     double scale = 1e-3;
@@ -71,41 +52,29 @@ class Check {
     for (std::size_t i = 0; i < a.size(); ++i) {
       const double difference = std::abs(a[i] - b[i]) / scale;
       const double error = std::isnan(difference) ? std::numeric_limits<double>::infinity() : difference;
-      const bool worse = error > report.worst;
-      if (worse) report.worst = error;
-      if (error <= tolerance) continue;
-      if (worse || report.ok)
+      if (error > tolerance && (report.ok || error > report.worst)) {
+        report.ok = false;
         report.text = fmt::format(
             "gradcheck of '{}', {}: input {} {}, element {}: the gradient is {}, {} {} (relative difference {:.2e})",
-            op_, order, input, shape, i, a[i], other, b[i], error);
-      report.ok = false;
+            op, order, input, shape, i, a[i], other, b[i], error);
+      }
+      report.worst = std::max(report.worst, error);
     }
   }
-
-  const char* op_;
-  const GradcheckOptions& options_;
 };
-
-double dot(const Tensors& a, const Tensors& b) {
-  double total = 0;
-  for (std::size_t i = 0; i < a.size(); ++i) total += sum(a[i] * b[i]).item();
-  return total;
-}
-
-Tensors random_like(const Tensors& xs, const Generator& generator) {
-  Tensors all;
-  for (const Tensor& x : xs) all.push_back(uniform(x.shape(), -1, 1, generator, f64));
-  return all;
-}
 
 }  // namespace
 
 GradcheckReport detail::gradcheck(TensorFunction f, std::span<const Tensor> inputs, const GradcheckOptions& options) {
-  const Tensors leaves = leaves_of(inputs), xs = varied(leaves);
+  Tensors leaves, xs;  // tensors of their own, so that the caller's are not written to, and those that are varied
+  for (const Tensor& x : inputs) {
+    leaves.push_back(x.detach().clone().requires_grad(x.dtype() == f64));
+    if (x.dtype() == f64) xs.push_back(leaves.back());
+  }
   require(!xs.empty(), "gradcheck: expected one f64 input or more among {}", inputs.size());
   const Tensor y = f(leaves);
   require(y.dtype() == f64, "gradcheck: '{}' returns {}, expected f64", y.op(), y.dtype());
-  Check check(y.op(), options);
+  Check check{y.op(), options};
   if (!y.requires_grad()) {
     check.report.ok = false;
     check.report.text =
@@ -132,21 +101,17 @@ GradcheckReport detail::gradcheck(TensorFunction f, std::span<const Tensor> inpu
   if (!options.second_order || !check.report.ok) return check.report;
 
   // The cotangent is an input of the gradient like the others.
-  v.requires_grad(true);
-  const Tensors weights = random_like(xs, generator), first = gradients(true);
-  Tensor s = full({}, 0, f64);
-  for (std::size_t i = 0; i < xs.size(); ++i) s = s + sum(first[i] * weights[i]);
-  Tensors all = xs, second;
-  all.push_back(v);
-  if (s.requires_grad()) {
-    second = grad(s, all, {.allow_unused = true});
-  } else {
-    for (const Tensor& x : all) second.push_back(zeros(x.shape(), f64));
-  }
-  check.against_differences("second order (the last input is the cotangent)", all, second, [&] {
-    const Tensors g = gradients(false);
-    return no_grad([&] { return dot(g, weights); });
-  });
+  Tensors all = xs, weights;
+  all.push_back(v.requires_grad(true));
+  for (const Tensor& x : xs) weights.push_back(uniform(x.shape(), -1, 1, generator, f64));
+  const auto weighted = [&](const Tensors& first) {
+    Tensor s = sum(v * 0);  // depends on an input even if no gradient does
+    for (std::size_t i = 0; i < xs.size(); ++i) s = s + sum(first[i] * weights[i]);
+    return s;
+  };
+  check.against_differences("second order (the last input is the cotangent)", all,
+                            grad(weighted(gradients(true)), all, {.allow_unused = true}),
+                            [&] { return weighted(gradients(false)).item(); });
   return check.report;
 }
 

@@ -12,8 +12,6 @@ constinit thread_local Node* dying = nullptr;
 constinit thread_local bool freeing = false;
 constinit thread_local std::int64_t live = 0;
 
-std::size_t block_bytes(const Record& record) { return sizeof(Record) + record.bytes; }
-
 Contribution no_contribution(Rule&, std::span<Tensor>, Node&, bool) { return Tensor(); }
 Saved* nothing_saved(Rule&) { return nullptr; }
 
@@ -72,7 +70,7 @@ void RecordDeleter::operator()(Record* record) const noexcept {
     for (std::size_t i = 0; i < rule.type->kept; ++i) saved[i].~Saved();
     rule.input->release();
   });
-  pool_free(record, block_bytes(*record));
+  pool_free(record, sizeof(Record) + record->bytes);
 }
 
 namespace {

@@ -54,10 +54,7 @@ struct Scattered {  ///< `value` added at `index` along an axis of the input, as
   Tensor value, index;
   int axis = 0;
 };
-struct ScatteredRows {  ///< rows of `value` [..., d] added to rows `index` [...] of the input [n, d]
-  Tensor value, index;
-};
-using Contribution = std::variant<Tensor, Product, Placed, Scattered, ScatteredRows>;
+using Contribution = std::variant<Tensor, Product, Placed, Scattered>;
 
 namespace detail {
 

@@ -52,60 +52,44 @@ class Parameters {
 
 namespace detail {
 
-struct AnyPartList {
-  template <class Part>
-  void operator()(std::string_view, Part&) {}
-};
-
 /// Calls visit(name, tensor) for every tensor of a model, names joined by dots.
 template <class Visit>
-class PartList {
- public:
-  PartList(Visit& visit, std::string prefix) : visit_(visit), prefix_(std::move(prefix)) {}
+struct PartList {
+  Visit& visit;
+  std::string prefix;
 
   template <class Part>
   void operator()(std::string_view name, Part& part) {
-    std::string full = prefix_.empty() ? std::string(name) : prefix_ + "." + std::string(name);
+    std::string full = prefix.empty() ? std::string(name) : prefix + "." + std::string(name);
     if constexpr (std::is_same_v<Part, Tensor>) {
-      visit_(std::move(full), part);
+      visit(std::move(full), part);
     } else {
-      PartList inner(visit_, std::move(full));
+      PartList inner{visit, std::move(full)};
       part.parts(inner);
     }
   }
-
- private:
-  Visit& visit_;
-  std::string prefix_;
 };
 
 template <class Model, class Visit>
-void for_each_tensor(Model& model, std::string prefix, Visit&& visit) {
-  PartList list(visit, std::move(prefix));
+void for_each_tensor(Model& model, std::string prefix, Visit visit) {
+  PartList<Visit> list{visit, std::move(prefix)};
   model.parts(list);
 }
 
 }  // namespace detail
 
 template <class T>
-concept HasParts = requires(T& model, detail::AnyPartList& list) {
+concept HasParts = requires(T& model, detail::PartList<void (*)(std::string, Tensor&)>& list) {
   model.parts(list);
 };
 
-/// The parameters of a model.
-template <HasParts Model>
-Parameters parameters(Model model) {
-  Parameters all;
-  detail::for_each_tensor(model, "", [&](std::string name, Tensor& t) { all.add(std::move(name), t); });
-  return all;
-}
-/// The parameters of several models, named 0.…, 1.…
+/// The parameters of a model, or of several, whose names then begin with 0., 1., ...
 template <HasParts... Models>
-requires(sizeof...(Models) > 1) Parameters parameters(Models... models) {
+requires(sizeof...(Models) > 0) Parameters parameters(Models... models) {
   Parameters all;
-  std::size_t i = 0;
   const auto add = [&](std::string name, Tensor& t) { all.add(std::move(name), t); };
-  (detail::for_each_tensor(models, std::to_string(i++), add), ...);
+  std::size_t i = 0;
+  (detail::for_each_tensor(models, sizeof...(Models) > 1 ? std::to_string(i++) : "", add), ...);
   return all;
 }
 

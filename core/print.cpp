@@ -14,12 +14,14 @@ constexpr std::int64_t edge = 3, summarize_above = 1000;
 constexpr std::size_t line_width = 75;
 
 /// The fewest digits, at most `precision` after the point, that read back as the same number or, failing that, as many
-/// as matter; always with a point.
+/// as matter; always with a point. `kind` is f or e. What is an integer or not finite has no point.
 template <class T>
 std::string digits_of(T v, char kind) {
+  if (std::is_integral_v<T> || !std::isfinite(v)) return fmt::format("{}", v);
+  const auto number = static_cast<double>(v);
   std::string text;
   for (int digits = 0; digits <= precision; ++digits) {
-    text = kind == 'f' ? fmt::format("{:#.{}f}", v, digits) : fmt::format("{:#.{}e}", v, digits);
+    text = kind == 'f' ? fmt::format("{:#.{}f}", number, digits) : fmt::format("{:#.{}e}", number, digits);
     if (static_cast<T>(std::stod(text)) == v) break;
   }
   const std::size_t end = std::min(text.find('e'), text.size());
@@ -27,102 +29,79 @@ std::string digits_of(T v, char kind) {
   return text.erase(last + 1, end - last - 1);
 }
 
-/// Calls f with each element that is printed.
-template <class T, class F>
-void for_each_shown(const T* data, const Shape& shape, const Strides& strides, int axis, bool all, F&& f) {
-  if (axis == shape.rank()) return f(*data);
-  const std::int64_t n = shape[axis];
+/// Appends the elements that are printed: of an axis longer than `most` those at the edges.
+template <class T>
+void collect_shown(std::vector<T>& shown, const T* data, const Tensor& x, int axis, std::int64_t most) {
+  if (axis == x.rank()) return shown.push_back(*data);
+  const std::int64_t n = x.dim(axis);
   for (std::int64_t i = 0; i < n; ++i) {
-    if (!all && n > 2 * edge && i == edge) i = n - edge;
-    for_each_shown(data + i * strides[static_cast<unsigned>(axis)], shape, strides, axis + 1, all, f);
+    if (i == edge && n > most) i = n - edge;
+    collect_shown(shown, data + i * x.strides()[static_cast<unsigned>(axis)], x, axis + 1, most);
   }
 }
 
-/// Turns elements into text of equal width.
-class ElementFormat {
- public:
-  template <class T>
-  ElementFormat(const Tensor& x, T, bool all) {
-    if constexpr (!std::is_same_v<T, std::int64_t>) choose_exponent<T>(x, all);
-    // Numbers are aligned at the point.
-    std::size_t whole = 0;  // text without a point: integers, nan, inf
-    for_each_shown(x.data<T>(), x.shape(), x.strides(), 0, all, [&](T v) {
-      const std::string s = text(v);
-      const std::size_t point = s.find('.');
-      if (point == std::string::npos) {
-        whole = std::max(whole, s.size());
-      } else {
-        left_ = std::max(left_, point);
-        right_ = std::max(right_, s.size() - point);
-      }
-    });
-    left_ = std::max(left_, whole - std::min(whole, right_));
-  }
-  template <class T>
-  std::string operator()(T v) const {
-    std::string s = text(v);
-    const std::size_t point = s.find('.');
-    if (point == std::string::npos) return fmt::format("{:>{}}", s, left_ + right_);
-    // Short ones are filled up: with blanks here, with further digits of their own in exponent form.
-    if (exponent_ && s.size() - point < right_)
-      s = fmt::format("{:#.{}e}", static_cast<double>(v), right_ - exponent_size - 1);
-    return fmt::format("{:>{}}{:<{}}", s.substr(0, point), left_, s.substr(point), right_);
-  }
-
- private:
-  template <class T>
-  void choose_exponent(const Tensor& x, bool all) {
-    double low = std::numeric_limits<double>::infinity(), high = 0;
-    for_each_shown(x.data<T>(), x.shape(), x.strides(), 0, all, [&](T v) {
-      const double size = std::abs(static_cast<double>(v));
-      if (size == 0 || !std::isfinite(size)) return;
-      low = std::min(low, size);
-      high = std::max(high, size);
-    });
-    exponent_ = high > 0 && (high >= 1e8 || low < 1e-4 || high / low > 1000);
-  }
-  template <class T>
-  std::string text(T v) const {
-    if constexpr (std::is_same_v<T, std::int64_t>)
-      return fmt::format("{}", v);
-    else
-      return !std::isfinite(v) ? fmt::format("{}", v) : digits_of(v, exponent_ ? 'e' : 'f');
-  }
-
-  static constexpr std::size_t exponent_size = 4;  // e+00
-  bool exponent_ = false;
-  std::size_t left_ = 0, right_ = 0;
-};
-
+/// Whether numbers are so far apart in size, or so far from 1, that they take the exponent form.
 template <class T>
-std::string print(const T* data, const Shape& shape, const Strides& strides, int axis, bool all,
-                  const ElementFormat& format, std::size_t indent) {
-  if (axis == shape.rank()) return format(*data);
-  const std::int64_t n = shape[axis];
-  const bool innermost = axis == shape.rank() - 1;
-  const auto newline =
-      std::string(static_cast<std::size_t>(shape.rank() - 1 - axis), '\n') + std::string(indent + 1, ' ');
+bool need_exponent(const std::vector<T>& numbers) {
+  double low = std::numeric_limits<double>::infinity(), high = 0;
+  for (const T v : numbers) {
+    const double size = std::abs(static_cast<double>(v));
+    if (size == 0 || !std::isfinite(size)) continue;
+    low = std::min(low, size);
+    high = std::max(high, size);
+  }
+  return high > 0 && (high >= 1e8 || low < 1e-4 || high / low > 1000);
+}
+
+/// Texts of equal width, aligned at the point.
+template <class T>
+std::vector<std::string> texts_of(const std::vector<T>& numbers) {
+  constexpr std::size_t exponent_size = 4;  // e+00
+  const bool exponent = !std::is_integral_v<T> && need_exponent(numbers);
+  std::vector<std::string> texts;
+  std::size_t left = 0, right = 0, whole = 0;  // before the point, from it on, and without one
+  for (const T v : numbers) {
+    const std::string& s = texts.emplace_back(digits_of(v, exponent ? 'e' : 'f'));
+    const std::size_t point = s.find('.');
+    if (point == s.npos) whole = std::max(whole, s.size());
+    if (point == s.npos) continue;
+    left = std::max(left, point);
+    right = std::max(right, s.size() - point);
+  }
+  left = std::max(left, whole - std::min(whole, right));
+  for (std::size_t i = 0; i < texts.size(); ++i) {
+    std::string& s = texts[i];
+    const std::size_t point = s.find('.');
+    // Short ones are filled up: with blanks or, in exponent form, with further digits of their own.
+    if (exponent && point != s.npos && s.size() - point < right)
+      s = fmt::format("{:#.{}e}", static_cast<double>(numbers[i]), right - exponent_size - 1);
+    s = point == s.npos ? fmt::format("{:>{}}", s, left + right)
+                        : fmt::format("{:>{}}{:<{}}", s.substr(0, point), left, s.substr(point), right);
+  }
+  return texts;
+}
+
+/// The axes from `axis` on, of numbers taken from `next`.
+std::string print(const std::string*& next, const Shape& shape, int axis, std::int64_t most) {
+  if (axis == shape.rank()) return *next++;
+  const int inner = shape.rank() - 1 - axis;
+  const auto indent = static_cast<std::size_t>(axis) + 1;
+  const std::string newline =
+      std::string(static_cast<std::size_t>(std::max(inner, 1)), '\n') + std::string(indent, ' ');
   std::string out = "[";
-  std::size_t line = indent + 1;
-  const auto append = [&](bool first, const std::string& item) {
-    if (!first && !innermost) {
-      out += newline;
-    } else if (!first) {
-      const bool wraps = line + 1 + item.size() + static_cast<std::size_t>(axis) >= line_width;
+  std::size_t line = indent;
+  for (std::int64_t i = 0, n = shape[axis]; i < n; ++i) {
+    const bool left_out = i == edge && n > most;
+    if (left_out) i = n - edge - 1;
+    const std::string item = left_out ? "..." : print(next, shape, axis + 1, most);
+    if (i > 0) {
+      const bool wraps = inner > 0 || line + item.size() + indent >= line_width;
       if (wraps) out.erase(out.find_last_not_of(' ') + 1);
-      out += wraps ? "\n" + std::string(indent + 1, ' ') : " ";
-      line = wraps ? indent + 1 : line + 1;
+      out += wraps ? newline : " ";
+      line = wraps ? indent : line + 1;
     }
     out += item;
     line += item.size();
-  };
-  for (std::int64_t i = 0; i < n; ++i) {
-    if (!all && n > 2 * edge && i == edge) {
-      append(false, "...");
-      i = n - edge;
-    }
-    append(i == 0,
-           print(data + i * strides[static_cast<unsigned>(axis)], shape, strides, axis + 1, all, format, indent + 1));
   }
   return out + "]";
 }
@@ -131,10 +110,14 @@ std::string print(const T* data, const Shape& shape, const Strides& strides, int
 
 std::string to_string(const Tensor& x) {
   if (!x.defined()) return "undefined";
-  return visit(x.dtype(), [&]<class T>(T zero) {
-    const bool all = x.size() <= summarize_above;
-    if (x.size() == 0) return std::string("[]");
-    return print(x.data<T>(), x.shape(), x.strides(), 0, all, ElementFormat(x, zero, all), 0);
+  if (x.size() == 0) return "[]";
+  const std::int64_t most = x.size() > summarize_above ? 2 * edge : x.size();
+  return visit(x.dtype(), [&]<class T>(T) {
+    std::vector<T> shown;
+    collect_shown(shown, x.data<T>(), x, 0, most);
+    const std::vector<std::string> texts = texts_of(shown);
+    const std::string* next = texts.data();
+    return print(next, x.shape(), 0, most);
   });
 }
 

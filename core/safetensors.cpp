@@ -53,9 +53,7 @@ class SafetensorsReader {
 
   Tensor tensor(const TensorInfo& info) {
     Tensor out = empty(info.shape, info.dtype);
-    visit(info.dtype, [&](auto zero) {
-      read(data_begin_ + info.begin, std::as_writable_bytes(out.mutable_span<decltype(zero)>()));
-    });
+    read(data_begin_ + info.begin, {out.node().data, info.end - info.begin});
     return out;
   }
 

@@ -4,6 +4,7 @@
 
 #include <limits>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 namespace retrace::detail {
 namespace {
@@ -11,15 +12,9 @@ namespace {
 using nlohmann::json;
 using retrace::fail;  // which detail::fail hides
 
-constexpr const char* metadata_name = "__metadata__";
-constexpr std::array<const char*, 3> type_names = {"F32", "F64", "I64"};  // in the order of DType
-constexpr std::array<const char*, 3> field_names = {"dtype", "shape", "data_offsets"};
-constexpr std::size_t dtype_field = 0, shape_field = 1, no_field = field_names.size();
-
-template <std::size_t n>
-std::size_t index_of(const std::string& name, const std::array<const char*, n>& names) {
-  return static_cast<std::size_t>(std::find(names.begin(), names.end(), name) - names.begin());
-}
+constexpr std::string_view metadata_name = "__metadata__";
+constexpr std::array<std::string_view, 3> type_names = {"F32", "F64", "I64"};  // in the order of DType
+constexpr std::array<std::string_view, 3> field_names = {"dtype", "shape", "data_offsets"};
 
 std::string shortened(std::string_view text) {
   constexpr std::size_t most = 80;
@@ -41,84 +36,70 @@ class HeaderReader final : public nlohmann::json_sax<json> {
   bool number_float(number_float_t, const std::string& text) override { unexpected(shortened(text)); }
 
   bool number_unsigned(number_unsigned_t value) override {
-    if (place_ != Place::list || value > std::numeric_limits<std::int64_t>::max()) unexpected(fmt::to_string(value));
-    const std::size_t most = field_ == shape_field ? std::size_t{max_rank} : 2;
-    if (numbers_.size() == most) fail("{}: expected at most {} numbers", where(), most);
-    numbers_.push_back(static_cast<std::int64_t>(value));
+    if (depth_ != list || value > std::numeric_limits<std::int64_t>::max()) unexpected(fmt::to_string(value));
+    const std::size_t most = key_ == "shape" ? std::size_t{max_rank} : 2;
+    if (numbers().size() == most) fail("{}: expected at most {} numbers", where(), most);
+    numbers().push_back(static_cast<std::int64_t>(value));
     return true;
   }
 
   bool string(std::string& value) override {
-    if (place_ == Place::metadata) {
-      *metadata_value_ = std::move(value);
-    } else if (place_ == Place::tensor && field_ == dtype_field) {
-      const std::size_t type = index_of(value, type_names);
-      if (type == type_names.size()) fail("{}: {} is not supported, only F32, F64 and I64", where(), in_quotes(value));
-      tensor_.dtype = static_cast<DType>(type);
+    if (!expects_string()) unexpected(in_quotes(value));
+    if (in_metadata()) {
+      header.metadata[*key_] = std::move(value);
     } else {
-      unexpected(in_quotes(value));
+      const auto type = std::find(type_names.begin(), type_names.end(), value);
+      if (type == type_names.end()) fail("{}: {} is not supported, only F32, F64 and I64", where(), in_quotes(value));
+      numbers() = {type - type_names.begin()};
     }
     return true;
   }
 
   bool start_object(std::size_t) override {
-    if (place_ == Place::outside) {
-      place_ = Place::header;
-    } else if (place_ == Place::header) {
-      place_ = name_ == metadata_name ? Place::metadata : Place::tensor;
-      seen_ = {};
-      field_ = no_field;
-    } else {
-      unexpected("an object");
-    }
+    if (depth_ > entries) unexpected("an object");
+    ++depth_;
+    fields_.clear();
     return true;
   }
 
   bool key(std::string& key) override {
-    bool repeated;
-    if (place_ == Place::header) {
+    bool is_new;
+    if (depth_ == entries) {
       name_ = std::move(key);
-      repeated = name_ == metadata_name ? std::exchange(seen_metadata_, true) : header.tensors.contains(name_);
-    } else if (place_ == Place::metadata) {
-      const auto [entry, is_new] = header.metadata.try_emplace(std::move(key));
-      metadata_key_ = &entry->first;
-      metadata_value_ = &entry->second;
-      repeated = !is_new;
+      is_new = header.tensors.try_emplace(name_).second;
     } else {
-      field_ = index_of(key, field_names);
-      if (field_ == no_field) fail("tensor {}: {} is not a field of a tensor", in_quotes(name_), in_quotes(key));
-      repeated = std::exchange(seen_[field_], true);
+      if (!in_metadata() && std::find(field_names.begin(), field_names.end(), key) == field_names.end())
+        fail("tensor {}: {} is not a field of a tensor", in_quotes(name_), in_quotes(key));
+      key_ = std::move(key);
+      is_new = in_metadata() ? header.metadata.try_emplace(*key_).second : fields_.try_emplace(*key_).second;
     }
-    if (repeated) fail("{}: it is there twice", where());
+    if (!is_new) fail("{}: it is there twice", where());
     return true;
   }
 
   bool end_object() override {
-    if (place_ == Place::tensor) {
-      for (std::size_t i = 0; i < seen_.size(); ++i)
-        if (!seen_[i]) fail("tensor {}, {}: it is missing", in_quotes(name_), field_names[i]);
-      header.tensors.emplace(name_, tensor_);
+    if (depth_ == fields && !in_metadata()) {
+      for (const std::string_view name : field_names)
+        if (!fields_.contains(name)) fail("tensor {}, {}: it is missing", in_quotes(name_), name);
+      const auto &shape = fields_["shape"], &offsets = fields_["data_offsets"];
+      header.tensors[name_] = {static_cast<DType>(fields_["dtype"][0]), Shape(shape),
+                               static_cast<std::uint64_t>(offsets[0]), static_cast<std::uint64_t>(offsets[1])};
     }
-    place_ = place_ == Place::header ? Place::outside : Place::header;
+    key_.reset();
+    if (--depth_ == 0) header.tensors.erase(std::string(metadata_name));
     return true;
   }
 
   bool start_array(std::size_t) override {
-    if (place_ != Place::tensor || field_ == dtype_field) unexpected("a list");
-    place_ = Place::list;
-    numbers_.clear();
+    if (depth_ != fields || expects_string()) unexpected("a list");
+    depth_ = list;
     return true;
   }
 
   bool end_array() override {
-    place_ = Place::tensor;
-    if (field_ == shape_field) {
-      tensor_.shape = Shape(numbers_);
-    } else {
-      if (numbers_.size() != 2) fail("{}: expected 2 numbers, got {}", where(), numbers_.size());
-      tensor_.begin = static_cast<std::uint64_t>(numbers_[0]);
-      tensor_.end = static_cast<std::uint64_t>(numbers_[1]);
-    }
+    depth_ = fields;
+    if (key_ == "data_offsets" && numbers().size() != 2)
+      fail("{}: expected 2 numbers, got {}", where(), numbers().size());
     return true;
   }
 
@@ -129,57 +110,41 @@ class HeaderReader final : public nlohmann::json_sax<json> {
     const std::size_t dash = reason.find(" - ");
     reason = dash == reason.npos ? "a number out of range" : reason.substr(dash + 3);
     reason = reason.substr(0, reason.find("; "));
-    const bool inside = place_ != Place::outside && place_ != Place::header;
-    fail("header, byte {}{}: {}", position, inside ? " (" + where() + ")" : "", shortened(reason));
+    fail("header, byte {}{}: {}", position, depth_ >= fields ? " (" + where() + ")" : "", shortened(reason));
   }
 
  private:
-  enum class Place { outside, header, metadata, tensor, list };
+  bool in_metadata() const { return name_ == metadata_name; }
+  bool expects_string() const { return depth_ == fields && (in_metadata() || key_ == "dtype"); }
+  std::vector<std::int64_t>& numbers() { return fields_[*key_]; }
 
-  /// The field that is being read.
+  /// The part that is being read.
   std::string where() const {
-    switch (place_) {
-      case Place::outside:
-        return "header";
-      case Place::header:
-        return name_ == metadata_name ? name_ : "tensor " + in_quotes(name_);
-      case Place::metadata:
-        return metadata_name + (metadata_key_ ? ", " + in_quotes(*metadata_key_) : "");
-      case Place::tensor:
-        return "tensor " + in_quotes(name_) + (field_ != no_field ? fmt::format(", {}", field_names[field_]) : "");
-      default:
-        return fmt::format("tensor {}, {}[{}]", in_quotes(name_), field_names[field_], numbers_.size());
-    }
+    std::string text = in_metadata() ? name_ : "tensor " + in_quotes(name_);
+    if (key_) text += ", " + (in_metadata() ? in_quotes(*key_) : *key_);
+    if (depth_ == list) text += fmt::format("[{}]", fields_.at(*key_).size());
+    return text;
   }
 
   [[noreturn]] void unexpected(std::string_view got) const {
-    const bool in_tensor = place_ == Place::tensor;
-    const char* expected = "an object";
-    if (place_ == Place::list) expected = "a whole number from 0 to 2^63 - 1";
-    if (place_ == Place::metadata || (in_tensor && field_ == dtype_field)) expected = "a string";
-    if (in_tensor && field_ != dtype_field) expected = "a list of whole numbers";
+    const char* const expected = depth_ == list     ? "a whole number from 0 to 2^63 - 1"
+                                 : depth_ < fields  ? "an object"
+                                 : expects_string() ? "a string"
+                                                    : "a list of whole numbers";
     fail("{}: expected {}, got {}", where(), expected, got);
   }
 
-  Place place_ = Place::outside;
-  std::string name_;  // of the tensor, or metadata_name
-  std::size_t field_ = no_field;
-  TensorInfo tensor_;
-  std::array<bool, 3> seen_{};  // fields of the tensor
-  std::vector<std::int64_t> numbers_;
-  bool seen_metadata_ = false;
-  const std::string* metadata_key_ = nullptr;
-  std::string* metadata_value_ = nullptr;
+  static constexpr int entries = 1, fields = 2, list = 3;  // of the header, of a tensor or the metadata, of numbers
+  int depth_ = 0;
+  std::string name_;                                                      // of the tensor, or metadata_name
+  std::optional<std::string> key_;                                        // of the field or the piece of metadata
+  std::map<std::string, std::vector<std::int64_t>, std::less<>> fields_;  // of the tensor; a dtype as its number
 };
 
 /// The tensor must be as large as its shape says and begin where the ones before it end.
 void check_place(const TensorInfo& info, std::uint64_t before, std::uint64_t data_bytes) {
   // Also an axis of size 0 does not make it fit when its other axes are longer than any machine's memory.
-  std::int64_t room = std::numeric_limits<std::int64_t>::max() / 16;
-  for (const std::int64_t d : info.shape) {
-    require(d <= room, "shape: {} has too many elements", info.shape);
-    if (d > 0) room /= d;
-  }
+  require(is_possible(info.shape), "shape: {} has too many elements", info.shape);
   const std::uint64_t needed = static_cast<std::uint64_t>(info.shape.size()) * size_of(info.dtype);
   const auto [begin, end] = std::pair(info.begin, info.end);
   require(begin <= end, "data_offsets: the end {} is before the begin {}", end, begin);
@@ -191,27 +156,24 @@ void check_place(const TensorInfo& info, std::uint64_t before, std::uint64_t dat
 
 /// The tensors must fill the data, each byte once.
 void check_layout(const std::map<std::string, TensorInfo>& tensors, std::uint64_t data_bytes) {
-  std::vector<const std::pair<const std::string, TensorInfo>*> ordered;
-  ordered.reserve(tensors.size());
-  for (const auto& tensor : tensors) ordered.push_back(&tensor);
-  std::sort(ordered.begin(), ordered.end(), [](auto* a, auto* b) {
-    return std::pair(a->second.begin, a->second.end) < std::pair(b->second.begin, b->second.end);
-  });
+  std::multimap<std::pair<std::uint64_t, std::uint64_t>, const std::string*> names;
+  for (const auto& [name, info] : tensors) names.emplace(std::pair(info.begin, info.end), &name);
   std::uint64_t end = 0;
-  for (const auto* tensor : ordered) {
+  for (const auto& [place, name] : names) {
     try {
-      check_place(tensor->second, std::exchange(end, tensor->second.end), data_bytes);
+      check_place(tensors.at(*name), std::exchange(end, place.second), data_bytes);
     } catch (const Error& error) {
-      fail("tensor {}, {}", in_quotes(tensor->first), error.what());
+      fail("tensor {}, {}", in_quotes(*name), error.what());
     }
   }
   require(end == data_bytes, "data: {} bytes follow the last tensor", data_bytes - end);
 }
 
-/// `text` as JSON writes it.
-std::string json_string(const std::string& text, const std::string& field) {
+/// `text`, which JSON can hold when it is UTF-8.
+const std::string& checked(const std::string& text, const std::string& field) {
   try {
-    return json(text).dump();
+    (void)json(text).dump();
+    return text;
   } catch (const json::exception&) {
     fail("{}: it is not valid UTF-8", field);
   }
@@ -236,24 +198,24 @@ SafetensorsHeader parse_header(std::string_view text, std::uint64_t data_bytes) 
 }
 
 std::string header_text(std::span<const Parameter> tensors, const Metadata& metadata) {
-  std::string text, entries;
+  auto header = nlohmann::ordered_json::object();
   for (const auto& [key, value] : metadata) {
     const std::string field = fmt::format("{}, {}", metadata_name, in_quotes(key));
-    entries += fmt::format("{}{}:{}", entries.empty() ? "" : ",", json_string(key, field), json_string(value, field));
+    header[metadata_name][checked(key, field)] = checked(value, field);
   }
-  if (!metadata.empty()) text = fmt::format("\"{}\":{{{}}}", metadata_name, entries);
-
   std::uint64_t end = 0;
   for (const auto& [name, value] : tensors) {
     require(name != metadata_name, "tensor {}: the format uses this name itself", in_quotes(name));
     const Shape& shape = value.shape();
     const std::uint64_t begin = end;
     end += static_cast<std::uint64_t>(shape.size()) * size_of(value.dtype());
-    text += fmt::format("{}{}:{{\"dtype\":\"{}\",\"shape\":[{}],\"data_offsets\":[{},{}]}}", text.empty() ? "" : ",",
-                        json_string(name, "tensor " + in_quotes(name)),
-                        type_names[static_cast<std::size_t>(value.dtype())], fmt::join(shape, ","), begin, end);
+    header[checked(name, "tensor " + in_quotes(name))] = {
+        {"dtype", type_names[static_cast<std::size_t>(value.dtype())]},
+        {"shape", std::vector(shape.begin(), shape.end())},
+        {"data_offsets", {begin, end}},
+    };
   }
-  text = "{" + text + "}";
+  std::string text = header.dump();
   text.resize((text.size() + 7) / 8 * 8, ' ');
   require(text.size() <= max_header_bytes, "header: {} bytes of names and metadata, at most {} can be read again",
           text.size(), max_header_bytes);

@@ -1,5 +1,7 @@
 #include "shape.hpp"
 
+#include <limits>
+
 namespace retrace {
 
 Shape::Shape(std::span<const std::int64_t> dims) {
@@ -46,6 +48,15 @@ std::array<bool, max_rank> marked_axes(const char* op, const Axes& axes, const S
   }
   if (axes.size() == 0) marked.fill(true);
   return marked;
+}
+
+bool is_possible(const Shape& shape) {
+  std::int64_t room = std::numeric_limits<std::int64_t>::max() / 16;
+  for (const std::int64_t d : shape) {
+    if (d < 0) return false;
+    if (d > 0) room /= d;
+  }
+  return room > 0;
 }
 
 Shape broadcast_shapes(const char* op, const Shape& a, const Shape& b) {

@@ -95,6 +95,9 @@ inline int normalize_axis(const char* op, int axis, const Shape& shape) {
 }
 /// Marks which axes are listed; an empty list marks all; an Error for one listed twice.
 std::array<bool, max_rank> marked_axes(const char* op, const Axes& axes, const Shape& shape);
+/// Whether a tensor could have these sizes: none negative and, those that are 0 aside, not more elements than memory
+/// could be asked for.
+bool is_possible(const Shape& shape);
 /// The shape both broadcast to by NumPy's rule; an Error naming `op` when there is none.
 Shape broadcast_shapes(const char* op, const Shape& a, const Shape& b);
 bool broadcasts_to(const Shape& from, const Shape& to);

@@ -8,7 +8,9 @@ namespace retrace {
 /// is shared with whoever else holds it.
 class Dropout {
  public:
-  Dropout(double probability, const Generator& generator);
+  Dropout(double probability, const Generator& generator) : probability_(probability), generator_(generator) {
+    require(probability >= 0 && probability < 1, "Dropout: the probability must be in [0, 1), got {}", probability);
+  }
 
   Tensor operator()(const Tensor& x) { return is_training() ? dropout(x, probability_, generator_) : x; }
   void parts(auto&) {}

@@ -15,12 +15,10 @@ double clip_grad_norm(const Parameters& parameters, double max_norm) {
     }
   const double norm = std::sqrt(squares), factor = max_norm / (norm + 1e-6);
   if (factor < 1) {
-    std::vector<Tensor> scaled;  // all of them before the first changes hands
+    std::vector<std::pair<Tensor, Tensor>> scaled;  // all of them before the first changes hands
     for (const Parameter& p : parameters)
-      if (const Tensor g = p.value.grad(); g.defined()) scaled.push_back(g * factor);
-    std::size_t i = 0;
-    for (const Parameter& p : parameters)
-      if (p.value.grad().defined()) Tensor(p.value).set_grad(std::move(scaled[i++]));
+      if (const Tensor g = p.value.grad(); g.defined()) scaled.emplace_back(p.value, g * factor);
+    for (auto& [parameter, g] : scaled) parameter.set_grad(std::move(g));
   }
   return norm;
 }

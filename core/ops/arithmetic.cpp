@@ -1,4 +1,5 @@
 #include <cmath>
+#include <functional>
 
 #include "elementwise.hpp"
 #include "ops.hpp"
@@ -14,24 +15,17 @@ Tensor constant_like(const char* op, const Tensor& x, double c) {
   return constant_like(x, c);
 }
 
-/// 1 where a is preferred, 1/2 where both are equal, 0 elsewhere: the share of the gradient that goes to a.
-template <class Prefer>
-Tensor share(const char* op, const Tensor& a, const Tensor& b, Prefer prefer) {
-  return zip(op, a, b, [prefer](auto x, auto y) { return prefer(x, y) ? 1.0 : x == y ? 0.5 : 0.0; });
-}
-
 template <class Prefer>
 Tensor extremum(const char* op, Tensor a, Tensor b, Prefer prefer) {
   const auto pick = [prefer](auto x, auto y) { return prefer(x, y) || std::isnan(x) ? x : y; };
+  // The share of the gradient that goes to x.
+  const auto share = [prefer](auto x, auto y) { return prefer(x, y) ? 1.0 : x == y ? 0.5 : 0.0; };
+  const auto rule = [op, share](Tensor dy, const Tensor& x, const Tensor& y) {
+    return std::move(dy) * zip(op, x, y, share);
+  };
   return record(
-      op, [&] { return zip(op, std::move(a), std::move(b), pick); },
-      wrt(a, keep(a, b),
-          [op, prefer](Tensor dy, const Tensor& a, const Tensor& b) {
-            return std::move(dy) * share(op, a, b, prefer);
-          }),
-      wrt(b, keep(a, b), [op, prefer](Tensor dy, const Tensor& a, const Tensor& b) {
-        return std::move(dy) * share(op, b, a, prefer);
-      }));
+      op, [&] { return zip(op, std::move(a), std::move(b), pick); }, wrt(a, keep(a, b), rule),
+      wrt(b, keep(b, a), rule));
 }
 
 template <class Test>
@@ -67,21 +61,13 @@ detail::BroadcastLoop::BroadcastLoop(const Shape& shape, const Shape& a, const S
     const std::int64_t sa = step(a, a_strides, axis), sb = step(b, b_strides, axis);
     const auto outer = static_cast<unsigned>(rank - 1);
     // Two axes are one loop when stepping the outer is like running through the inner.
-    if (rank > 0 && a_steps[outer] == sa * shape[axis] && b_steps[outer] == sb * shape[axis]) {
-      sizes[outer] *= shape[axis];
-      a_steps[outer] = sa;
-      b_steps[outer] = sb;
-    } else {
-      const auto next = static_cast<unsigned>(rank++);
-      sizes[next] = shape[axis];
-      a_steps[next] = sa;
-      b_steps[next] = sb;
-    }
+    const bool merges = rank > 0 && a_steps[outer] == sa * shape[axis] && b_steps[outer] == sb * shape[axis];
+    const auto at = merges ? outer : static_cast<unsigned>(rank++);
+    sizes[at] = merges ? sizes[at] * shape[axis] : shape[axis];
+    a_steps[at] = sa;
+    b_steps[at] = sb;
   }
-  if (rank == 0) {
-    rank = 1;
-    sizes[0] = 1;
-  }
+  if (rank == 0) sizes[static_cast<unsigned>(rank++)] = 1;
 }
 
 Tensor operator+(Tensor a, Tensor b) {
@@ -154,12 +140,8 @@ Tensor pow(Tensor x, double p) {
       }));
 }
 
-Tensor maximum(Tensor a, Tensor b) {
-  return extremum("maximum", std::move(a), std::move(b), [](auto x, auto y) { return x > y; });
-}
-Tensor minimum(Tensor a, Tensor b) {
-  return extremum("minimum", std::move(a), std::move(b), [](auto x, auto y) { return x < y; });
-}
+Tensor maximum(Tensor a, Tensor b) { return extremum("maximum", std::move(a), std::move(b), std::greater()); }
+Tensor minimum(Tensor a, Tensor b) { return extremum("minimum", std::move(a), std::move(b), std::less()); }
 Tensor maximum(Tensor x, double c) {
   Tensor other = constant_like(x, c);
   return maximum(std::move(x), std::move(other));
@@ -175,8 +157,7 @@ Tensor clamp(Tensor x, double low, double high) {
       "clamp",
       [&] {
         return map("clamp", std::move(x), [low, high](auto v) {
-          const auto lo = static_cast<decltype(v)>(low), hi = static_cast<decltype(v)>(high);
-          return v < lo ? lo : v > hi ? hi : v;
+          return std::clamp(v, static_cast<decltype(v)>(low), static_cast<decltype(v)>(high));
         });
       },
       wrt(x, keep(x), [low, high](const Tensor& dy, const Tensor& x) {
@@ -184,24 +165,12 @@ Tensor clamp(Tensor x, double low, double high) {
       }));
 }
 
-Tensor equal(const Tensor& a, const Tensor& b) {
-  return compare("equal", a, b, [](auto x, auto y) { return x == y; });
-}
-Tensor not_equal(const Tensor& a, const Tensor& b) {
-  return compare("not_equal", a, b, [](auto x, auto y) { return x != y; });
-}
-Tensor less(const Tensor& a, const Tensor& b) {
-  return compare("less", a, b, [](auto x, auto y) { return x < y; });
-}
-Tensor less_equal(const Tensor& a, const Tensor& b) {
-  return compare("less_equal", a, b, [](auto x, auto y) { return x <= y; });
-}
-Tensor greater(const Tensor& a, const Tensor& b) {
-  return compare("greater", a, b, [](auto x, auto y) { return x > y; });
-}
-Tensor greater_equal(const Tensor& a, const Tensor& b) {
-  return compare("greater_equal", a, b, [](auto x, auto y) { return x >= y; });
-}
+Tensor equal(const Tensor& a, const Tensor& b) { return compare("equal", a, b, std::equal_to()); }
+Tensor not_equal(const Tensor& a, const Tensor& b) { return compare("not_equal", a, b, std::not_equal_to()); }
+Tensor less(const Tensor& a, const Tensor& b) { return compare("less", a, b, std::less()); }
+Tensor less_equal(const Tensor& a, const Tensor& b) { return compare("less_equal", a, b, std::less_equal()); }
+Tensor greater(const Tensor& a, const Tensor& b) { return compare("greater", a, b, std::greater()); }
+Tensor greater_equal(const Tensor& a, const Tensor& b) { return compare("greater_equal", a, b, std::greater_equal()); }
 Tensor operator==(const Tensor& x, double c) { return equal(x, constant_like("equal", x, c)); }
 Tensor operator!=(const Tensor& x, double c) { return not_equal(x, constant_like("not_equal", x, c)); }
 Tensor operator<(const Tensor& x, double c) { return less(x, constant_like("less", x, c)); }

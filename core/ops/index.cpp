@@ -12,66 +12,76 @@ void require_index(const char* op, const Tensor& index, std::int64_t limit) {
     require(i >= 0 && i < limit, "{}: index {} is out of range 0 .. {}", op, i, limit - 1);
 }
 
-/// Calls f(place in the index, place in x) for every element of a gather along an axis; both are row-major.
+/// Calls f(place in what is gathered, place in x, elements there) for every element of an index; all are row-major.
 template <class F>
 void for_each_gathered(const Tensor& index, const Shape& x, int axis, F f) {
   const Tensor dense = detail::dense(index);
-  const auto places = dense.span<std::int64_t>();
-  const Strides strides = row_major(x);
+  const auto* places = dense.data<std::int64_t>();
+  Strides steps = row_major(x);
+  const int last = index.rank() - 1;
+  const std::int64_t n = steps[static_cast<unsigned>(last)], run = index.shape()[last], count = index.size();
+  const std::int64_t axis_step = std::exchange(steps[static_cast<unsigned>(axis)], 0);
+  const std::int64_t last_step = steps[static_cast<unsigned>(last)];
   std::array<std::int64_t, max_rank> at{};
-  for (std::size_t i = 0; i < places.size(); ++i) {
-    std::int64_t offset = 0;
-    for (int d = 0; d < x.rank(); ++d) {
+  std::int64_t offset = 0;  // of the run in x, but for the axis
+  for (std::int64_t i = 0; i < count; i += run) {
+    for (std::int64_t j = 0; j < run; ++j) f((i + j) * n, offset + j * last_step + places[i + j] * axis_step, n);
+    for (int d = last - 1; d >= 0; --d) {
       const auto u = static_cast<unsigned>(d);
-      offset += (d == axis ? places[i] : at[u]) * strides[u];
+      offset += steps[u];
+      if (++at[u] < index.shape()[d]) break;
+      offset -= steps[u] * std::exchange(at[u], 0);
     }
-    f(static_cast<std::int64_t>(i), offset);
-    for (int d = x.rank() - 1; d >= 0 && ++at[static_cast<unsigned>(d)] == index.shape()[d]; --d)
-      at[static_cast<unsigned>(d)] = 0;
   }
 }
 
-void check_gather(const char* op, const Shape& x, const Tensor& index, int axis) {
-  bool fits = index.rank() == x.rank();
-  for (int i = 0; fits && i < x.rank(); ++i) fits = i == axis || index.shape()[i] <= x[i];
+/// The shape of what an index picks from x.
+Shape gathered_shape(const char* op, const Shape& x, const Tensor& index, int axis) {
+  bool fits = axis < index.rank() && index.rank() <= x.rank();
+  for (int i = 0; fits && i < index.rank(); ++i) fits = i == axis || index.shape()[i] <= x[i];
   require(fits, "{}: index {} does not fit {} off axis {}", op, index.shape(), x, axis);
   require_index(op, index, x[axis]);
+  Shape shape = index.shape();
+  for (int i = shape.rank(); i < x.rank(); ++i) shape.push_back(x[i]);
+  return shape;
 }
 
-void check_rows(const char* op, const Shape& table, const Tensor& index) {
-  require(table.rank() == 2, "{}: expected a table [n, d], got {}", op, table);
-  require_index(op, index, table[0]);
+/// An index as a list, for rows of a table.
+Tensor as_list(const Tensor& index) { return reshape(index, {index.size()}); }
+
+Tensor gathered(const char* op, const Tensor& x, const Tensor& index, int axis) {
+  Tensor out = empty(gathered_shape(op, x.shape(), index, axis), x.dtype());
+  const Tensor in = detail::dense(x);
+  visit(x.dtype(), [&]<class T>(T) {
+    for_each_gathered(index, x.shape(), axis, [to = out.data<T>(), from = in.data<T>()](auto i, auto at, auto n) {
+      std::copy_n(from + at, n, to + i);
+    });
+  });
+  return out;
 }
 
 }  // namespace
 
 Tensor gather(const Tensor& x, const Tensor& index, int axis) {
   axis = normalize_axis("gather", axis, x.shape());
-  check_gather("gather", x.shape(), index, axis);
-  const auto value = [&] {
-    const Tensor in = detail::dense(x);
-    Tensor out = empty(index.shape(), x.dtype());
-    visit(x.dtype(), [&]<class T>(T) {
-      for_each_gathered(index, x.shape(), axis,
-                        [&](std::int64_t i, std::int64_t from) { out.data<T>()[i] = in.data<T>()[from]; });
-    });
-    return out;
-  };
-  return record("gather", value, wrt(x, keep(index), [axis](const Tensor& dy, const Tensor& index) {
-                  return Scattered{dy, index, axis};
-                }));
+  return record(
+      "gather", [&] { return gathered("gather", x, index, axis); },
+      wrt(x, keep(index), [axis](const Tensor& dy, const Tensor& index) {
+        return Scattered{dy, index, axis};
+      }));
 }
 
 void detail::add_to(Tensor& to, const Scattered& scattered) {
   const Tensor &values = scattered.value, &index = scattered.index;
   const int axis = normalize_axis("scatter_add", scattered.axis, to.shape());
-  check_gather("scatter_add", to.shape(), index, axis);
-  require(values.shape() == index.shape(), "scatter_add: values {} and index {} differ", values.shape(), index.shape());
+  require(values.shape() == gathered_shape("scatter_add", to.shape(), index, axis),
+          "scatter_add: values {} and index {} do not fit {}", values.shape(), index.shape(), to.shape());
   require_same_dtype("scatter_add", to, values);
   const Tensor in = dense(values);
   visit_float("scatter_add", to.dtype(), [&]<class T>(T) {
-    for_each_gathered(index, to.shape(), axis,
-                      [&](std::int64_t i, std::int64_t at) { to.data<T>()[at] += in.data<T>()[i]; });
+    for_each_gathered(index, to.shape(), axis, [to = to.data<T>(), from = in.data<T>()](auto i, auto at, auto n) {
+      for (std::int64_t j = 0; j < n; ++j) to[at + j] += from[i + j];
+    });
   });
 }
 
@@ -88,49 +98,13 @@ Tensor scatter_add(const Tensor& values, const Tensor& index, int axis, const Sh
 }
 
 Tensor embedding(const Tensor& table, const Tensor& index) {
-  check_rows("embedding", table.shape(), index);
-  const std::int64_t width = table.dim(1);
-  const auto value = [&] {
-    const Tensor from = detail::dense(table), rows = detail::dense(index);
-    Tensor out = empty(index.shape().inserted(index.rank(), width), table.dtype());
-    visit(table.dtype(), [&]<class T>(T) {
-      T* to = out.data<T>();
-      for (const std::int64_t row : rows.span<std::int64_t>())
-        to = std::copy_n(from.data<T>() + row * width, width, to);
-    });
-    return out;
-  };
-  return record("embedding", value, wrt(table, keep(index), [](const Tensor& dy, const Tensor& index) {
-                  return ScatteredRows{dy, index};
-                }));
-}
-
-void detail::add_to(Tensor& to, const ScatteredRows& scattered) {
-  const Tensor &values = scattered.value, &index = scattered.index;
-  check_rows("scatter_rows", to.shape(), index);
-  require(values.shape() == index.shape().inserted(index.rank(), to.dim(1)),
-          "scatter_rows: values {} do not fit index {} and shape {}", values.shape(), index.shape(), to.shape());
-  require_same_dtype("scatter_rows", to, values);
-  const Tensor in = dense(values), rows = dense(index);
-  const std::int64_t width = to.dim(1);
-  visit_float("scatter_rows", to.dtype(), [&]<class T>(T) {
-    const T* from = in.data<T>();
-    for (const std::int64_t row : rows.span<std::int64_t>()) {
-      T* at = to.data<T>() + row * width;
-      for (std::int64_t j = 0; j < width; ++j) at[j] += from[j];
-      from += width;
-    }
-  });
-}
-
-Tensor scatter_rows(const Tensor& values, const Tensor& index, const Shape& shape) {
-  const auto value = [&] {
-    Tensor out = zeros(shape, values.dtype());
-    detail::add_to(out, ScatteredRows{values, index});
-    return out;
-  };
-  return record("scatter_rows", value,
-                wrt(values, keep(index), [](const Tensor& dy, const Tensor& index) { return embedding(dy, index); }));
+  require(table.rank() == 2, "embedding: expected a table [n, d], got {}", table.shape());
+  const Shape shape = index.shape().inserted(index.rank(), table.dim(1));
+  return record(
+      "embedding", [&] { return reshape(gathered("embedding", table, as_list(index), 0), shape); },
+      wrt(table, keep(index), [](const Tensor& dy, const Tensor& index) {
+        return Scattered{reshape(dy, {index.size(), dy.dim(-1)}), as_list(index), 0};
+      }));
 }
 
 }  // namespace retrace

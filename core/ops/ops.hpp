@@ -133,14 +133,13 @@ Tensor log_softmax(const Tensor& x, int axis = -1);
 
 // ---- indices -------------------------------------------------------------------------------------------------------
 
-/// y[i][j][k] = x[i][index[i][j][k]][k] for axis 1: index (i64) has x's rank and sizes no larger than x's off the axis.
+/// y[i][j][k] = x[i][index[i][j][k]][k] for axis 1: index (i64) has sizes no larger than x's off the axis. Axes that it
+/// has fewer than x are taken whole: y[i][j] = x[i][index[i][j]] are rows.
 Tensor gather(const Tensor& x, const Tensor& index, int axis);
 /// Zeros of `shape` with each value added where gather would read it: the gradient of gather.
 Tensor scatter_add(const Tensor& values, const Tensor& index, int axis, const Shape& shape);
 /// Rows of a table [n, d] picked by index (i64) [...]: [..., d].
 Tensor embedding(const Tensor& table, const Tensor& index);
-/// Zeros of shape [n, d] with rows of values [..., d] added at index [...]: the gradient of embedding.
-Tensor scatter_rows(const Tensor& values, const Tensor& index, const Shape& shape);
 
 // ---- losses --------------------------------------------------------------------------------------------------------
 

@@ -1,5 +1,7 @@
 #include <cmath>
+#include <functional>
 #include <limits>
+#include <numeric>
 
 #include "../kernels/vector_math.hpp"
 #include "elementwise.hpp"
@@ -41,22 +43,25 @@ T pairwise_sum(const T* p, std::int64_t n) {
   return ((sums[0] + sums[1]) + (sums[2] + sums[3])) + ((sums[4] + sums[5]) + (sums[6] + sums[7]));
 }
 
-/// Reduces x into a tensor of shape `kept`: whole runs along a reduced innermost axis by `run`, element by element onto
-/// what is there by `combine` otherwise.
-template <class T, class Run, class Combine>
-Tensor reduce(const Tensor& x, const Shape& kept, T initial, Run run, Combine combine) {
-  Tensor out = full(kept, static_cast<double>(initial), x.dtype());
-  if (x.size() == 0) return out;
-  T* to = out.data<T>();
-  const T* from = x.data<T>();
-  detail::BroadcastLoop(x.shape(), x.shape(), kept)
-      .for_each_run([&](std::int64_t n, std::int64_t x0, std::int64_t y0, std::int64_t, std::int64_t y_step) {
-        if (y_step == 0)
-          to[y0] = combine(to[y0], run(from + x0, n));
-        else
-          for (std::int64_t i = 0; i < n; ++i) to[y0 + i] = combine(to[y0 + i], from[x0 + i]);
-      });
-  return out;
+/// Reduces x: whole runs along a reduced innermost axis by `run`, element by element onto what is there, at first
+/// `initial`, by `combine` otherwise.
+template <class Run, class Combine>
+Tensor reduce(const char* op, const Tensor& x, const Reduced& shape, bool keepdims, double initial, Run run,
+              Combine combine) {
+  const Tensor in = detail::dense(x);
+  return visit_float(op, x.dtype(), [&]<class T>(T) {
+    const Tensor out = full(shape.kept, initial, x.dtype());
+    T* to = out.data<T>();
+    const T* from = in.data<T>();
+    const auto add_run = [&](std::int64_t n, std::int64_t x0, std::int64_t y0, std::int64_t, std::int64_t y_step) {
+      if (y_step == 0)
+        to[y0] = combine(to[y0], run(from + x0, n));
+      else
+        for (std::int64_t i = 0; i < n; ++i) to[y0 + i] = combine(to[y0 + i], from[x0 + i]);
+    };
+    if (x.size() > 0) detail::BroadcastLoop(x.shape(), x.shape(), shape.kept).for_each_run(add_run);
+    return keepdims ? out : reshape(out, shape.dropped);
+  });
 }
 
 template <class T>
@@ -66,9 +71,7 @@ T larger(T a, T b) {
 
 template <class T>
 T largest(const T* p, std::int64_t n) {
-  T best = p[0];
-  for (std::int64_t i = 1; i < n; ++i) best = larger(best, p[i]);
-  return best;
+  return std::accumulate(p, p + n, p[0], larger<T>);
 }
 
 /// to = exp(from - top), and their sum: with the largest for top it cannot overflow.
@@ -97,11 +100,8 @@ Tensor along_axis(const char* op, const Tensor& x, int axis, Row row) {
 Tensor sum(const Tensor& x, const Axes& axes, ReduceOptions options) {
   const Reduced shape("sum", x, axes);
   const auto value = [&] {
-    const Tensor in = detail::dense(x);
-    return visit_float("sum", x.dtype(), [&]<class T>(T) {
-      const Tensor y = reduce(in, shape.kept, T{0}, pairwise_sum<T>, [](T a, T b) { return a + b; });
-      return options.keepdims ? y : reshape(y, shape.dropped);
-    });
+    const auto run = [](const auto* p, std::int64_t n) { return pairwise_sum(p, n); };
+    return reduce("sum", x, shape, options.keepdims, 0, run, std::plus());
   };
   return record("sum", value, wrt(x, [full = x.shape(), kept = shape.kept](const Tensor& dy) {
                   return broadcast_to(reshape(dy, kept), full);
@@ -118,11 +118,9 @@ Tensor max(const Tensor& x, const Axes& axes, ReduceOptions options) {
   const Reduced shape("max", x, axes);
   require(shape.count > 0, "max: no elements to choose from in shape {}", x.shape());
   const auto value = [&] {
-    const Tensor in = detail::dense(x);
-    return visit_float("max", x.dtype(), [&]<class T>(T) {
-      const Tensor y = reduce(in, shape.kept, -std::numeric_limits<T>::infinity(), largest<T>, larger<T>);
-      return options.keepdims ? y : reshape(y, shape.dropped);
-    });
+    const auto run = [](const auto* p, std::int64_t n) { return largest(p, n); };
+    const auto combine = [](auto a, auto b) { return larger(a, b); };
+    return reduce("max", x, shape, options.keepdims, -std::numeric_limits<double>::infinity(), run, combine);
   };
   return record("max", value, wrt(x, keep(x), [kept = shape.kept](const Tensor& dy, const Tensor& x, const Tensor& y) {
                   const Tensor share = no_grad([&] {
@@ -143,10 +141,8 @@ Tensor argmax(const Tensor& x, int axis, ReduceOptions options) {
     const std::int64_t n = in.dim(-1);
     for (std::int64_t i = 0; i < out.size(); ++i) {
       const T* row = in.data<T>() + i * n;
-      std::int64_t best = 0;
-      for (std::int64_t j = 1; j < n; ++j)
-        if (row[j] > row[best] || (std::isnan(row[j]) && !std::isnan(row[best]))) best = j;
-      out.data<std::int64_t>()[i] = best;
+      const auto less = [](T a, T b) { return a < b || (std::isnan(b) && !std::isnan(a)); };
+      out.data<std::int64_t>()[i] = std::max_element(row, row + n, less) - row;
     }
   });
   // The reduced axis stood last, where `axis` came to stand in its place.

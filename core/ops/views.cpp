@@ -1,4 +1,4 @@
-#include <limits>
+#include <functional>
 
 #include "../engine.hpp"
 #include "elementwise.hpp"
@@ -6,19 +6,6 @@
 
 namespace retrace {
 namespace {
-
-/// The undivided strides of x under a new shape of equal size; x is contiguous.
-Tensor with_shape(const Tensor& x, const Shape& shape) { return detail::view(x, shape, row_major(shape)); }
-
-/// Whether a tensor could have these sizes: none negative, not more elements than can be counted.
-bool possible(const Shape& shape) {
-  std::int64_t room = std::numeric_limits<std::int64_t>::max();
-  for (const std::int64_t d : shape) {
-    if (d < 0) return false;
-    if (d > 0) room /= d;
-  }
-  return room > 0;
-}
 
 Shape resolved(const Tensor& x, const Shape& asked) {
   Shape shape = asked;
@@ -28,7 +15,7 @@ Shape resolved(const Tensor& x, const Shape& asked) {
     require(unknown < 0, "reshape: only one size may be -1: {} to {}", x.shape(), asked);
     shape[unknown = i] = 1;
   }
-  require(possible(shape), "reshape: sizes are negative or too large: {} to {}", x.shape(), asked);
+  require(is_possible(shape), "reshape: sizes are negative or too large: {} to {}", x.shape(), asked);
   if (unknown >= 0) {
     const std::int64_t known = shape.size();
     require(known > 0 && x.size() % known == 0, "reshape: no size in place of -1 fits: {} to {}", x.shape(), asked);
@@ -36,12 +23,6 @@ Shape resolved(const Tensor& x, const Shape& asked) {
   }
   require(shape.size() == x.size(), "reshape: sizes differ: {} to {}", x.shape(), asked);
   return shape;
-}
-
-Axes inverse(const Axes& order) {
-  Axes back = order;
-  for (int i = 0; i < order.size(); ++i) back[order[i]] = i;
-  return back;
 }
 
 Tensor view_of_region(const Tensor& x, const Region& r) {
@@ -74,22 +55,30 @@ Tensor take_region(const char* op, const Tensor& x, const Region& region) {
       }));
 }
 
-std::int64_t normalize_index(const char* op, std::int64_t index, int axis, const Shape& shape) {
-  const std::int64_t n = shape[axis];
-  require(index >= -n && index < n, "{}: index {} is out of range for axis {} of shape {}", op, index, axis, shape);
-  return index < 0 ? index + n : index;
+/// The elements at a region of `to`, where x goes.
+Tensor place_for(const Tensor& x, const Tensor& to, const Region& region) {
+  check_region("place", region, to.shape());
+  const Tensor part = view_of_region(to, region);
+  require(x.shape() == part.shape(), "place: expected shape {}, got {}", part.shape(), x.shape());
+  return part;
 }
 
-/// The regions of `x` side by side along an axis, copied from the tensors of a list.
-Tensor joined(const Shape& shape, std::span<const Tensor> xs, int axis, bool drop) {
-  Tensor out = empty(shape, xs[0].dtype());
+/// Tensors side by side along an axis of `shape`, which they lack when it is to be dropped.
+Tensor joined(const char* op, const Shape& shape, std::span<const Tensor> xs, int axis, bool drop) {
+  std::vector<Region> regions;
   std::int64_t start = 0;
   for (const Tensor& x : xs) {
-    const std::int64_t size = drop ? 1 : x.dim(axis);
-    detail::copy_elements(x, view_of_region(out, {axis, start, 1, size, drop}));
-    start += size;
+    regions.push_back({axis, start, 1, drop ? 1 : x.dim(axis), drop});
+    start += regions.back().size;
   }
-  return out;
+  const auto value = [&] {
+    Tensor out = empty(shape, xs[0].dtype());
+    for (std::size_t i = 0; i < xs.size(); ++i) detail::copy_elements(xs[i], view_of_region(out, regions[i]));
+    return out;
+  };
+  return record(op, value, wrt_each(xs, [&](std::size_t i) {
+                  return [own = regions[i]](const Tensor& dy) { return region_of(dy, own); };
+                }));
 }
 
 }  // namespace
@@ -97,24 +86,25 @@ Tensor joined(const Shape& shape, std::span<const Tensor> xs, int axis, bool dro
 Tensor reshape(const Tensor& x, Shape shape) {
   shape = resolved(x, shape);
   return record(
-      "reshape", [&] { return with_shape(detail::dense(x), shape); },
+      "reshape", [&] { return detail::view(detail::dense(x), shape, row_major(shape)); },
       wrt(x, [before = x.shape()](const Tensor& dy) { return reshape(dy, before); }));
 }
 
 Tensor permute(const Tensor& x, const Axes& axes) {
   require(axes.size() == x.rank(), "permute: expected {} axes for shape {}, got {}", x.rank(), x.shape(), axes.size());
-  Axes order = axes;
+  Axes back = axes;
   if (x.rank() > 0) marked_axes("permute", axes, x.shape());  // refuses axes out of range or listed twice
   Shape shape = x.shape();
   Strides strides{};
   for (int i = 0; i < x.rank(); ++i) {
-    order[i] = normalize_axis("permute", axes[i], x.shape());
-    shape[i] = x.shape()[order[i]];
-    strides[static_cast<unsigned>(i)] = x.strides()[static_cast<unsigned>(order[i])];
+    const int from = normalize_axis("permute", axes[i], x.shape());
+    shape[i] = x.shape()[from];
+    strides[static_cast<unsigned>(i)] = x.strides()[static_cast<unsigned>(from)];
+    back[from] = i;
   }
   return record(
       "permute", [&] { return detail::view(x, shape, strides); },
-      wrt(x, [back = inverse(order)](const Tensor& dy) { return permute(dy, back); }));
+      wrt(x, [back](const Tensor& dy) { return permute(dy, back); }));
 }
 
 Tensor transpose(const Tensor& x, int axis_a, int axis_b) {
@@ -129,7 +119,7 @@ Tensor transpose(const Tensor& x, int axis_a, int axis_b) {
 }
 
 Tensor broadcast_to(const Tensor& x, const Shape& shape) {
-  require(broadcasts_to(x.shape(), shape) && possible(shape), "broadcast_to: {} does not broadcast to {}", x.shape(),
+  require(broadcasts_to(x.shape(), shape) && is_possible(shape), "broadcast_to: {} does not broadcast to {}", x.shape(),
           shape);
   Strides strides{};
   for (int i = 1; i <= x.rank(); ++i)
@@ -162,7 +152,9 @@ Tensor slice(const Tensor& x, int axis, std::int64_t start, std::int64_t stop, s
 
 Tensor select(const Tensor& x, int axis, std::int64_t index) {
   axis = normalize_axis("select", axis, x.shape());
-  return take_region("select", x, {axis, normalize_index("select", index, axis, x.shape()), 1, 1, true});
+  const std::int64_t n = x.shape()[axis];
+  require(index >= -n && index < n, "select: index {} is out of range for axis {} of shape {}", index, axis, x.shape());
+  return take_region("select", x, {axis, index < 0 ? index + n : index, 1, 1, true});
 }
 
 std::vector<Tensor> unstack(const Tensor& x, int axis) {
@@ -191,16 +183,10 @@ Tensor stack(std::span<const Tensor> xs, int axis) {
     require(x.shape() == shape, "stack: shapes differ: {} and {}", shape, x.shape());
     detail::require_same_dtype("stack", xs[0], x);
   }
-  const auto count = static_cast<std::int64_t>(xs.size());
   require(axis >= -shape.rank() - 1 && axis <= shape.rank(), "stack: axis {} is out of range for shape {}", axis,
           shape);
   if (axis < 0) axis += shape.rank() + 1;
-  shape = shape.inserted(axis, count);
-  return record(
-      "stack", [&] { return joined(shape, xs, axis, true); }, wrt_each(xs, [axis](std::size_t i) {
-        const Region own{axis, static_cast<std::int64_t>(i), 1, 1, true};
-        return [own](const Tensor& dy) { return region_of(dy, own); };
-      }));
+  return joined("stack", shape.inserted(axis, static_cast<std::int64_t>(xs.size())), xs, axis, true);
 }
 Tensor stack(std::initializer_list<Tensor> xs, int axis) { return stack(std::span(xs.begin(), xs.size()), axis); }
 
@@ -209,44 +195,30 @@ Tensor concat(std::span<const Tensor> xs, int axis) {
   Shape shape = xs[0].shape();
   axis = normalize_axis("concat", axis, shape);
   shape[axis] = 0;
-  std::vector<std::int64_t> starts;
   for (const Tensor& x : xs) {
     require(x.rank() == shape.rank() && x.shape().erased(axis) == shape.erased(axis),
             "concat: shapes differ off axis {}: {} and {}", axis, xs[0].shape(), x.shape());
     detail::require_same_dtype("concat", xs[0], x);
-    starts.push_back(shape[axis]);
     shape[axis] += x.dim(axis);
   }
-  return record(
-      "concat", [&] { return joined(shape, xs, axis, false); }, wrt_each(xs, [&](std::size_t i) {
-        const Region own{axis, starts[i], 1, xs[i].dim(axis), false};
-        return [own](const Tensor& dy) { return region_of(dy, own); };
-      }));
+  return joined("concat", shape, xs, axis, false);
 }
 Tensor concat(std::initializer_list<Tensor> xs, int axis) { return concat(std::span(xs.begin(), xs.size()), axis); }
 
 Tensor region_of(const Tensor& x, const Region& region) { return take_region("region_of", x, region); }
 
 Tensor place(const Tensor& x, const Region& region, const Shape& shape) {
-  check_region("place", region, shape);
-  Shape expected = shape;
-  expected[region.axis] = region.size;
-  if (region.drop) expected = expected.erased(region.axis);
-  require(x.shape() == expected, "place: expected shape {}, got {}", expected, x.shape());
   const auto value = [&] {
     Tensor out = zeros(shape, x.dtype());
-    detail::copy_elements(x, view_of_region(out, region));
+    detail::copy_elements(x, place_for(x, out, region));
     return out;
   };
   return record("place", value, wrt(x, [region](const Tensor& dy) { return region_of(dy, region); }));
 }
 
 void detail::add_to(Tensor& to, const Placed& placed) {
-  const auto& [values, region] = placed;
-  check_region("place", region, to.shape());
-  const Tensor part = view_of_region(to, region);
-  require(values.shape() == part.shape(), "place: expected shape {}, got {}", part.shape(), values.shape());
-  copy_elements(zip("place", part, values, [](auto x, auto y) { return x + y; }), part);
+  const Tensor part = place_for(placed.value, to, placed.region);
+  copy_elements(zip("place", part, placed.value, std::plus()), part);
 }
 
 }  // namespace retrace

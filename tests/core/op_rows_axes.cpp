@@ -202,6 +202,15 @@ std::vector<OpRow> index_rows() {
            return op_case([=](T x, T i) { return gather(x, i, axis); }, d.values(shape), index);
          });
        }},
+      {"gather: rows",
+       [](Draw& d) {
+         const Shape shape{d.integer(1, 4), d.integer(1, 3), d.integer(0, 3)};
+         const int axis = d.integer(0, 1);
+         Shape places{d.integer(1, 4)};
+         if (axis == 1) places = {d.integer(1, static_cast<int>(shape[0])), places[0]};
+         const Tensor index = d.indices(places, shape[axis]);
+         return op_case([=](T x, T i) { return gather(x, i, axis); }, d.values(shape), index);
+       }},
       {"scatter_add",
        [=](Draw& d) {
          return gathering(d, [&](const Shape& shape, int axis, T index) {
@@ -214,12 +223,12 @@ std::vector<OpRow> index_rows() {
          const Tensor index = d.indices(d.shape(0, 3), n);
          return op_case([](T x, T i) { return embedding(x, i); }, d.values({n, d.integer(0, 4)}), index);
        }},
-      {"scatter_rows",
+      {"scatter_add: rows",
        [](Draw& d) {
          const Shape table{d.integer(1, 5), d.integer(0, 3)};
-         const Tensor index = d.indices(d.shape(0, 2), table[0]);
-         const Shape rows = index.shape().inserted(index.rank(), table[1]);
-         return op_case([=](T x, T i) { return scatter_rows(x, i, table); }, d.values(rows), index);
+         const Tensor index = d.indices(d.shape(1, 1), table[0]);
+         return op_case([=](T x, T i) { return scatter_add(x, i, 0, table); }, d.values({index.dim(0), table[1]}),
+                        index);
        }},
   };
 }

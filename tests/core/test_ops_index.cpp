@@ -48,6 +48,16 @@ TEST_CASE("gather and scatter_add agree with loops over three axes") {
   }
 }
 
+TEST_CASE("gather takes axes that its index lacks whole") {
+  const Tensor x = tensor({{{1, 2}, {3, 4}}, {{5, 6}, {7, 8}}});
+  CHECK(same(gather(x, tensor({1, 1}, i64), 0), {{{5, 6}, {7, 8}}, {{5, 6}, {7, 8}}}));
+  const Tensor index = tensor({{1, 0, 0}, {1, 1, 0}}, i64);
+  const Tensor y = gather(x, index, 1);
+  CHECK(same(y, {{{3, 4}, {1, 2}, {1, 2}}, {{7, 8}, {7, 8}, {5, 6}}}));
+  CHECK(same(scatter_add(y, index, 1, x.shape()), {{{2, 4}, {3, 4}}, {{5, 6}, {14, 16}}}));
+  CHECK(gather(zeros({2, 0}), tensor({1, 1, 0}, i64), 0).shape() == Shape{3, 0});
+}
+
 TEST_CASE("scatter_add adds what comes to the same place") {
   const Tensor index = tensor({{0, 0, 2}}, i64);
   CHECK(same(scatter_add(tensor({{1, 2, 3}}), index, 1, {2, 3}), {{3, 0, 3}, {0.0, 0, 0}}));
@@ -72,7 +82,8 @@ TEST_CASE("the gradient of embedding adds up repeated rows and is 0 for the othe
   const Tensor y = embedding(rows, tensor({{3, 1}, {3, 3}}, i64));
   const Tensor dy = tensor({{{1, 2}, {3, 4}}, {{5, 6}, {7, 8}}});
   CHECK(same(grad(y, {rows}, {.cotangent = dy})[0], {{0.0, 0}, {3, 4}, {0.0, 0}, {13, 16}}));
-  CHECK(same(scatter_rows(dy, tensor({{3, 1}, {3, 3}}, i64), {4, 2}), {{0.0, 0}, {3, 4}, {0.0, 0}, {13, 16}}));
+  const Tensor list = reshape(dy, {4, 2});
+  CHECK(same(scatter_add(list, tensor({3, 1, 3, 3}, i64), 0, {4, 2}), {{0.0, 0}, {3, 4}, {0.0, 0}, {13, 16}}));
   // Used twice, together with a plain use: everything is added.
   const Tensor total =
       sum(embedding(rows, tensor({0, 1}, i64))) + sum(rows * 10) + sum(embedding(rows, tensor({0.0}, i64)));

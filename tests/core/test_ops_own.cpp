@@ -36,7 +36,7 @@ Tensor pick(const Tensor& x, const Tensor& index) {
 Tensor rows_of(const Tensor& x, const Tensor& index) {
   return record(
       "rows_of", [&] { return embedding(x, index); }, wrt(x, keep(index), [](T dy, T index) {
-        return ScatteredRows{dy, index};
+        return Scattered{dy, index, 0};
       }));
 }
 
@@ -131,15 +131,15 @@ TEST_CASE("a rule whose cotangent does not fit is an error that names its operat
   refuses(
       table,
       [](T dy) {
-        return ScatteredRows{dy, tensor({0, 2}, i64)};
+        return Scattered{dy, tensor({0, 2}, i64), 0};
       },
-      "scatter_rows: index 2 is out of range");
+      "scatter_add: index 2 is out of range");
   refuses(
       table,
       [](T dy) {
-        return ScatteredRows{dy, tensor({0}, i64)};
+        return Scattered{dy, tensor({0.0}, i64), 0};
       },
-      "scatter_rows: values [2, 3] do not fit");
+      "scatter_add: values [2, 3] and index [1] do not fit [2, 3]");
 }
 
 TEST_CASE("a rule whose cotangent has another dtype is an error that names its operation") {
@@ -165,7 +165,7 @@ TEST_CASE("a rule whose cotangent has another dtype is an error that names its o
   refuses(
       table,
       [](T dy) {
-        return ScatteredRows{dy.to(f32), tensor({0, 1}, i64)};
+        return Scattered{dy.to(f32), tensor({0, 1}, i64), 0};
       },
       "f32");
 }

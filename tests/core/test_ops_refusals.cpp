@@ -232,10 +232,11 @@ TEST_CASE("indices refuse what is out of range or of another dtype or shape") {
   refuses([] { embedding(zeros({0, 3}), tensor({0.0}, i64)); }, {"embedding: index 0 is out of range"});
   refuses([] { embedding(four, tensor({0.0}, i64)); }, {"embedding: expected a table [n, d], got [4]"});
   refuses([] { embedding(f, tensor({0, 1})); }, {"embedding: the index must be i64, got f32"});
-  refuses([] { scatter_rows(f, tensor({0, 2}, i64), {2, 3}); }, {"scatter_rows: index 2 is out of range"});
-  refuses([] { scatter_rows(f, tensor({0.0}, i64), {2, 3}); }, {"scatter_rows", "[2, 3]", "[1]"});
-  refuses([] { scatter_rows(f, tensor({0, 1}, i64), {6}); }, {"scatter_rows: expected a table [n, d], got [6]"});
-  refuses([] { scatter_rows(whole, tensor({0, 1}, i64), {2, 3}); }, {"scatter_rows", "i64"});
+  refuses([] { scatter_add(f, tensor({0, 2}, i64), 0, {2, 3}); }, {"scatter_add: index 2 is out of range"});
+  refuses([] { scatter_add(f, tensor({0.0}, i64), 0, {2, 3}); }, {"scatter_add", "[2, 3]", "[1]"});
+  refuses([] { scatter_add(f, tensor({0, 1}, i64), 0, {2}); }, {"scatter_add: values [2, 3] and index [2]", "fit [2]"});
+  refuses([] { scatter_add(f, tensor({{0, 1}}, i64), 0, {6}); }, {"scatter_add: index [1, 2] does not fit [6]"});
+  refuses([] { scatter_add(whole, tensor({0, 1}, i64), 0, {2, 3}); }, {"scatter_add", "i64"});
 }
 
 TEST_CASE("losses refuse shapes that would broadcast and labels out of range and wrong dtypes") {

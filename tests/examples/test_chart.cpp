@@ -2,19 +2,17 @@
 
 #include <retrace/core.hpp>
 
+#include "support/temporary_directory.hpp"
 #include "words/chart.hpp"
 
-#include <unistd.h>
-
-#include <filesystem>
-#include <fstream>
 #include <limits>
-#include <sstream>
 #include <string>
 #include <vector>
 
 namespace {
 
+using retrace::test::read_bytes;
+using retrace::test::TemporaryDirectory;
 using words::chart_svg;
 using words::ChartSeries;
 
@@ -41,20 +39,6 @@ void check_well_formed(const std::string& svg) {
   CHECK(svg.starts_with("<svg "));
   CHECK(svg.ends_with("</svg>\n"));
   CHECK(count(svg, "<text") == count(svg, "</text>"));
-}
-
-/// A folder of this process alone: the test cases may run side by side.
-struct TempFolder {
-  std::filesystem::path path =
-      std::filesystem::temp_directory_path() / ("retrace-test-chart-" + std::to_string(::getpid()));
-  TempFolder() { std::filesystem::create_directories(path); }
-  ~TempFolder() { std::filesystem::remove_all(path); }
-};
-
-std::string content(const std::filesystem::path& path) {
-  std::ostringstream text;
-  text << std::ifstream(path).rdbuf();
-  return text.str();
 }
 
 }  // namespace
@@ -121,23 +105,20 @@ TEST_CASE("chart: too small a picture is refused") {
 }
 
 TEST_CASE("chart: a file is replaced as a whole and nothing is left beside it") {
-  const TempFolder folder;
-  const std::filesystem::path file = folder.path / "loss.svg";
-  std::ofstream(file) << "older";
-  words::write_chart(file.string(), falling(10), {.title = "newer"});
-  CHECK(content(file) == chart_svg(falling(10), {.title = "newer"}));
-  CHECK(std::distance(std::filesystem::directory_iterator(folder.path), {}) == 1);
+  const TemporaryDirectory folder;
+  const std::string file = folder.file("loss.svg", "older");
+  words::write_chart(file, falling(10), {.title = "newer"});
+  CHECK(read_bytes(file) == chart_svg(falling(10), {.title = "newer"}));
+  CHECK(folder.files() == 1);
 }
 
 TEST_CASE("chart: a symbolic link is followed and not replaced") {
-  const TempFolder folder;
-  const std::filesystem::path file = folder.path / "loss.svg";
-  const std::filesystem::path link = folder.path / "link.svg";
-  std::ofstream(file) << "older";
+  const TemporaryDirectory folder;
+  const std::string file = folder.file("loss.svg", "older"), link = folder.path("link.svg");
   std::filesystem::create_symlink(file, link);
-  words::write_chart(link.string(), {});
+  words::write_chart(link, {});
   CHECK(std::filesystem::is_symlink(link));
-  CHECK(content(file) == chart_svg({}));
+  CHECK(read_bytes(file) == chart_svg({}));
 }
 
 TEST_CASE("chart: what is no regular file is refused and not replaced") {
@@ -147,10 +128,10 @@ TEST_CASE("chart: what is no regular file is refused and not replaced") {
 }
 
 TEST_CASE("chart: a file that cannot be written is refused with the reason") {
-  const TempFolder folder;
-  const std::string path = (folder.path / "missing" / "loss.svg").string();
+  const TemporaryDirectory folder;
+  const std::string path = folder.path("missing/loss.svg");
   CHECK_THROWS_WITH_AS(words::write_chart(path, {}), ("cannot write " + path + ": No such file or directory").c_str(),
                        retrace::Error);
-  CHECK_THROWS_WITH_AS(words::write_chart(folder.path.string(), {}),
-                       ("cannot write " + folder.path.string() + ": it is not a regular file").c_str(), retrace::Error);
+  CHECK_THROWS_WITH_AS(words::write_chart(folder.path(""), {}),
+                       ("cannot write " + folder.path("") + ": it is not a regular file").c_str(), retrace::Error);
 }

@@ -2,7 +2,8 @@
 
 #include <retrace/core.hpp>
 
-#include "scratch.hpp"
+#include "support/temporary_directory.hpp"
+#include "tiny_list.hpp"
 
 #include <fcntl.h>
 #include <spawn.h>
@@ -19,10 +20,13 @@ extern char** environ;
 
 namespace {
 
+using retrace::test::read_bytes;
+using retrace::test::TemporaryDirectory;
+
 /// The program `words` as it runs, with what it prints going to files.
 class Program {
  public:
-  Program(const Scratch& scratch, std::vector<std::string> arguments)
+  Program(const TemporaryDirectory& scratch, std::vector<std::string> arguments)
       : out_(scratch.path("out.txt")), error_(scratch.path("error.txt")) {
     posix_spawn_file_actions_t files;
     posix_spawn_file_actions_init(&files);
@@ -60,8 +64,8 @@ class Program {
     id_ = 0;
     return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
   }
-  std::string out() const { return bytes_of(out_); }
-  std::string errors() const { return bytes_of(error_); }
+  std::string out() const { return read_bytes(out_); }
+  std::string errors() const { return read_bytes(error_); }
 
  private:
   std::string out_, error_;
@@ -73,14 +77,14 @@ struct Result {
   std::string out, errors;
 };
 
-Result run(const Scratch& scratch, const std::vector<std::string>& arguments) {
+Result run(const TemporaryDirectory& scratch, const std::vector<std::string>& arguments) {
   Program program(scratch, arguments);
   const int status = program.wait();
   return {status, program.out(), program.errors()};
 }
 
 /// A small network for the tiny list, to be trained into `folder`.
-std::vector<std::string> tiny_run(const Scratch& scratch, const std::string& folder,
+std::vector<std::string> tiny_run(const TemporaryDirectory& scratch, const std::string& folder,
                                   const std::vector<std::string>& more) {
   std::vector<std::string> arguments{scratch.file("list", tiny_list()), "--out", scratch.path(folder)};
   for (const char* option : {"--units", "12", "--embedding", "5", "--layers", "2", "--batch", "8", "--sequence", "4"})
@@ -106,7 +110,8 @@ void check_equal_checkpoints(const std::string& a, const std::string& b) {
   }
 }
 
-void check_refused(const Scratch& scratch, const std::vector<std::string>& arguments, const std::string& why) {
+void check_refused(const TemporaryDirectory& scratch, const std::vector<std::string>& arguments,
+                   const std::string& why) {
   const Result result = run(scratch, arguments);
   CAPTURE(result.errors);
   CHECK(result.status == 2);
@@ -120,7 +125,7 @@ void check_refused(const Scratch& scratch, const std::vector<std::string>& argum
 }  // namespace
 
 TEST_CASE("program: bad input ends with status 2 and one line") {
-  const Scratch scratch;
+  const TemporaryDirectory scratch;
   const std::string list = scratch.file("list", tiny_list()), out = "--out=" + scratch.path("run");
   check_refused(scratch, {scratch.file("empty", ""), out}, "the file is empty");
   check_refused(scratch, {scratch.file("blank", " \n\n"), out}, "blank");
@@ -141,7 +146,7 @@ TEST_CASE("program: bad input ends with status 2 and one line") {
 }
 
 TEST_CASE("program: help is no error") {
-  const Scratch scratch;
+  const TemporaryDirectory scratch;
   const Result result = run(scratch, {"--help"});
   CHECK(result.status == 0);
   CHECK(result.errors.empty());
@@ -149,7 +154,7 @@ TEST_CASE("program: help is no error") {
 }
 
 TEST_CASE("program: a run tells what it does and leaves weights that invent words") {
-  const Scratch scratch;
+  const TemporaryDirectory scratch;
   const Result trained = run(scratch, tiny_run(scratch, "run", {"--steps", "300", "--samples", "50"}));
   CAPTURE(trained.out);
   CHECK(trained.status == 0);
@@ -174,7 +179,7 @@ TEST_CASE("program: a run tells what it does and leaves weights that invent word
     at = trained.out.find(text, at);
     REQUIRE(at != std::string::npos);
   }
-  CHECK(bytes_of(scratch.path("run/loss.svg")).starts_with("<svg"));
+  CHECK(read_bytes(scratch.path("run/loss.svg")).starts_with("<svg"));
   CHECK(retrace::read_safetensors(scratch.path("run/weights.safetensors")).tensors.count("rnn.1.w_h") == 1);
 
   const std::vector<std::string> sample{"--from", scratch.path("run"), "--samples", "30", "--prime", "mi"};
@@ -186,15 +191,15 @@ TEST_CASE("program: a run tells what it does and leaves weights that invent word
 }
 
 TEST_CASE("program: two runs of equal options leave equal files") {
-  const Scratch scratch;
+  const TemporaryDirectory scratch;
   for (const char* folder : {"a", "b"}) CHECK(run(scratch, tiny_run(scratch, folder, {"--steps", "60"})).status == 0);
   check_equal_checkpoints(scratch.path("a/checkpoint.safetensors"), scratch.path("b/checkpoint.safetensors"));
-  CHECK(bytes_of(scratch.path("a/weights.safetensors")) == bytes_of(scratch.path("b/weights.safetensors")));
-  CHECK(bytes_of(scratch.path("a/loss.svg")) == bytes_of(scratch.path("b/loss.svg")));
+  CHECK(read_bytes(scratch.path("a/weights.safetensors")) == read_bytes(scratch.path("b/weights.safetensors")));
+  CHECK(read_bytes(scratch.path("a/loss.svg")) == read_bytes(scratch.path("b/loss.svg")));
 }
 
 TEST_CASE("program: a run that is killed at any moment resumes as if nothing had happened") {
-  const Scratch scratch;
+  const TemporaryDirectory scratch;
   const std::vector<std::string> length{"--steps", "400", "--save-every", "0"};
   CHECK(run(scratch, tiny_run(scratch, "whole", length)).status == 0);
 
@@ -211,12 +216,13 @@ TEST_CASE("program: a run that is killed at any moment resumes as if nothing had
   CHECK(killed > 0);
   CHECK(run(scratch, resume).status == 0);
   check_equal_checkpoints(scratch.path("whole/checkpoint.safetensors"), scratch.path("killed/checkpoint.safetensors"));
-  CHECK(bytes_of(scratch.path("whole/weights.safetensors")) == bytes_of(scratch.path("killed/weights.safetensors")));
-  CHECK(bytes_of(scratch.path("whole/loss.svg")) == bytes_of(scratch.path("killed/loss.svg")));
+  CHECK(read_bytes(scratch.path("whole/weights.safetensors")) ==
+        read_bytes(scratch.path("killed/weights.safetensors")));
+  CHECK(read_bytes(scratch.path("whole/loss.svg")) == read_bytes(scratch.path("killed/loss.svg")));
 }
 
 TEST_CASE("program: Ctrl-C ends a run cleanly and it resumes as if nothing had happened") {
-  const Scratch scratch;
+  const TemporaryDirectory scratch;
   CHECK(run(scratch, tiny_run(scratch, "whole", {"--steps", "6000"})).status == 0);
   for (const int signal : {SIGINT, SIGTERM}) {
     const std::string folder = signal == SIGINT ? "interrupted" : "terminated";
@@ -238,19 +244,19 @@ TEST_CASE("program: Ctrl-C ends a run cleanly and it resumes as if nothing had h
 }
 
 TEST_CASE("program: what does not fit is not resumed") {
-  const Scratch scratch;
+  const TemporaryDirectory scratch;
   CHECK(run(scratch, tiny_run(scratch, "run", {"--steps", "20"})).status == 0);
   const std::string folder = scratch.path("run");
   check_refused(scratch, {"--resume", folder, "--units", "13"}, "started with 12, not 13");
   check_refused(scratch, {scratch.file("other", tiny_list() + "kalo\n"), "--resume", folder}, "another text");
   check_refused(scratch, {scratch.file("letters", tiny_list() + "xyz\n"), "--resume", folder}, "another text");
-  const std::string checkpoint = folder + "/checkpoint.safetensors", whole = bytes_of(checkpoint);
+  const std::string checkpoint = folder + "/checkpoint.safetensors", whole = read_bytes(checkpoint);
   scratch.file("run/checkpoint.safetensors", whole.substr(0, whole.size() / 2));
   check_refused(scratch, {"--resume", folder}, "checkpoint.safetensors");
 }
 
 TEST_CASE("program: a finished run can be made longer and a time budget ends one") {
-  const Scratch scratch;
+  const TemporaryDirectory scratch;
   CHECK(run(scratch, tiny_run(scratch, "run", {"--steps", "20"})).status == 0);
   const Result longer = run(scratch, {"--resume", scratch.path("run"), "--steps", "30"});
   CHECK(longer.status == 0);

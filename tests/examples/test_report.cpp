@@ -1,6 +1,7 @@
 #include <doctest/doctest.h>
 
-#include "scratch.hpp"
+#include "support/temporary_directory.hpp"
+#include "tiny_list.hpp"
 #include "words/report.hpp"
 
 #include <string>
@@ -8,9 +9,10 @@
 
 namespace {
 
+using retrace::test::TemporaryDirectory;
 using Strings = std::vector<std::string>;
 
-words::Data data_of(const Scratch& scratch, std::string_view text) {
+words::Data data_of(const TemporaryDirectory& scratch, std::string_view text) {
   words::RunOptions options;
   options.text = scratch.file("text", text);
   options.held_out = 0.2;
@@ -20,7 +22,7 @@ words::Data data_of(const Scratch& scratch, std::string_view text) {
 }  // namespace
 
 TEST_CASE("report: invented words count once and those of the text are no news") {
-  const Scratch scratch;
+  const TemporaryDirectory scratch;
   const words::Data data = data_of(scratch, tiny_list());
   CHECK(words::describe_novelty({"kan", "zok", "zok", "", "lora", "kan", "bim"}, data) ==
         "invented   4 different words in 7, 50.0 % of them not in the text\n");
@@ -29,7 +31,7 @@ TEST_CASE("report: invented words count once and those of the text are no news")
 }
 
 TEST_CASE("report: words are listed with commas in lines of bounded length and lines of text on their own") {
-  const Scratch scratch;
+  const TemporaryDirectory scratch;
   const words::Data list = data_of(scratch, tiny_list());
   CHECK(words::list({"a", "b", "a", "c", "d"}, 3, list) == "a, b, c");
   CHECK(words::list({}, 3, list).empty());
@@ -54,7 +56,7 @@ TEST_CASE("report: losses stand in nats and in bits") {
 }
 
 TEST_CASE("report: the held-out words to look at during a run are spread over all of them") {
-  const Scratch scratch;
+  const TemporaryDirectory scratch;
   std::string text;
   for (int i = 0; i < 50000; ++i) text += "w" + std::to_string(i) + "\n";
   const words::Data data = data_of(scratch, text);

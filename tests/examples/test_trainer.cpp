@@ -2,7 +2,8 @@
 
 #include <retrace/core.hpp>
 
-#include "scratch.hpp"
+#include "support/temporary_directory.hpp"
+#include "tiny_list.hpp"
 #include "words/checkpoint.hpp"
 #include "words/trainer.hpp"
 
@@ -12,12 +13,14 @@
 
 namespace {
 
+using retrace::test::read_bytes;
+using retrace::test::TemporaryDirectory;
 using words::Data;
 using words::RunOptions;
 using words::Trainer;
 
 /// A run on `tiny_list` that takes no time; its steps end amidst words.
-RunOptions tiny_options(const Scratch& scratch) {
+RunOptions tiny_options(const TemporaryDirectory& scratch) {
   return {.text = scratch.file("list", tiny_list()),
           .held_out = 0.2,
           .units = 12,
@@ -38,15 +41,15 @@ void train(Trainer& trainer, int steps) {
   }
 }
 
-std::string checkpoint_of(const Scratch& scratch, Trainer& trainer, const Data& data) {
+std::string checkpoint_of(const TemporaryDirectory& scratch, Trainer& trainer, const Data& data) {
   words::save_checkpoint(scratch.path("end"), trainer.state(), trainer.options(), data);
-  return bytes_of(scratch.path("end"));
+  return read_bytes(scratch.path("end"));
 }
 
 }  // namespace
 
 TEST_CASE("trainer: learns") {
-  const Scratch scratch;
+  const TemporaryDirectory scratch;
   RunOptions options = tiny_options(scratch);
   options.steps = 400;
   const Data data = words::load_data(options);
@@ -60,7 +63,7 @@ TEST_CASE("trainer: learns") {
 }
 
 TEST_CASE("trainer: an epoch has as many steps as was said") {
-  const Scratch scratch;
+  const TemporaryDirectory scratch;
   RunOptions options = tiny_options(scratch);
   options.steps = 0;
   options.epochs = 3;
@@ -76,7 +79,7 @@ TEST_CASE("trainer: an epoch has as many steps as was said") {
 }
 
 TEST_CASE("trainer: a resumed run is bit for bit the run that never stopped") {
-  const Scratch scratch;
+  const TemporaryDirectory scratch;
   const RunOptions options = tiny_options(scratch);
   const Data data = words::load_data(options);
   Trainer whole(options, data);
@@ -97,7 +100,7 @@ TEST_CASE("trainer: a resumed run is bit for bit the run that never stopped") {
 }
 
 TEST_CASE("trainer: equal options give equal runs and another seed another") {
-  const Scratch scratch;
+  const TemporaryDirectory scratch;
   RunOptions options = tiny_options(scratch);
   const Data data = words::load_data(options);
   const auto losses = [&] {
@@ -113,7 +116,7 @@ TEST_CASE("trainer: equal options give equal runs and another seed another") {
 }
 
 TEST_CASE("trainer: the learning rate falls from lr to its share decay") {
-  const Scratch scratch;
+  const TemporaryDirectory scratch;
   RunOptions options = tiny_options(scratch);
   options.decay = 0.1;
   const Data data = words::load_data(options);
@@ -127,7 +130,7 @@ TEST_CASE("trainer: the learning rate falls from lr to its share decay") {
 }
 
 TEST_CASE("trainer: a time budget limits a run too") {
-  const Scratch scratch;
+  const TemporaryDirectory scratch;
   RunOptions options = tiny_options(scratch);
   options.seconds = 10;
   const Data data = words::load_data(options);
@@ -145,7 +148,7 @@ TEST_CASE("trainer: a time budget limits a run too") {
 }
 
 TEST_CASE("trainer: a loss that is not finite stops the run before it spoils the weights") {
-  const Scratch scratch;
+  const TemporaryDirectory scratch;
   const RunOptions options = tiny_options(scratch);
   const Data data = words::load_data(options);
   Trainer trainer(options, data);
@@ -158,7 +161,7 @@ TEST_CASE("trainer: a loss that is not finite stops the run before it spoils the
 }
 
 TEST_CASE("checkpoint: one of another text or another network is refused") {
-  const Scratch scratch;
+  const TemporaryDirectory scratch;
   const RunOptions options = tiny_options(scratch);
   const Data data = words::load_data(options);
   Trainer trainer(options, data);
@@ -180,7 +183,7 @@ TEST_CASE("checkpoint: one of another text or another network is refused") {
 }
 
 TEST_CASE("checkpoint: every field that is missing or no number is refused by name") {
-  const Scratch scratch;
+  const TemporaryDirectory scratch;
   const RunOptions options = tiny_options(scratch);
   const Data data = words::load_data(options);
   Trainer trainer(options, data);
@@ -207,7 +210,7 @@ TEST_CASE("checkpoint: every field that is missing or no number is refused by na
 }
 
 TEST_CASE("checkpoint: weights come back with their vocabulary") {
-  const Scratch scratch;
+  const TemporaryDirectory scratch;
   const RunOptions options = tiny_options(scratch);
   const Data data = words::load_data(options);
   Trainer trainer(options, data);

@@ -7,8 +7,19 @@
 #include <iterator>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 
 namespace retrace::test {
+
+inline void write_bytes(const std::string& path, std::string_view bytes) {
+  std::ofstream(path, std::ios::binary) << bytes;
+}
+
+inline std::string read_bytes(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  if (!file) throw std::runtime_error("there is no file " + path);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
 
 /// A directory of the test's own, gone with all its files when the test ends.
 class TemporaryDirectory {
@@ -27,20 +38,16 @@ class TemporaryDirectory {
 
   const std::filesystem::path& path() const { return path_; }
   std::string path(const std::string& name) const { return (path_ / name).string(); }
+  /// Writes a file and returns its path.
+  std::string file(const std::string& name, std::string_view bytes) const {
+    write_bytes(path(name), bytes);
+    return path(name);
+  }
   /// How many files are in it.
   std::ptrdiff_t files() const { return std::distance(std::filesystem::directory_iterator(path_), {}); }
 
  private:
   std::filesystem::path path_;
 };
-
-inline void write_bytes(const std::string& path, const std::string& bytes) {
-  std::ofstream(path, std::ios::binary).write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
-}
-
-inline std::string read_bytes(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
 
 }  // namespace retrace::test
