@@ -1,6 +1,7 @@
 #pragma once
 
 #include <atomic>
+#include <type_traits>
 
 /// Loops compiled for several vector units, of which the CPU that is met at run time has one.
 namespace retrace {
@@ -24,11 +25,11 @@ void limit_vector_unit(VectorUnit most);
 namespace detail {
 template <class F>
 RETRACE_AVX2 void run_on_avx2(const F& f) {
-  f();
+  f(std::integral_constant<int, 32>());
 }
 template <class F>
 RETRACE_AVX512 void run_on_avx512(const F& f) {
-  f();
+  f(std::integral_constant<int, 64>());
 }
 }  // namespace detail
 #endif
@@ -36,20 +37,31 @@ RETRACE_AVX512 void run_on_avx512(const F& f) {
 /// A lambda for on_vector_unit has to be inlined into code compiled for the unit.
 #define RETRACE_INLINE __attribute__((always_inline))
 
-/// Runs f, a lambda marked RETRACE_INLINE, whose loops the compiler vectorises for the unit in use.
-template <class F>
-void on_vector_unit(const F& f) {
-#if RETRACE_X86
-  switch (vector_unit()) {
-    case VectorUnit::avx512:
-      return detail::run_on_avx512(f);
-    case VectorUnit::avx2:
-      return detail::run_on_avx2(f);
-    case VectorUnit::baseline:
-      break;
-  }
+/// `Type`, a vector of as many T as fit in `Bytes`, which may lie anywhere.
+template <class T, int Bytes>
+struct VectorOf {
+  typedef T Type __attribute__((vector_size(Bytes), aligned(alignof(T)), may_alias));
+};
+
+/// Before a loop: no turn of it needs what another one writes, although it may write over what it reads.
+#ifdef __clang__
+#define RETRACE_INDEPENDENT  // its pragma for this warns wherever a loop has nothing to vectorise
+#elif defined(__GNUC__)
+#define RETRACE_INDEPENDENT _Pragma("GCC ivdep")
+#else
+#define RETRACE_INDEPENDENT
 #endif
-  f();
+
+/// Calls f(bytes) in code compiled for `unit`, or the best below it up to `Most`: each is one more copy of the code. f
+/// is a lambda marked RETRACE_INLINE; `bytes`, a constant, is the length of the unit's vectors.
+template <VectorUnit Most = VectorUnit::avx2, class F>
+void on_vector_unit(const F& f, [[maybe_unused]] VectorUnit unit = vector_unit()) {
+#if RETRACE_X86
+  if constexpr (Most == VectorUnit::avx512)
+    if (unit == VectorUnit::avx512) return detail::run_on_avx512(f);
+  if (unit != VectorUnit::baseline) return detail::run_on_avx2(f);
+#endif
+  f(std::integral_constant<int, 16>());
 }
 
 }  // namespace retrace

@@ -207,19 +207,6 @@ RETRACE_INLINE inline void blocked(std::int64_t m, std::int64_t n, std::span<con
   }
 }
 
-#if RETRACE_X86
-template <class T>
-RETRACE_AVX2 void on_avx2(std::int64_t m, std::int64_t n, std::span<const Factors<T>> list, bool add, T* c,
-                          std::int64_t ldc) {
-  blocked<T, 32>(m, n, list, add, c, ldc);
-}
-template <class T>
-RETRACE_AVX512 void on_avx512(std::int64_t m, std::int64_t n, std::span<const Factors<T>> list, bool add, T* c,
-                              std::int64_t ldc) {
-  blocked<T, 64>(m, n, list, add, c, ldc);
-}
-#endif
-
 /// Where a BLAS made for AVX2 is ahead of the kernel here. None was met that uses AVX-512 as well as it does.
 bool is_for_blas(VectorUnit unit, std::int64_t m, std::int64_t n, std::int64_t k) {
   return unit == VectorUnit::avx2 && k >= 512 && m * n >= 65536;
@@ -229,13 +216,15 @@ template <class T>
 void multiply(std::int64_t m, std::int64_t n, std::span<const Factors<T>> list, bool add, T* c, std::int64_t ldc) {
   const VectorUnit unit = vector_unit();
   const std::int64_t loops_up_to = unit == VectorUnit::baseline ? 4096 : 128;  // multiplications
-#if RETRACE_X86
   const std::int64_t k = list[0].k;
   if (unit != VectorUnit::baseline && m * n * k > loops_up_to && !is_for_blas(unit, m, n, k)) {
     const bool half = n * static_cast<std::int64_t>(sizeof(T)) <= 32;  // of the longer vectors would do nothing
-    return unit == VectorUnit::avx512 && !half ? on_avx512(m, n, list, add, c, ldc) : on_avx2(m, n, list, add, c, ldc);
+    return on_vector_unit<VectorUnit::avx512>(
+        [&](auto bytes) RETRACE_INLINE {
+          if constexpr (bytes > 16) blocked<T, bytes>(m, n, list, add, c, ldc);
+        },
+        half ? VectorUnit::avx2 : unit);
   }
-#endif
   for (const Factors<T>& f : list) {
     if (m * n * f.k <= loops_up_to)
       loops(m, n, f, add, c, ldc);

@@ -20,7 +20,7 @@ struct Panels {
 
 template <class T, int Bytes>
 struct MicroKernel {
-  typedef T Vector __attribute__((vector_size(Bytes), aligned(alignof(T)), may_alias));
+  using Vector = typename VectorOf<T, Bytes>::Type;
   static constexpr std::int64_t lanes = Bytes / sizeof(T), width = 2 * lanes;
   /// As many as leave registers for two vectors of b and one of a: 28 of 32, or 12 of 16, hold sums.
   static constexpr int most_rows = Bytes == 64 ? 14 : 6;
@@ -88,29 +88,32 @@ struct MicroKernel {
   /// vector they are in.
   RETRACE_INLINE static inline void block(std::int64_t m, std::int64_t n, std::int64_t k, Matrix<const T> a,
                                           Panels<T> b, bool add, T* c, std::int64_t ldc) {
-    std::int64_t j = 0;
-    const auto next = [&](std::int64_t columns) RETRACE_INLINE {
-      b.data += columns / width * b.panel_step;
-      j += columns;
-    };
     // Few rows: more panels side by side, so that there are enough sums to hide the time an addition takes.
-    if (m == 1)
-      for (; n - j >= 4 * width; next(4 * width)) tile<1, 8>(k, a, b, add, c + j, ldc);
-    if (m <= 3)
-      for (; n - j >= 2 * width; next(2 * width)) tile_of<3, 4>(m, k, a, b, add, c + j, ldc);
-    for (; j < n; next(width)) {
+    for (std::int64_t j = 0; j < n;) {
+      const Panels<T> panels{b.data + j / width * b.panel_step, b.row_step, b.panel_step};
+      if (m == 1 && n - j >= 4 * width) {
+        tile<1, 8>(k, a, panels, add, c + j, ldc);
+        j += 4 * width;
+        continue;
+      }
+      if (m <= 3 && n - j >= 2 * width) {
+        tile_of<3, 4>(m, k, a, panels, add, c + j, ldc);
+        j += 2 * width;
+        continue;
+      }
       const std::int64_t columns = std::min(width, n - j);
       const bool whole = columns % lanes == 0;  // else through a buffer, since the vectors reach past the end of c
       T edge[most_block_rows * width];
       T* to = whole ? c + j : edge;
       const std::int64_t step = whole ? ldc : width;
       if (columns > lanes)
-        column<2>(m, k, a, b, add && whole, to, step);
+        column<2>(m, k, a, panels, add && whole, to, step);
       else
-        column<1>(m, k, a, b, add && whole, to, step);
+        column<1>(m, k, a, panels, add && whole, to, step);
       for (std::int64_t i = 0; !whole && i < m; ++i)
         for (std::int64_t q = 0; q < columns; ++q)
           c[i * ldc + j + q] = edge[i * width + q] + (add ? c[i * ldc + j + q] : 0);
+      j += columns;
     }
   }
 };

@@ -54,7 +54,8 @@ Tensor map(const char* op, Tensor x, F f) {
     const std::int64_t n = in.size();
     Tensor out = detail::reuse_or_empty(in);
     T* to = out.data<T>();
-    on_vector_unit([&]() RETRACE_INLINE {
+    on_vector_unit([&](auto) RETRACE_INLINE {
+      RETRACE_INDEPENDENT
       for (std::int64_t i = 0; i < n; ++i) to[i] = static_cast<T>(f(from[i]));
     });
     return out;
@@ -81,13 +82,17 @@ Tensor zip_any(const char* op, Tensor a, Tensor b, F f) {
     loop.for_each_run([&](std::int64_t n, std::int64_t a0, std::int64_t b0, std::int64_t a_step, std::int64_t b_step) {
       const T* x = pa + a0;
       const T* y = pb + b0;
-      on_vector_unit([&]() RETRACE_INLINE {
-        if (a_step && b_step)
+      on_vector_unit([&](auto) RETRACE_INLINE {
+        if (a_step && b_step) {
+          RETRACE_INDEPENDENT
           for (std::int64_t i = 0; i < n; ++i) to[i] = static_cast<T>(f(x[i], y[i]));
-        else if (a_step)
+        } else if (a_step) {
+          RETRACE_INDEPENDENT
           for (std::int64_t i = 0; i < n; ++i) to[i] = static_cast<T>(f(x[i], *y));
-        else
+        } else {
+          RETRACE_INDEPENDENT
           for (std::int64_t i = 0; i < n; ++i) to[i] = static_cast<T>(f(*x, y[i * b_step]));
+        }
       });
       to += n;
     });
