@@ -8,3 +8,4 @@
 #include "ops/ops.hpp"
 #include "random.hpp"
 #include "safetensors.hpp"
+#include "team.hpp"

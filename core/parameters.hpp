@@ -93,17 +93,30 @@ requires(sizeof...(Models) > 0) Parameters parameters(Models... models) {
   return all;
 }
 
-/// A model with tensors of its own, equal to those of `model`; tied ones stay tied.
-template <HasParts Model>
-Model clone(Model model) {
-  std::map<const detail::Node*, Tensor> copies;
-  detail::for_each_tensor(model, "", [&](const std::string&, Tensor& t) {
+namespace detail {
+/// A copy of the model with make(tensor) for each of its tensors; tied ones stay tied.
+template <class Model, class Make>
+Model with_tensors(Model model, Make make) {
+  std::map<const Node*, Tensor> made;
+  for_each_tensor(model, "", [&](const std::string&, Tensor& t) {
     if (!t.defined()) return;
-    Tensor& copy = copies[t.get()];
-    if (!copy.defined()) copy = t.detach().clone().requires_grad(t.requires_grad());
-    t = copy;
+    Tensor& other = made[t.get()];
+    if (!other.defined()) other = make(t.detach()).requires_grad(t.requires_grad());
+    t = other;
   });
   return model;
+}
+}  // namespace detail
+
+/// A model with tensors of its own, equal to those of `model`.
+template <HasParts Model>
+Model clone(Model model) {
+  return detail::with_tensors(std::move(model), [](const Tensor& t) { return t.clone(); });
+}
+/// A model on the same elements, but with gradients of its own: for a thread that computes a part of a batch.
+template <HasParts Model>
+Model share(Model model) {
+  return detail::with_tensors(std::move(model), [](Tensor t) { return t; });
 }
 
 }  // namespace retrace
