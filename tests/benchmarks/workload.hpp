@@ -33,8 +33,17 @@ struct Data {
   std::vector<double> batch_first(const Size& size) const;  // x as [batch, steps, features]
 };
 
-/// Prints `peer size threads phase us gflops median` for the best and the median of many runs of f. With one thread
-/// (OMP_NUM_THREADS) processor time is measured, which a busy machine does not inflate, with more wall time.
+/// OMP_NUM_THREADS, or 1.
+int threads();
+/// A clock: with one thread processor time, which a busy machine does not inflate, with more, or with BENCH_WALL set,
+/// wall time.
+double microseconds();
+/// How long a figure is measured: BENCH_SECONDS, or 1.
+double seconds_to_spend();
+/// Resident memory of this process.
+long resident_kib();
+
+/// Prints `peer size threads phase us gflops median` for the best and the median of many runs of f.
 void time_and_print(const char* peer, const Size& size, bool train, const std::function<void()>& f);
 /// Prints `#check peer size loss |dw_x| |dw_h| |db| |dx|`, so that a peer that computes something else is seen.
 void print_check(const char* peer, const Size& size, const std::vector<double>& figures);
@@ -44,9 +53,12 @@ void print_memory(const char* peer, const Size& size, const std::function<void()
 
 struct Arguments {
   bool memory = false;
+  std::vector<std::string> only;
   std::vector<Size> sizes;
+
+  bool wants(const std::string& peer) const;
 };
-/// [mem] [SIZE...]; every named size when there is none.
+/// [mem] [only=PEER...] [SIZE...]; every peer when none is named, every named size when there is none.
 Arguments parse(int argc, char** argv);
 
 }  // namespace benchmark_rnn
