@@ -7,6 +7,32 @@
 
 namespace retrace {
 namespace detail {
+
+struct Release {
+  void operator()(Node* n) const noexcept { n->release(); }
+};
+/// What has accumulated for one node; several tensors for a node of several outputs.
+struct Slot {
+  std::unique_ptr<Node, Release> node;
+  Tensor cotangent;
+  std::vector<Tensor> of_outputs;
+  std::vector<Product> products;  // to be added: many short ones make a long one
+  std::int64_t inner_size = 0;    // of these together
+
+  void open(Node& n) {
+    n.acquire();
+    node.reset(&n);
+    if (n.outputs > 0) of_outputs.resize(n.outputs);
+  }
+  void close() {
+    cotangent = {};
+    of_outputs.clear();
+    products.clear();
+    inner_size = 0;
+    node.reset();
+  }
+};
+
 namespace {
 
 /// Takes the rules off every node below `first` without asking for memory or stack, so that it can run while an
@@ -28,25 +54,17 @@ void consume_all(Node& first) noexcept {
   }
 }
 
-struct Release {
-  void operator()(Node* n) const noexcept { n->release(); }
-};
-/// What has accumulated for one node; several tensors for a node of several outputs.
-struct Slot {
-  std::unique_ptr<Node, Release> node;
-  Tensor cotangent;
-  std::vector<Tensor> of_outputs;
-  std::vector<Product> products;  // to be added: many short ones make a long one
-  std::int64_t inner_size = 0;    // of these together
+struct Waiting {
+  std::uint32_t depth;
+  Slot* slot;
 
-  explicit Slot(Node& n) : node(&n), of_outputs(n.outputs) { n.acquire(); }
+  bool operator<(const Waiting& other) const { return depth < other.depth; }
 };
-
 /// The lists of a pass, kept by the thread from one to the next.
 struct Workspace {
-  std::vector<Slot> slots;
-  std::vector<std::uint32_t> free;     // places in slots
-  std::vector<std::uint64_t> waiting;  // a heap: depth in the upper half, place in slots in the lower
+  std::vector<std::unique_ptr<Slot>> slots;  // nodes point to them
+  std::vector<Slot*> free;
+  std::vector<Waiting> waiting;  // a heap, the deepest first
   std::vector<Slot> leaves;
 };
 thread_local Workspace workspace;
@@ -90,8 +108,8 @@ class Pass {
   bool queue(Node& input, Product& product);
   static void flush(Slot& slot);
   Tensor& cotangent_of(Node& node);
-  Slot pop();
-  void propagate(Slot slot);
+  Slot* pop();
+  void propagate(Slot& slot);
   void apply(Rule& rule, std::span<Tensor> cotangents, Node& from);
   void add(Node& input, Contribution contribution);
   void check_versions(const Node& n, const Record& record, Rule& rule) const;
@@ -99,17 +117,18 @@ class Pass {
   PassOptions options_;
   const std::unordered_map<const Node*, bool>* needed_;
   Workspace work_;
+  Waiting next_{};  // the deepest of all, if it came last: it would go through the heap for nothing
   std::unordered_map<const Node*, std::size_t> leaf_places_;  // when there are many
 };
 
 Pass::~Pass() {
-  for (Slot& slot : work_.slots)
-    if (slot.node) {
-      slot.node->slot = 0;
-      if (!options_.retain_graph) consume_all(*slot.node);  // only after a failure are there any left
+  for (const auto& slot : work_.slots)
+    if (slot->node) {  // only after a failure are there any left
+      slot->node->slot = nullptr;
+      if (!options_.retain_graph) consume_all(*slot->node);
+      slot->close();
+      work_.free.push_back(slot.get());
     }
-  work_.slots.clear();
-  work_.free.clear();
   work_.waiting.clear();
   work_.leaves.clear();
   workspace = std::move(work_);
@@ -125,24 +144,30 @@ Slot& Pass::leaf_slot(Node& leaf) {
     const auto [at, is_new] = leaf_places_.try_emplace(&leaf, leaves.size());
     if (!is_new) return leaves[at->second];
   }
-  return leaves.emplace_back(leaf);
+  leaves.emplace_back().open(leaf);
+  return leaves.back();
 }
 
 Slot& Pass::slot_for(Node& node) {
   if (node.is_leaf()) return leaf_slot(node);
-  if (node.slot == 0) {
+  if (!node.slot) {
     if (work_.free.empty()) {
-      work_.slots.emplace_back(node);
-      work_.free.push_back(static_cast<std::uint32_t>(work_.slots.size() - 1));
-    } else {
-      work_.slots[work_.free.back()] = Slot(node);
+      work_.free.push_back(work_.slots.emplace_back(std::make_unique<Slot>()).get());
+      work_.free.reserve(work_.slots.size());
     }
-    node.slot = work_.free.back() + 1;
-    work_.waiting.push_back((std::uint64_t{node.depth} << 32) + work_.free.back());
+    Slot* slot = work_.free.back();
     work_.free.pop_back();
-    std::push_heap(work_.waiting.begin(), work_.waiting.end());
+    slot->open(node);
+    Waiting w{node.depth, slot};
+    std::vector<Waiting>& heap = work_.waiting;
+    if (next_.slot ? next_ < w : heap.empty() || heap.front() < w) std::swap(next_, w);
+    if (w.slot) {
+      heap.push_back(w);
+      std::push_heap(heap.begin(), heap.end());
+    }
+    node.slot = slot;
   }
-  return work_.slots[node.slot - 1];
+  return *node.slot;
 }
 
 /// Where what flows to a node accumulates. An output of several has no slot of its own.
@@ -151,39 +176,36 @@ Tensor& Pass::cotangent_of(Node& node) {
   return slot_for(node).cotangent;
 }
 
-Slot Pass::pop() {
-  std::pop_heap(work_.waiting.begin(), work_.waiting.end());
-  const auto place = static_cast<std::uint32_t>(work_.waiting.back());
-  work_.waiting.pop_back();
-  work_.free.push_back(place);
-  work_.slots[place].node->slot = 0;
-  return std::move(work_.slots[place]);
+Slot* Pass::pop() {
+  if (!next_.slot) {
+    if (work_.waiting.empty()) return nullptr;
+    std::pop_heap(work_.waiting.begin(), work_.waiting.end());
+    next_ = work_.waiting.back();
+    work_.waiting.pop_back();
+  }
+  Slot* slot = std::exchange(next_.slot, nullptr);
+  slot->node->slot = nullptr;
+  return slot;
 }
 
 template <class Complete>
 void Pass::run(Node& y, Tensor cotangent, Complete&& complete) {
   const ModeScope mode(recording, options_.create_graph);
   cotangent_of(y) = std::move(cotangent);
-  while (!work_.waiting.empty()) {
-    Slot slot = pop();
-    flush(slot);
-    complete(slot);
-    if (!needed_ || needed_->at(slot.node.get())) propagate(std::move(slot));
+  while (Slot* slot = pop()) {
+    flush(*slot);
+    complete(*slot);
+    if (!needed_ || needed_->at(slot->node.get())) propagate(*slot);
+    slot->close();
+    work_.free.push_back(slot);
   }
   for (Slot& leaf : work_.leaves) flush(leaf);
 }
 
 /// The rules of a node, taken off it for good unless the graph is retained.
-void Pass::propagate(Slot slot) {
+void Pass::propagate(Slot& slot) {
   Node& n = *slot.node;
   if (n.consumed) fail_consumed(n);
-  // A failure below must leave the inputs of this node consumed too.
-  struct Consume {
-    Node* node;
-    ~Consume() {
-      if (node) consume_all(*node);
-    }
-  } on_failure{options_.retain_graph ? nullptr : &n};
   std::uint32_t left = n.record->count;
   n.record->for_each([&](Rule& rule) {
     --left;
@@ -193,7 +215,6 @@ void Pass::propagate(Slot slot) {
     apply(rule, n.outputs > 0 ? std::span<Tensor>(slot.of_outputs) : std::span<Tensor>(&dy, 1), n);
   });
   if (!options_.retain_graph) {
-    on_failure.node = nullptr;
     n.consumed = true;
     RecordDeleter()(std::exchange(n.record, nullptr));
   }
@@ -204,7 +225,7 @@ void Pass::check_versions(const Node& n, const Record& record, Rule& rule) const
     fail("backward of '{}' {}: {} {} was changed in place after the forward pass; clone() it before the change", n.op,
          n.shape, what, shape);
   };
-  const Saved* saved = rule.type->saved(rule);
+  const Saved* saved = saved_of(rule);
   for (std::size_t i = 0; i < rule.type->kept; ++i)
     if (saved[i].value.node().storage->version.load(std::memory_order_relaxed) != saved[i].version)
       changed("an operand", saved[i].value.shape());
@@ -257,7 +278,7 @@ Tensor evaluate(const Placed& c, const Shape& shape) { return place(c.value, c.r
 Tensor evaluate(const Scattered& c, const Shape& shape) { return scatter_add(c.value, c.index, c.axis, shape); }
 Tensor evaluate(Tensor& t, const Shape& shape) {
   require(t.defined(), "the rule for an input {} returned an undefined tensor", shape);
-  return sum_to(std::move(t), shape);
+  return t.shape() == shape ? std::move(t) : sum_to(std::move(t), shape);
 }
 
 /// All accumulation: what a rule returned goes into what is there. A tensor is added; a description of one lands there
@@ -269,6 +290,7 @@ void Pass::add(Node& input, Contribution contribution) {
     require(t.dtype() == input.dtype, "the rule for an input {} {} returned {}", input.shape, input.dtype, t.dtype());
     there = there.defined() ? std::move(there) + std::move(t) : std::move(t);
   };
+  if (auto* t = std::get_if<Tensor>(&contribution)) return add_evaluated(*t);  // saves the dispatch
   std::visit(
       [&]<class C>(C& c) {
         if constexpr (std::is_same_v<C, Product>)
@@ -297,7 +319,7 @@ Tensor initial_cotangent(const char* what, const Tensor& y, const Tensor& given)
 }  // namespace
 
 void backward(const Tensor& y, const Tensor& cotangent, BackwardOptions options) {
-  Tensor dy = initial_cotangent("backward", y, cotangent).detach();
+  Tensor dy = initial_cotangent("backward", y, cotangent.defined() ? cotangent.detach() : cotangent);
   Pass pass({.create_graph = false, .retain_graph = options.retain_graph}, nullptr);
   pass.run(y.node(), std::move(dy), [](const Slot&) {});
   // Everything that can fail comes first; then the gradients change hands.

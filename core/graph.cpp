@@ -10,20 +10,12 @@ namespace {
 
 constinit thread_local Node* dying = nullptr;
 constinit thread_local bool freeing = false;
-constinit thread_local std::int64_t live = 0;
 
 Contribution no_contribution(Rule&, std::span<Tensor>, Node&, bool) { return Tensor(); }
-Saved* nothing_saved(Rule&) { return nullptr; }
 
 }  // namespace
 
-const RuleType output_rule{sizeof(OutputRule), 0, false, no_contribution, nothing_saved};
-
-Node* Node::create(const Shape& shape, DType dtype) {
-  Node* n = ::new (pool_allocate(sizeof(Node))) Node(shape, dtype);
-  ++live;
-  return n;
-}
+const RuleType output_rule{sizeof(OutputRule), 0, false, no_contribution};
 
 void Node::last_handle_gone() noexcept {
   handles.store(0, std::memory_order_relaxed);
@@ -60,14 +52,14 @@ Tensor handle_to(Node& node) {
   return Tensor(&node);
 }
 
-RecordPtr allocate_record(std::size_t rule_bytes) {
-  return RecordPtr(::new (pool_allocate(sizeof(Record) + rule_bytes)) Record{rule_bytes});
+void Rules::reserve(std::size_t bytes) {
+  record.reset(::new (pool_allocate(sizeof(Record) + bytes)) Record{bytes});
+  end = record->rules();
 }
 
 void RecordDeleter::operator()(Record* record) const noexcept {
   record->for_each([](Rule& rule) {
-    Saved* saved = rule.type->saved(rule);
-    for (std::size_t i = 0; i < rule.type->kept; ++i) saved[i].~Saved();
+    std::destroy_n(saved_of(rule), rule.type->kept);
     rule.input->release();
   });
   pool_free(record, sizeof(Record) + record->bytes);
@@ -75,47 +67,36 @@ void RecordDeleter::operator()(Record* record) const noexcept {
 
 namespace {
 
-void make_result(const char* op, Node& n, RecordPtr record) {
+void make_result(const char* op, Node& n, Rules& rules) {
   n.op = op;
   n.requires_grad = true;
-  record->for_each([&](Rule& rule) {
-    n.depth = std::max(n.depth, rule.input->depth + 1);
-    n.keeps_value = n.keeps_value || rule.type->wants_output;
-  });
-  if (n.storage) record->output_version = n.storage->version.load(std::memory_order_relaxed);
-  n.record = record.release();
-}
-
-/// A value that is new: the value function may hand back an operand, which must not become its own result.
-Tensor fresh(Tensor value) {
-  const Node& n = value.node();
-  const bool is_new = n.sole_handle() && n.is_leaf() && !n.requires_grad && !n.link;
-  if (!is_new) return value.detach();
-  return value;
+  n.depth = rules.depth;
+  n.keeps_value = rules.want_output;
+  if (n.storage) rules.record->output_version = n.storage->version.load(std::memory_order_relaxed);
+  n.record = rules.record.release();
 }
 
 }  // namespace
 
-Tensor attach(const char* op, Tensor value, RecordPtr record) {
-  value = fresh(std::move(value));
-  if (record) make_result(op, value.node(), std::move(record));
-  return value;
+void attach_slowly(const char* op, Tensor& value, Rules& rules) {
+  // The value function may hand back an operand, which must not become its own result.
+  if (!value.node().is_new()) value = value.detach();
+  if (rules.record) make_result(op, value.node(), rules);
 }
 
-std::vector<Tensor> attach(const char* op, std::vector<Tensor> values, RecordPtr record) {
-  for (Tensor& value : values) value = fresh(std::move(value));
-  if (!record || values.empty()) return values;
+void attach(const char* op, std::vector<Tensor>& values, Rules& rules) {
+  Rules none;
+  for (Tensor& value : values) attach(op, value, none);
+  if (!rules.record || values.empty()) return;
   const Tensor all(Node::create({}, values[0].dtype()));
   all.node().outputs = static_cast<std::uint32_t>(values.size());
-  make_result(op, all.node(), std::move(record));
+  make_result(op, all.node(), rules);
+  Rules link;
   for (std::size_t i = 0; i < values.size(); ++i) {
-    RecordPtr link = allocate_record(sizeof(OutputRule));
-    ::new (link->rules()) OutputRule{{&output_rule, all.get()}, i};
-    all.node().acquire();
-    link->count = 1;
-    make_result(op, values[i].node(), std::move(link));
+    link.reserve(sizeof(OutputRule));
+    link.append(*::new (link.end) OutputRule{{&output_rule, all.get()}, i});
+    make_result(op, values[i].node(), link);
   }
-  return values;
 }
 
 }  // namespace detail

@@ -74,14 +74,14 @@ struct RuleType {
   bool wants_output;
   /// Takes the cotangents of the outputs; `consume` hands the kept values over for good.
   Contribution (*apply)(Rule& rule, std::span<Tensor> cotangents, Node& output, bool consume);
-  Saved* (*saved)(Rule& rule);
 };
 
-/// The backward rule of one input.
+/// The backward rule of one input; the values it keeps follow.
 struct Rule {
   const RuleType* type;
   Node* input;  // owned reference
 };
+inline Saved* saved_of(Rule& rule) { return reinterpret_cast<Saved*>(&rule + 1); }
 
 /// The rules of a node, one after the other in one block behind this head. Rules of inputs that need no gradient are
 /// never stored, so the values they would keep are not kept.
@@ -105,7 +105,24 @@ struct RecordDeleter {
   void operator()(Record* record) const noexcept;
 };
 using RecordPtr = std::unique_ptr<Record, RecordDeleter>;
-RecordPtr allocate_record(std::size_t rule_bytes);
+
+/// The rules of a result under way, and what its node is to know of them.
+struct Rules {
+  RecordPtr record;
+  std::byte* end = nullptr;
+  std::uint32_t depth = 0;
+  bool want_output = false;
+
+  void reserve(std::size_t bytes);
+  /// The rule was made at the end.
+  void append(Rule& rule) {
+    rule.input->acquire();
+    ++record->count;
+    end += rule.type->bytes;
+    depth = std::max(depth, rule.input->depth + 1);
+    want_output = want_output || rule.type->wants_output;
+  }
+};
 
 /// A new handle to the value of a node that is alive in the graph.
 Tensor handle_to(Node& node);
@@ -136,26 +153,23 @@ struct StoredRule : Rule {
   static Contribution apply(Rule& rule, std::span<Tensor> dys, Node& output, bool consume) {
     return static_cast<StoredRule&>(rule).call(dys, output, consume, kept_indices);
   }
-  static Saved* saved_of(Rule& rule) { return static_cast<StoredRule&>(rule).saved.data(); }
 };
 
 template <class F, std::size_t Kept>
 inline constexpr RuleType rule_type{sizeof(StoredRule<F, Kept>), Kept, StoredRule<F, Kept>::wants_output,
-                                    StoredRule<F, Kept>::apply, StoredRule<F, Kept>::saved_of};
+                                    StoredRule<F, Kept>::apply};
 
 template <std::size_t Kept>
 using KeptTensors = std::array<const Tensor*, Kept>;
 
-/// Appends a rule for x to the record.
 template <std::size_t Kept, class F>
-void store_rule(Record& record, std::byte*& at, const Tensor& x, const KeptTensors<Kept>& kept, const F& f) {
+void store_rule(Rules& rules, const Tensor& x, const KeptTensors<Kept>& kept, const F& f) {
   static_assert(std::is_trivially_destructible_v<F>, "a rule must not capture tensors: name them in keep(...)");
   static_assert(alignof(StoredRule<F, Kept>) <= alignof(std::max_align_t));
-  auto* rule = ::new (at) StoredRule<F, Kept>{{&rule_type<F, Kept>, x.get()}, {}, f};
-  rule->input->acquire();
-  at += sizeof(*rule);
-  ++record.count;
-  for (std::size_t i = 0; i < Kept; ++i) rule->saved[i] = Saved(*kept[i]);
+  [&]<std::size_t... I>(std::index_sequence<I...>) {
+    rules.append(*::new (rules.end) StoredRule<F, Kept>{{&rule_type<F, Kept>, x.get()}, {Saved(*kept[I])...}, f});
+  }
+  (std::make_index_sequence<Kept>());
 }
 
 template <class F, std::size_t Kept>
@@ -165,8 +179,8 @@ struct Wrt {
   F f;
 
   std::size_t bytes() const { return x.requires_grad() ? sizeof(StoredRule<F, Kept>) : 0; }
-  void store(Record& record, std::byte*& at) const {
-    if (x.requires_grad()) store_rule(record, at, x, kept, f);
+  void store(Rules& rules) const {
+    if (x.requires_grad()) store_rule(rules, x, kept, f);
   }
 };
 
@@ -181,25 +195,28 @@ struct WrtEach {
     for (const Tensor& x : xs) n += x.requires_grad();
     return n * sizeof(StoredRule<RuleOfOne, 0>);
   }
-  void store(Record& record, std::byte*& at) const {
+  void store(Rules& rules) const {
     for (std::size_t i = 0; i < xs.size(); ++i)
-      if (xs[i].requires_grad()) store_rule(record, at, xs[i], KeptTensors<0>{}, make(i));
+      if (xs[i].requires_grad()) store_rule(rules, xs[i], KeptTensors<0>{}, make(i));
   }
 };
 
-template <class... Rules>
-RecordPtr collect(const Rules&... rules) {
-  if (!recording) return nullptr;
-  const std::size_t bytes = (std::size_t{0} + ... + rules.bytes());
-  if (bytes == 0) return nullptr;
-  RecordPtr record = allocate_record(bytes);
-  std::byte* at = record->rules();
-  (rules.store(*record, at), ...);
-  return record;
+template <class... Wrts>
+Rules collect(const Wrts&... wrts) {
+  Rules rules;
+  if (const std::size_t bytes = recording ? (std::size_t{0} + ... + wrts.bytes()) : 0) {
+    rules.reserve(bytes);
+    (wrts.store(rules), ...);
+  }
+  return rules;
 }
 
-Tensor attach(const char* op, Tensor value, RecordPtr record);
-std::vector<Tensor> attach(const char* op, std::vector<Tensor> values, RecordPtr record);
+/// Makes a node with these rules, if there are any, of a value or of several.
+void attach_slowly(const char* op, Tensor& value, Rules& rules);
+inline void attach(const char* op, Tensor& value, Rules& rules) {
+  if (rules.record || !value.node().is_new()) attach_slowly(op, value, rules);
+}
+void attach(const char* op, std::vector<Tensor>& values, Rules& rules);
 
 }  // namespace detail
 
@@ -228,10 +245,12 @@ detail::WrtEach<Make> wrt_each(std::span<const Tensor> xs, Make make) {
 /// The result of value(), a tensor or a vector of tensors, with its rules in the graph. For several outputs a rule is
 /// called as f(std::span<const Tensor> dys, kept...); the cotangent of an output that nobody used is undefined.
 /// `op` must outlive the graph (a string literal).
-template <class Value, class... Rules>
-auto record(const char* op, Value&& value, const Rules&... rules) {
-  detail::RecordPtr collected = detail::collect(rules...);
-  return detail::attach(op, no_grad(std::forward<Value>(value)), std::move(collected));
+template <class Value, class... Wrts>
+auto record(const char* op, Value&& value, const Wrts&... wrts) {
+  detail::Rules rules = detail::collect(wrts...);
+  auto result = no_grad(std::forward<Value>(value));
+  detail::attach(op, result, rules);
+  return result;
 }
 
 /// One node of a recorded graph as `recorded_graph` lists it.

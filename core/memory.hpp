@@ -1,44 +1,59 @@
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <new>
+#include <utility>
 
 namespace retrace::detail {
 
-/// Blocks from lists kept per thread, because a training step asks for the same sizes again and again and fresh
-/// pages cost more than the arithmetic. A block may be freed in another thread than took it.
-void* pool_allocate(std::size_t bytes);
-void pool_free(void* block, std::size_t bytes) noexcept;
+inline constexpr std::size_t small_limit = 1032, small_step = 16, cache_line = 64;
+inline constexpr std::size_t small_classes = small_limit / small_step + 1;
+inline constexpr std::size_t steps_per_doubling = 8;  // a large block is at most an eighth larger than asked for
+
+/// Blocks kept per thread, because a training step asks for the same sizes again and again and fresh pages cost more
+/// than the arithmetic. A block may be freed in another thread than took it. Trivially destructible, so it can still
+/// be asked when the last tensors die after the thread's destructors ran.
+struct Pool {
+  std::array<void*, small_classes + 40 * steps_per_doubling> free{};  // lists linked through the blocks
+  std::size_t room = 0;  // bytes that may still be kept; none before the first block is freed
+  enum { unused, open, closed } state = unused;
+
+  void* take(std::size_t index) { return std::exchange(free[index], *static_cast<void**>(free[index])); }
+  void put(std::size_t index, void* block) { *static_cast<void**>(block) = std::exchange(free[index], block); }
+};
+inline constinit thread_local Pool pool;
+
+/// Sizes of small blocks are 8, 24, 40, ...: with the 8 bytes that malloc adds they fill its steps of 16.
+inline std::size_t small_class(std::size_t bytes) { return (bytes + small_step / 2 - 1) / small_step; }
+inline std::size_t small_size(std::size_t index) { return index * small_step + small_step / 2; }
+
+void* pool_allocate_slowly(std::size_t bytes);
+void pool_free_slowly(void* block, std::size_t bytes) noexcept;
+
+inline void* pool_allocate(std::size_t bytes) {
+  const std::size_t index = small_class(bytes);
+  if (bytes > small_limit || !pool.free[index]) [[unlikely]]
+    return pool_allocate_slowly(bytes);
+  pool.room += small_size(index);
+  return pool.take(index);
+}
+
+inline void pool_free(void* block, std::size_t bytes) noexcept {
+  const std::size_t index = small_class(bytes), rounded = small_size(index);
+  if (bytes > small_limit || pool.room < rounded) [[unlikely]]
+    return pool_free_slowly(block, bytes);
+  pool.room -= rounded;
+  pool.put(index, block);
+}
 
 /// Something made from the elements of a storage and kept with it until they change; what is behind this head belongs
 /// to who made it.
 struct Derived {
   Derived* next;
   std::size_t block_bytes;
-};
-
-/// The elements of a tensor and of the views on it. Apart from the node, since it moves when a dying operand lends it.
-struct Storage {
-  std::atomic<std::uint32_t> refs{1};
-  std::atomic<std::uint32_t> version{0};  // counts in-place changes
-  std::size_t block_bytes;
-
-  explicit Storage(std::size_t block) : block_bytes(block) {}
-  static Storage* allocate(std::size_t bytes);
-  std::byte* data();
-  void acquire() { refs.fetch_add(1, std::memory_order_relaxed); }
-  void release() noexcept;
-  bool unique() const { return refs.load(std::memory_order_acquire) == 1; }
-
-  /// To be called when elements were or will be overwritten; nobody may be reading them meanwhile.
-  void changed() {
-    version.fetch_add(1, std::memory_order_relaxed);
-    forget_derived();
-  }
-  void forget_derived() noexcept;
-  /// What was derived, for large blocks; null for small ones.
-  struct DerivedList* derived();
 };
 
 /// A list that threads which read the elements may add to at the same time.
@@ -52,5 +67,51 @@ struct DerivedList {
     }
   }
 };
+
+/// The elements of a tensor and of the views on it. Apart from the node, since it moves when a dying operand lends it.
+struct Storage {
+  std::atomic<std::uint32_t> refs{1};
+  std::atomic<std::uint32_t> version{0};  // counts in-place changes
+  std::size_t block_bytes;
+
+  explicit Storage(std::size_t block) : block_bytes(block) {}
+  static Storage* allocate(std::size_t bytes);
+  bool is_large() const { return block_bytes > small_limit; }
+  std::byte* data() { return reinterpret_cast<std::byte*>(this) + (is_large() ? cache_line : sizeof(Storage)); }
+  void acquire() { refs.fetch_add(1, std::memory_order_relaxed); }
+  void release() noexcept {
+    if (refs.load(std::memory_order_acquire) != 1 && refs.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
+    forget_derived();
+    pool_free(this, block_bytes);
+  }
+  bool unique() const { return refs.load(std::memory_order_acquire) == 1; }
+
+  /// To be called when elements were or will be overwritten; nobody may be reading them meanwhile.
+  void changed() {
+    version.fetch_add(1, std::memory_order_relaxed);
+    forget_derived();
+  }
+  void forget_derived() noexcept {
+    if (is_large() && derived()->wanted.load(std::memory_order_relaxed)) forget_derived_slowly();
+  }
+  /// What was derived, for large blocks; null for small ones.
+  DerivedList* derived();
+
+ private:
+  void forget_derived_slowly() noexcept;
+};
+
+/// The head of a large block.
+struct LargeStorage : Storage {
+  DerivedList list;
+};
+static_assert(sizeof(LargeStorage) <= cache_line);
+
+inline DerivedList* Storage::derived() { return is_large() ? &static_cast<LargeStorage*>(this)->list : nullptr; }
+inline Storage* Storage::allocate(std::size_t bytes) {
+  const std::size_t small = bytes + sizeof(Storage), large = bytes + cache_line;
+  if (small <= small_limit) return ::new (pool_allocate(small)) Storage(small);
+  return ::new (pool_allocate(large)) LargeStorage{Storage(large), {}};
+}
 
 }  // namespace retrace::detail

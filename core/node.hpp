@@ -6,38 +6,53 @@
 namespace retrace::detail {
 
 struct Record;
+struct Slot;
+
+inline constinit thread_local std::int64_t live = 0;  // nodes made in this thread minus those that died in it
 
 /// A tensor and its place in the graph, in one block. Handles (Tensor) keep the value; edges of later nodes keep only
 /// the node, so that a value nobody wants any more is freed although the graph goes through it.
 struct Node {
-  std::atomic<std::uint32_t> handles{1};  // Tensors on this node
-  std::atomic<std::uint32_t> refs{1};     // edges on this node, plus one for all handles together
-  Storage* storage = nullptr;             // owned reference
-  std::byte* data = nullptr;              // first element
-  const Shape shape;
+  std::atomic<std::uint32_t> handles{1};    // Tensors on this node
+  std::atomic<std::uint32_t> refs{1};       // edges on this node, plus one for all handles together
+  Storage* storage = nullptr;               // owned reference
+  std::byte* data = nullptr;                // first element
+  [[no_unique_address]] const Shape shape;  // what follows lies in its padding
   const DType dtype;
   bool contiguous = true;
   bool requires_grad = false;
   bool keeps_value = false;   // a rule wants the output, so the elements stay although no handle is left
   bool consumed = false;      // a backward pass used up the rules
   std::uint32_t depth = 0;    // 1 + the deepest input; 0 for leaves
-  std::uint32_t slot = 0;     // 1 + place of the cotangent while a backward pass runs; not used for leaves
   std::uint32_t outputs = 0;  // how many, for the node without a value of an op that has several
   Strides strides;
   const char* op = nullptr;  // null for leaves
   Record* record = nullptr;  // how gradients go to the inputs
+  Slot* slot = nullptr;      // where cotangents gather while a backward pass runs; not used for leaves
   Node* link = nullptr;      // leaf: its gradient; a dying node: the next one to be freed
 
-  static Node* create(const Shape& shape, DType dtype);
+  static Node* create(const Shape& shape, DType dtype) {
+    void* block = pool_allocate(sizeof(Node));
+    ++live;
+    return ::new (block) Node(shape, dtype);
+  }
   Node(const Shape& s, DType d) : shape(s), dtype(d), strides(row_major(s)) {}
 
   bool is_leaf() const { return op == nullptr; }
   bool sole_handle() const { return handles.load(std::memory_order_acquire) == 1; }
+  /// Nothing but one handle knows of it, and it has no part in a graph.
+  bool is_new() const { return sole_handle() && is_leaf() && !requires_grad && !link && refs == 1; }
   void acquire_handle() { handles.fetch_add(1, std::memory_order_relaxed); }
   void release_handle() noexcept {
     if (sole_handle() || handles.fetch_sub(1, std::memory_order_acq_rel) == 1) last_handle_gone();
   }
-  void acquire() { refs.fetch_add(1, std::memory_order_relaxed); }
+  void acquire() {
+    // One graph is used by one thread at a time, so only leaves may get edges from several at once.
+    if (!is_leaf() && refs.load(std::memory_order_relaxed) == 1)
+      refs.store(2, std::memory_order_relaxed);
+    else
+      refs.fetch_add(1, std::memory_order_relaxed);
+  }
   void release() noexcept {
     if (refs.load(std::memory_order_acquire) == 1 || refs.fetch_sub(1, std::memory_order_acq_rel) == 1) destroy();
   }

@@ -16,18 +16,17 @@ void Shape::push_back(std::int64_t dim) {
 }
 
 Shape Shape::erased(int axis) const {
-  Shape s;
-  for (int i = 0; i < rank(); ++i)
-    if (i != axis) s.push_back((*this)[i]);
+  Shape s = *this;
+  std::copy(begin() + axis + 1, end(), s.dims_.begin() + axis);
+  --s.rank_;
   return s;
 }
 
 Shape Shape::inserted(int axis, std::int64_t dim) const {
-  Shape s;
-  for (int i = 0; i <= rank(); ++i) {
-    if (i == axis) s.push_back(dim);
-    if (i < rank()) s.push_back((*this)[i]);
-  }
+  Shape s = *this;
+  s.push_back(dim);
+  std::copy(begin() + axis, end(), s.dims_.begin() + axis + 1);
+  s[axis] = dim;
   return s;
 }
 

@@ -10,8 +10,8 @@
 
 namespace retrace {
 
-/// Threads that compute parts of a batch at the same time. Each part has a graph of its own over a model that shares its
-/// weights (`share`), and the gradients are added up afterwards, always in the same order:
+/// Threads that compute parts of a batch at the same time. Each part has a graph of its own over a model that shares
+/// its weights (`share`), and the gradients are added up afterwards, always in the same order:
 ///
 ///     Team team(2);
 ///     std::vector<Net> nets{net, share(net)};

@@ -13,12 +13,10 @@ using detail::Storage;
 // ---- views and memory ----------------------------------------------------------------------------------------------
 
 Tensor empty(const Shape& shape, DType dtype) {
-  constexpr std::int64_t most = std::numeric_limits<std::int64_t>::max() / 16;
-  std::int64_t room = most;
+  std::int64_t room = 16;  // bytes, more than an element takes
   for (const std::int64_t d : shape) {
     require(d >= 0, "a size must not be negative: {}", shape);
-    require(d == 0 || room / d > 0, "too many elements: {}", shape);
-    if (d > 0) room /= d;
+    require(d == 0 || !__builtin_mul_overflow(room, d, &room), "too many elements: {}", shape);
   }
   Tensor out(Node::create(shape, dtype));
   Node& n = out.node();
@@ -35,27 +33,22 @@ Tensor detail::view(const Tensor& x, const Shape& shape, const Strides& strides,
   n.storage = from.storage;
   n.data = from.data + offset * static_cast<std::int64_t>(size_of(from.dtype));
   // Axes of size 1 are stepped over whatever their stride, and a tensor without elements has no steps at all.
-  n.contiguous = true;
-  if (shape.size() > 0)
-    for (int i = 0; i < shape.rank(); ++i) {
-      const auto u = static_cast<unsigned>(i);
-      if (shape[i] != 1 && strides[u] != n.strides[u]) n.contiguous = false;
-    }
+  for (unsigned i = 0; i < static_cast<unsigned>(shape.rank()); ++i)
+    if (shape[static_cast<int>(i)] != 1 && strides[i] != n.strides[i]) n.contiguous = shape.size() == 0;
   if (!n.contiguous) n.strides = strides;
   return out;
 }
 
-Tensor detail::dense(Tensor x) {
-  if (x.is_contiguous()) return x;
+Tensor detail::row_major_copy(const Tensor& x) {
   Tensor copy = empty(x.shape(), x.dtype());
   copy_elements(x, copy);
   return copy;
 }
 
-Tensor detail::reuse_or_empty(Tensor& x) {
-  if (!x.expiring()) return empty(x.shape(), x.dtype());
+Tensor detail::lend(Tensor& x) {
   Node& from = x.node();
   from.storage->forget_derived();
+  if (from.is_new()) return std::move(x);
   Tensor out(Node::create(from.shape, from.dtype));
   out.node().data = std::exchange(from.data, nullptr);
   out.node().storage = std::exchange(from.storage, nullptr);
@@ -159,12 +152,8 @@ void Tensor::set_grad(Tensor grad) {
 Tensor Tensor::detach() const { return detail::view(*this, shape(), strides()); }
 
 Tensor Tensor::clone() const {
-  const auto copy = [&] {
-    Tensor out = empty(shape(), dtype());
-    detail::copy_elements(*this, out);
-    return out;
-  };
-  return record("clone", copy, wrt(*this, [](Tensor dy) { return dy; }));
+  return record(
+      "clone", [&] { return detail::row_major_copy(*this); }, wrt(*this, [](Tensor dy) { return dy; }));
 }
 
 Tensor Tensor::contiguous() const { return is_contiguous() ? *this : clone(); }

@@ -189,12 +189,18 @@ inline Tensor arange(std::int64_t n) { return arange(0, static_cast<double>(n), 
 namespace detail {
 /// A tensor of other shape and strides on the elements of x, starting `offset` elements further; no history.
 Tensor view(const Tensor& x, const Shape& shape, const Strides& strides, std::int64_t offset = 0);
-/// x itself or a row-major copy, not recorded: how an op asks for a contiguous operand.
-Tensor dense(Tensor x);
-/// A tensor like x to write a result to: x's own elements when they are expiring, new ones otherwise.
-Tensor reuse_or_empty(Tensor& x);
 /// Copies between layouts of equal shape and dtype.
 void copy_elements(const Tensor& from, const Tensor& to);
+Tensor row_major_copy(const Tensor& x);
+/// x itself or a row-major copy, not recorded: how an op asks for a contiguous operand.
+inline Tensor dense(Tensor x) {
+  if (!x.is_contiguous()) return row_major_copy(x);
+  return x;
+}
+/// A tensor that takes over the elements of x, which is expiring.
+Tensor lend(Tensor& x);
+/// A tensor like x to write a result to: x's own elements when they are expiring, new ones otherwise.
+inline Tensor reuse_or_empty(Tensor& x) { return x.expiring() ? lend(x) : empty(x.shape(), x.dtype()); }
 }  // namespace detail
 
 }  // namespace retrace

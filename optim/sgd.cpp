@@ -44,29 +44,29 @@ void SGD::set_lr(double lr) {
 
 void SGD::step() {
   struct Step {
-    Tensor w, gradient, velocity;
+    std::size_t place;
+    Tensor gradient, velocity;
     bool first;
   };
   std::vector<Step> steps;  // everything that can fail comes before the first value changes
+  steps.reserve(parameters_.size());
   for (std::size_t i = 0; i < parameters_.size(); ++i) {
     const Tensor& w = parameters_[i].value;
-    const Tensor g = w.requires_grad() ? w.grad() : Tensor();
+    Tensor g = w.requires_grad() ? w.grad() : Tensor();
     if (!g.defined()) continue;
     const bool first = !velocities_[i].defined();
     Tensor v = options_.momentum == 0 ? Tensor() : first ? zeros(w.shape(), w.dtype()) : velocities_[i];
-    steps.push_back({w, detail::dense(g), std::move(v), first});
+    steps.push_back({i, detail::dense(std::move(g)), std::move(v), first});
     require(w.is_contiguous(), "SGD: parameter '{}' {} is a view that is not contiguous", parameters_[i].name,
             w.shape());
   }
-  auto next = steps.begin();
-  for (std::size_t i = 0; i < parameters_.size(); ++i) {
-    if (next == steps.end() || !next->w.same_as(parameters_[i].value)) continue;
-    visit(next->w.dtype(), [&]<class T>(T) {
-      T* velocity = next->velocity.defined() ? next->velocity.template mutable_span<T>().data() : nullptr;
-      update(next->w.template mutable_span<T>(), next->gradient.template span<T>(), velocity, next->first, options_);
+  for (Step& s : steps) {
+    Tensor w = parameters_[s.place].value;
+    visit(w.dtype(), [&]<class T>(T) {
+      T* velocity = s.velocity.defined() ? s.velocity.template mutable_span<T>().data() : nullptr;
+      update(w.template mutable_span<T>(), s.gradient.template span<T>(), velocity, s.first, options_);
     });
-    velocities_[i] = std::move(next->velocity);
-    ++next;
+    velocities_[s.place] = std::move(s.velocity);
   }
 }
 

@@ -5,35 +5,22 @@
 #include "ops.hpp"
 
 namespace retrace {
-namespace {
-
-/// A vectorised function over all elements, in place where x expires.
-template <class Kernel>
-Tensor apply(const char* op, Tensor x, Kernel kernel) {
-  Tensor in = detail::dense(std::move(x));
-  return visit_float(op, in.dtype(), [&]<class T>(T) {
-    const T* from = in.data<T>();
-    const std::int64_t n = in.size();
-    Tensor out = detail::reuse_or_empty(in);
-    kernel(from, out.data<T>(), n);
-    return out;
-  });
-}
-
-}  // namespace
-
 Tensor tanh(Tensor x) {
   return record(
       "tanh",
-      [&] { return apply("tanh", std::move(x), [](auto* from, auto* to, auto n) { vector_math::tanh(from, to, n); }); },
-      wrt(x, [](Tensor dy, const Tensor& y) { return tanh_vjp(std::move(dy), y); }));
+      [&] {
+        return detail::map_all("tanh", std::move(x),
+                               [](auto* from, auto* to, auto n) { vector_math::tanh(from, to, n); });
+      },
+      wrt(x, [](Tensor dy, Tensor y) { return tanh_vjp(std::move(dy), std::move(y)); }));
 }
 
-Tensor tanh_vjp(Tensor dy, const Tensor& y) {
+Tensor tanh_vjp(Tensor dy, Tensor y) {
   require(dy.shape() == y.shape(), "tanh_vjp: the cotangent is {}, the output {}", dy.shape(), y.shape());
   return record(
-      "tanh_vjp", [&] { return zip("tanh_vjp", std::move(dy), y, [](auto d, auto y) { return d * (1 - y * y); }); },
-      wrt(dy, keep(y), [](Tensor d, const Tensor& y) { return tanh_vjp(std::move(d), y); }),
+      "tanh_vjp",
+      [&] { return zip("tanh_vjp", std::move(dy), std::move(y), [](auto d, auto y) { return d * (1 - y * y); }); },
+      wrt(dy, keep(y), [](Tensor d, Tensor y) { return tanh_vjp(std::move(d), std::move(y)); }),
       wrt(y, keep(dy, y), [](Tensor d, const Tensor& dy, const Tensor& y) { return std::move(d) * dy * y * -2; }));
 }
 
@@ -41,7 +28,8 @@ Tensor sigmoid(Tensor x) {
   return record(
       "sigmoid",
       [&] {
-        return apply("sigmoid", std::move(x), [](auto* from, auto* to, auto n) { vector_math::sigmoid(from, to, n); });
+        return detail::map_all("sigmoid", std::move(x),
+                               [](auto* from, auto* to, auto n) { vector_math::sigmoid(from, to, n); });
       },
       wrt(x, [](Tensor dy, const Tensor& y) { return std::move(dy) * y * (1 - y); }));
 }
@@ -55,7 +43,10 @@ Tensor relu(Tensor x) {
 Tensor exp(Tensor x) {
   return record(
       "exp",
-      [&] { return apply("exp", std::move(x), [](auto* from, auto* to, auto n) { vector_math::exp(from, to, n); }); },
+      [&] {
+        return detail::map_all("exp", std::move(x),
+                               [](auto* from, auto* to, auto n) { vector_math::exp(from, to, n); });
+      },
       wrt(x, [](Tensor dy, const Tensor& y) { return std::move(dy) * y; }));
 }
 

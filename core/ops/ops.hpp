@@ -66,7 +66,7 @@ Tensor where(const Tensor& condition, double a, const Tensor& b);
 
 Tensor tanh(Tensor x);
 /// dy * (1 - y^2): what tanh's rule computes from its output y, in one pass.
-Tensor tanh_vjp(Tensor dy, const Tensor& y);
+Tensor tanh_vjp(Tensor dy, Tensor y);
 /// 1 / (1 + exp(-x)), without overflow at either end.
 Tensor sigmoid(Tensor x);
 /// max(x, 0); the gradient at 0 is 0.

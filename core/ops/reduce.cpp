@@ -50,7 +50,7 @@ Tensor reduce(const char* op, const Tensor& x, const Reduced& shape, bool keepdi
               Combine combine) {
   const Tensor in = detail::dense(x);
   return visit_float(op, x.dtype(), [&]<class T>(T) {
-    const Tensor out = full(shape.kept, initial, x.dtype());
+    Tensor out = full(keepdims ? shape.kept : shape.dropped, initial, x.dtype());
     T* to = out.data<T>();
     const T* from = in.data<T>();
     const auto add_run = [&](std::int64_t n, std::int64_t x0, std::int64_t y0, std::int64_t, std::int64_t y_step) {
@@ -59,8 +59,10 @@ Tensor reduce(const char* op, const Tensor& x, const Reduced& shape, bool keepdi
       else
         for (std::int64_t i = 0; i < n; ++i) to[y0 + i] = combine(to[y0 + i], from[x0 + i]);
     };
-    if (x.size() > 0) detail::BroadcastLoop(x.shape(), x.shape(), shape.kept).for_each_run(add_run);
-    return keepdims ? out : reshape(out, shape.dropped);
+    if (x.size() > 0)
+      detail::BroadcastLoop(x.shape(), {x.shape(), in.strides()}, {shape.kept, row_major(shape.kept)})
+          .for_each_run(add_run);
+    return out;
   });
 }
 
@@ -104,7 +106,7 @@ Tensor sum(const Tensor& x, const Axes& axes, ReduceOptions options) {
     return reduce("sum", x, shape, options.keepdims, 0, run, std::plus());
   };
   return record("sum", value, wrt(x, [full = x.shape(), kept = shape.kept](const Tensor& dy) {
-                  return broadcast_to(reshape(dy, kept), full);
+                  return broadcast_to(dy.rank() == 0 ? dy : reshape(dy, kept), full);
                 }));
 }
 

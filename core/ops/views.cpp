@@ -1,3 +1,5 @@
+#include <algorithm>
+#include <cstring>
 #include <functional>
 
 #include "../engine.hpp"
@@ -66,14 +68,24 @@ Tensor place_for(const Tensor& x, const Tensor& to, const Region& region) {
 /// Tensors side by side along an axis of `shape`, which they lack when it is to be dropped.
 Tensor joined(const char* op, const Shape& shape, std::span<const Tensor> xs, int axis, bool drop) {
   std::vector<Region> regions;
-  std::int64_t start = 0;
+  std::int64_t start = 0, outer = 1;
   for (const Tensor& x : xs) {
     regions.push_back({axis, start, 1, drop ? 1 : x.dim(axis), drop});
     start += regions.back().size;
   }
+  for (int i = 0; i < axis; ++i) outer *= shape[i];
+  const auto row_bytes = [&](const Tensor& x) { return x.size() / outer * static_cast<int>(size_of(x.dtype())); };
   const auto value = [&] {
     Tensor out = empty(shape, xs[0].dtype());
-    for (std::size_t i = 0; i < xs.size(); ++i) detail::copy_elements(xs[i], view_of_region(out, regions[i]));
+    if (out.size() == 0) return out;
+    std::byte* to = out.node().data;
+    for (const Tensor& x : xs) {
+      const Tensor in = detail::dense(x);
+      const std::int64_t width = row_bytes(x);
+      for (std::int64_t i = 0; i < outer; ++i)
+        std::memcpy(to + i * row_bytes(out), in.node().data + i * width, static_cast<std::size_t>(width));
+      to += width;
+    }
     return out;
   };
   return record(op, value, wrt_each(xs, [&](std::size_t i) {
@@ -137,7 +149,8 @@ Tensor sum_to(Tensor x, const Shape& shape) {
   Axes repeated;
   for (int i = 0; i < x.rank(); ++i)
     if (i < extra || (shape[i - extra] == 1 && x.shape()[i] != 1)) repeated.push_back(i);
-  return reshape(repeated.size() == 0 ? x : sum(x, repeated, {.keepdims = true}), shape);
+  if (repeated.size() > 0) x = sum(x, repeated, {.keepdims = repeated.size() > extra});
+  return x.shape() == shape ? x : reshape(x, shape);
 }
 
 Tensor slice(const Tensor& x, int axis, std::int64_t start, std::int64_t stop, std::int64_t step) {
@@ -160,11 +173,18 @@ Tensor select(const Tensor& x, int axis, std::int64_t index) {
 std::vector<Tensor> unstack(const Tensor& x, int axis) {
   axis = normalize_axis("unstack", axis, x.shape());
   const auto value = [&] {
+    const Shape shape = x.shape().erased(axis);
+    Strides strides = x.strides();
+    const std::int64_t step = strides[static_cast<unsigned>(axis)];
+    std::copy(strides.begin() + axis + 1, strides.end(), strides.begin() + axis);
     std::vector<Tensor> parts;
-    for (std::int64_t i = 0; i < x.shape()[axis]; ++i) parts.push_back(view_of_region(x, {axis, i, 1, 1, true}));
+    parts.reserve(static_cast<std::size_t>(x.shape()[axis]));
+    for (std::int64_t i = 0; i < x.shape()[axis]; ++i) parts.push_back(detail::view(x, shape, strides, i * step));
     return parts;
   };
   return record("unstack", value, wrt(x, [axis](std::span<const Tensor> dys) {
+                  const auto defined = [](const Tensor& dy) { return dy.defined(); };
+                  if (std::all_of(dys.begin(), dys.end(), defined)) return stack(dys, axis);
                   // An output that nobody used has no cotangent: zeros like those of its sisters.
                   Tensor absent;
                   std::vector<Tensor> all(dys.begin(), dys.end());
