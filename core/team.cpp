@@ -2,13 +2,14 @@
 
 #include "modes.hpp"
 #include "ops/ops.hpp"
+#include "vector_unit.hpp"
 
 namespace retrace {
 namespace {
 
 /// Waits for a change of x. Work comes in quick succession, so at first without going to sleep.
 void wait_while(const std::atomic<std::uint32_t>& x, std::uint32_t value) {
-  for (int i = 0; i < 20000; ++i) {
+  for (int i = 0; i < 4000; ++i) {
     if (x.load(std::memory_order_acquire) != value) return;
 #if RETRACE_X86
     __builtin_ia32_pause();
@@ -21,10 +22,15 @@ void wait_while(const std::atomic<std::uint32_t>& x, std::uint32_t value) {
 
 Team::Team(int size) : failures_(static_cast<std::size_t>(std::max(size, 0))) {
   require(size >= 1, "Team: expected one thread or more, got {}", size);
-  for (int i = 1; i < size; ++i) threads_.emplace_back([this, i] { work(i); });
+  try {
+    for (int i = 1; i < size; ++i) threads_.emplace_back([this, i] { work(i); });
+  } catch (...) {
+    stop();
+    throw;
+  }
 }
 
-Team::~Team() {
+void Team::stop() {
   task_ = nullptr;
   round_.fetch_add(1, std::memory_order_release);
   round_.notify_all();

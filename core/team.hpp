@@ -27,7 +27,7 @@ class Team {
   explicit Team(int size);
   Team(const Team&) = delete;
   Team& operator=(const Team&) = delete;
-  ~Team();
+  ~Team() { stop(); }
 
   int size() const { return static_cast<int>(threads_.size()) + 1; }
   /// Calls f(0), in this thread, to f(size() - 1) at the same time. When all are done, throws what the first of them
@@ -36,6 +36,7 @@ class Team {
 
  private:
   void work(int index);
+  void stop();
 
   const std::function<void(int)>* task_ = nullptr;  // null: the team ends
   std::atomic<std::uint32_t> round_{0};

@@ -11,35 +11,62 @@ using namespace benchmark_rnn;
 
 namespace {
 
+/// A share of the batch and, when there are several, a model that shares the weights of the first.
+struct Part {
+  SimpleRNN rnn;
+  Tensor x;
+  double loss = 0;
+
+  void forward_and_backward() {
+    parameters(rnn).zero_grad();
+    x.zero_grad();
+    const Tensor h = rnn(x);
+    const Tensor half = sum(h * h) * 0.5;
+    half.backward();
+    loss = half.item();
+  }
+  void infer() const {
+    NoGrad scope;
+    rnn(x);
+  }
+};
+
 struct Task {
   explicit Task(const Size& s)
-      : rnn(s.features, s.units, Generator(1), {.last_only = true, .dtype = s.is_f64 ? f64 : f32}),
+      : team(std::min(threads(), s.batch)),
+        rnn(s.features, s.units, Generator(1), {.last_only = true, .dtype = s.is_f64 ? f64 : f32}),
         sgd(parameters(rnn), {.lr = learning_rate}) {
     const Data data(s);
     const DType dtype = s.is_f64 ? f64 : f32;
     rnn.w_x.assign(tensor(data.w_x, {s.features, s.units}).to(dtype));
     rnn.w_h.assign(tensor(data.w_h, {s.units, s.units}).to(dtype));
     rnn.b.assign(tensor(data.b, {s.units}).to(dtype));
-    x = tensor(data.batch_first(s), {s.batch, s.steps, s.features}).to(dtype).requires_grad(true);
+    const Tensor x = tensor(data.batch_first(s), {s.batch, s.steps, s.features}).to(dtype);
+    for (int i = 0; i < team.size(); ++i) {
+      const std::int64_t first = std::int64_t{s.batch} * i / team.size(),
+                         last = std::int64_t{s.batch} * (i + 1) / team.size();
+      parts.push_back({i == 0 ? rnn : share(rnn), slice(x, 0, first, last).clone().requires_grad(true)});
+    }
   }
 
   double train() {
-    const Tensor h = rnn(x);
-    const Tensor loss = sum(h * h) * 0.5;
-    sgd.zero_grad();
-    x.zero_grad();
-    loss.backward();
+    team.run([&](int i) { parts[static_cast<std::size_t>(i)].forward_and_backward(); });
+    double loss = parts[0].loss;
+    for (std::size_t i = 1; i < parts.size(); ++i) {
+      add_gradients(parameters(rnn), parameters(parts[i].rnn));
+      loss += parts[i].loss;
+    }
     sgd.step();
-    return loss.item();
+    return loss;
   }
   void infer() {
-    NoGrad scope;
-    rnn(x);
+    team.run([&](int i) { parts[static_cast<std::size_t>(i)].infer(); });
   }
 
+  Team team;
   SimpleRNN rnn;
   SGD sgd;
-  Tensor x;
+  std::vector<Part> parts;
 };
 
 double norm(const Tensor& gradient) { return std::sqrt(sum(gradient.to(f64) * gradient.to(f64)).item()); }
@@ -61,9 +88,10 @@ int main(int argc, char** argv) {
     }
     Task task(size);
     const double loss = task.train();
-    print_check(
-        "retrace", size,
-        {loss, norm(task.rnn.w_x.grad()), norm(task.rnn.w_h.grad()), norm(task.rnn.b.grad()), norm(task.x.grad())});
+    double dx = 0;
+    for (const Part& part : task.parts) dx = std::hypot(dx, norm(part.x.grad()));
+    print_check("retrace", size,
+                {loss, norm(task.rnn.w_x.grad()), norm(task.rnn.w_h.grad()), norm(task.rnn.b.grad()), dx});
     time_and_print("retrace", size, true, [&] { task.train(); });
     time_and_print("retrace", size, false, [&] { task.infer(); });
   }
