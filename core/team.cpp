@@ -1,5 +1,9 @@
 #include "team.hpp"
 
+#include <atomic>
+#include <exception>
+#include <thread>
+
 #include "modes.hpp"
 #include "ops/ops.hpp"
 #include "vector_unit.hpp"
@@ -20,52 +24,69 @@ void wait_while(const std::atomic<std::uint32_t>& x, std::uint32_t value) {
 
 }  // namespace
 
-Team::Team(int size) : failures_(static_cast<std::size_t>(std::max(size, 0))) {
-  require(size >= 1, "Team: expected one thread or more, got {}", size);
+struct Team::State {
+  Task task = nullptr;  // null: the team ends
+  const void* f = nullptr;
+  std::atomic<std::uint32_t> round{0};
+  std::atomic<std::uint32_t> busy{0};
+  std::vector<std::exception_ptr> failures;
+  std::vector<std::thread> threads;
+
+  explicit State(int size);
+  ~State() { end(); }
+  void end() {
+    start(nullptr, nullptr);
+    for (std::thread& t : threads) t.join();
+  }
+  void start(Task new_task, const void* new_f) {
+    task = new_task;
+    f = new_f;
+    busy.store(static_cast<std::uint32_t>(threads.size()), std::memory_order_relaxed);
+    round.fetch_add(1, std::memory_order_release);
+    round.notify_all();
+  }
+  void call(int index) {
+    try {
+      task(f, index);
+    } catch (...) {
+      failures[static_cast<std::size_t>(index)] = std::current_exception();
+    }
+  }
+  void work(int index) {
+    for (std::uint32_t last = 0;; ++last) {
+      wait_while(round, last);
+      if (!task) return;
+      call(index);
+      if (busy.fetch_sub(1, std::memory_order_acq_rel) == 1) busy.notify_one();
+    }
+  }
+};
+
+Team::State::State(int size) : failures(static_cast<std::size_t>(size)) {
   try {
-    for (int i = 1; i < size; ++i) threads_.emplace_back([this, i] { work(i); });
+    for (int i = 1; i < size; ++i) threads.emplace_back([this, i] { work(i); });
   } catch (...) {
-    stop();
+    end();  // those that have begun
     throw;
   }
 }
 
-void Team::stop() {
-  task_ = nullptr;
-  round_.fetch_add(1, std::memory_order_release);
-  round_.notify_all();
-  for (std::thread& t : threads_) t.join();
+Team::Team(int size) {
+  require(size >= 1, "Team: expected one thread or more, got {}", size);
+  state_ = std::make_unique<State>(size);
 }
+Team::~Team() = default;
+int Team::size() const { return static_cast<int>(state_->failures.size()); }
 
-void Team::work(int index) {
-  for (std::uint32_t round = 0;; ++round) {
-    wait_while(round_, round);
-    if (!task_) return;
-    try {
-      (*task_)(index);
-    } catch (...) {
-      failures_[static_cast<std::size_t>(index)] = std::current_exception();
-    }
-    if (busy_.fetch_sub(1, std::memory_order_acq_rel) == 1) busy_.notify_one();
-  }
-}
-
-void Team::run(const std::function<void(int)>& f) {
-  task_ = &f;
-  busy_.store(static_cast<std::uint32_t>(threads_.size()), std::memory_order_relaxed);
-  round_.fetch_add(1, std::memory_order_release);
-  round_.notify_all();
-  try {
-    f(0);
-  } catch (...) {
-    failures_[0] = std::current_exception();
-  }
-  while (const std::uint32_t left = busy_.load(std::memory_order_acquire)) wait_while(busy_, left);
-  for (std::exception_ptr& failure : failures_)
-    if (const std::exception_ptr first = std::exchange(failure, nullptr)) {
-      std::fill(failures_.begin(), failures_.end(), nullptr);
-      std::rethrow_exception(first);
-    }
+void Team::run(Task task, const void* f) {
+  State& s = *state_;
+  s.start(task, f);
+  s.call(0);
+  while (const std::uint32_t left = s.busy.load(std::memory_order_acquire)) wait_while(s.busy, left);
+  std::exception_ptr first;
+  for (std::exception_ptr& failure : s.failures)
+    if (std::exception_ptr other = std::exchange(failure, nullptr); !first) first = std::move(other);
+  if (first) std::rethrow_exception(first);
 }
 
 void add_gradients(const Parameters& to, const Parameters& from) {

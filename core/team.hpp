@@ -1,11 +1,5 @@
 #pragma once
 
-#include <atomic>
-#include <exception>
-#include <functional>
-#include <thread>
-#include <vector>
-
 #include "parameters.hpp"
 
 namespace retrace {
@@ -27,22 +21,22 @@ class Team {
   explicit Team(int size);
   Team(const Team&) = delete;
   Team& operator=(const Team&) = delete;
-  ~Team() { stop(); }
+  ~Team();
 
-  int size() const { return static_cast<int>(threads_.size()) + 1; }
+  int size() const;
   /// Calls f(0), in this thread, to f(size() - 1) at the same time. When all are done, throws what the first of them
   /// that failed threw. Modes such as no_grad are each thread's own: set them in f.
-  void run(const std::function<void(int)>& f);
+  template <class F>
+  void run(const F& f) {
+    run([](const void* f, int i) { (*static_cast<const F*>(f))(i); }, &f);
+  }
 
  private:
-  void work(int index);
-  void stop();
+  using Task = void (*)(const void* f, int i);
+  void run(Task task, const void* f);
 
-  const std::function<void(int)>* task_ = nullptr;  // null: the team ends
-  std::atomic<std::uint32_t> round_{0};
-  std::atomic<std::uint32_t> busy_{0};
-  std::vector<std::exception_ptr> failures_;
-  std::vector<std::thread> threads_;
+  struct State;
+  std::unique_ptr<State> state_;
 };
 
 /// Adds the gradients of `from` to those of `to`, parameter by parameter; an Error unless both list the same names.

@@ -35,6 +35,15 @@ Tensor compare(const char* op, Tensor a, Tensor b, Test test) {
 
 }  // namespace
 
+void detail::require_float(const char* op, const Tensor& x) {
+  require(x.dtype() != i64, "{}: expected f32 or f64, got i64 of shape {}; cast with .to(f32)", op, x.shape());
+}
+
+void detail::require_same_dtype(const char* op, const Tensor& a, const Tensor& b) {
+  require(a.dtype() == b.dtype(), "{}: dtypes differ: {} {} and {} {}; cast one with .to({})", op, a.dtype(), a.shape(),
+          b.dtype(), b.shape(), a.dtype());
+}
+
 void detail::BroadcastLoop::append(std::int64_t size, std::int64_t a_step, std::int64_t b_step) {
   const auto next = static_cast<unsigned>(rank++);
   sizes[next] = size;

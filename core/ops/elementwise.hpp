@@ -40,14 +40,8 @@ struct BroadcastLoop {
   void append(std::int64_t size, std::int64_t a_step, std::int64_t b_step);
 };
 
-inline void require_float(const char* op, const Tensor& x) {
-  if (x.dtype() == i64) fail("{}: expected f32 or f64, got i64 of shape {}; cast with .to(f32)", op, x.shape());
-}
-inline void require_same_dtype(const char* op, const Tensor& a, const Tensor& b) {
-  if (a.dtype() != b.dtype())
-    fail("{}: dtypes differ: {} {} and {} {}; cast one with .to({})", op, a.dtype(), a.shape(), b.dtype(), b.shape(),
-         a.dtype());
-}
+void require_float(const char* op, const Tensor& x);
+void require_same_dtype(const char* op, const Tensor& a, const Tensor& b);
 
 /// A floating tensor like x, written by kernel(from, to, n); over x itself where it expires.
 template <class Kernel>
