@@ -104,6 +104,8 @@ struct Storage {
 /// The head of a large block.
 struct LargeStorage : Storage {
   DerivedList list;
+
+  explicit LargeStorage(std::size_t block) : Storage(block) {}
 };
 static_assert(sizeof(LargeStorage) <= cache_line);
 
@@ -111,7 +113,7 @@ inline DerivedList* Storage::derived() { return is_large() ? &static_cast<LargeS
 inline Storage* Storage::allocate(std::size_t bytes) {
   const std::size_t small = bytes + sizeof(Storage), large = bytes + cache_line;
   if (small <= small_limit) return ::new (pool_allocate(small)) Storage(small);
-  return ::new (pool_allocate(large)) LargeStorage{Storage(large), {}};
+  return ::new (pool_allocate(large)) LargeStorage(large);
 }
 
 }  // namespace retrace::detail
