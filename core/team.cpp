@@ -62,7 +62,8 @@ struct Team::State {
   }
 };
 
-Team::State::State(int size) : failures(static_cast<std::size_t>(size)) {
+Team::State::State(int size) {
+  failures.resize(static_cast<std::size_t>(size));
   try {
     for (int i = 1; i < size; ++i) threads.emplace_back([this, i] { work(i); });
   } catch (...) {

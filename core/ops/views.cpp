@@ -60,7 +60,7 @@ Tensor take_region(const char* op, const Tensor& x, const Region& region) {
 /// The elements at a region of `to`, where x goes.
 Tensor place_for(const Tensor& x, const Tensor& to, const Region& region) {
   check_region("place", region, to.shape());
-  const Tensor part = view_of_region(to, region);
+  Tensor part = view_of_region(to, region);
   require(x.shape() == part.shape(), "place: expected shape {}, got {}", part.shape(), x.shape());
   return part;
 }
