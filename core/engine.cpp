@@ -19,11 +19,6 @@ struct Slot {
   std::vector<Product> products;  // to be added: many short ones make a long one
   std::int64_t inner_size = 0;    // of these together
 
-  void open(Node& n) {
-    n.acquire();
-    node.reset(&n);
-    if (n.outputs > 0) of_outputs.resize(n.outputs);
-  }
   void close() {
     cotangent = {};
     of_outputs.clear();
@@ -48,8 +43,8 @@ void consume_all(Node& first) noexcept {
   push(first);
   while (Node* n = list) {
     list = std::exchange(n->link, nullptr);
-    const RecordPtr record(std::exchange(n->record, nullptr));
-    record->for_each([&](Rule& rule) { push(*rule.input); });
+    for_each_input(*n, push);
+    RecordPtr(std::exchange(n->record, nullptr));
     n->release();
   }
 }
@@ -65,7 +60,7 @@ struct Workspace {
   std::vector<std::unique_ptr<Slot>> slots;  // nodes point to them
   std::vector<Slot*> free;
   std::vector<Waiting> waiting;  // a heap, the deepest first
-  std::vector<Slot> leaves;
+  std::vector<Slot*> leaves;
 };
 thread_local Workspace workspace;
 
@@ -78,13 +73,6 @@ struct PassOptions {
       "backward: the graph of '{}' {} was consumed by an earlier backward; pass {{.retain_graph = true}} to that one, "
       "or detach() the state that is carried on",
       n.op, n.shape);
-}
-
-/// The rule of an output of an op of several, or null.
-OutputRule* as_output(const Node& n) {
-  if (!n.record || n.record->count != 1) return nullptr;
-  auto* rule = reinterpret_cast<Rule*>(n.record->rules());
-  return rule->type == &output_rule ? static_cast<OutputRule*>(rule) : nullptr;
 }
 
 /// One walk from a result to what it depends on, every node after all that use it.
@@ -100,18 +88,18 @@ class Pass {
   /// complete(slot) is called for every inner node when its cotangents are all there.
   template <class Complete>
   void run(Node& y, Tensor cotangent, Complete&& complete);
-  std::vector<Slot>& leaves() { return work_.leaves; }
+  const std::vector<Slot*>& leaves() { return work_.leaves; }
 
  private:
-  Slot& leaf_slot(Node& leaf);
-  Slot& slot_for(Node& node);
-  bool queue(Node& input, Product& product);
+  Slot* open_slot(Node*& edge);
+  Slot& leaf_slot(Node*& edge);
+  Slot& slot_for(Node*& edge);
+  static bool queue(Slot& slot, Product& product);
   static void flush(Slot& slot);
-  Tensor& cotangent_of(Node& node);
   Slot* pop();
   void propagate(Slot& slot);
   void apply(Rule& rule, std::span<Tensor> cotangents, Node& from);
-  void add(Node& input, Contribution contribution);
+  void add(Node*& edge, Contribution contribution);
   void check_versions(const Node& n, const Record& record, Rule& rule) const;
 
   PassOptions options_;
@@ -123,9 +111,9 @@ class Pass {
 
 Pass::~Pass() {
   for (const auto& slot : work_.slots)
-    if (slot->node) {  // only after a failure are there any left
-      slot->node->slot = nullptr;
-      if (!options_.retain_graph) consume_all(*slot->node);
+    if (Node* n = slot->node.get()) {  // a leaf, or what a failure left
+      if (!n->is_leaf()) n->slot = nullptr;
+      if (!options_.retain_graph) consume_all(*n);
       slot->close();
       work_.free.push_back(slot.get());
     }
@@ -134,30 +122,39 @@ Pass::~Pass() {
   workspace = std::move(work_);
 }
 
-/// Found by search, not by a mark on the leaf: passes in several threads may share it.
-Slot& Pass::leaf_slot(Node& leaf) {
-  constexpr std::size_t few = 16;
-  std::vector<Slot>& leaves = work_.leaves;
-  for (std::size_t i = 0; i < std::min(leaves.size(), few); ++i)
-    if (leaves[i].node.get() == &leaf) return leaves[i];
-  if (leaves.size() >= few) {
-    const auto [at, is_new] = leaf_places_.try_emplace(&leaf, leaves.size());
-    if (!is_new) return leaves[at->second];
+/// For the node at the end of an edge, a reference that the slot takes over unless the graph stays.
+Slot* Pass::open_slot(Node*& edge) {
+  if (work_.free.empty()) {
+    work_.free.push_back(work_.slots.emplace_back(std::make_unique<Slot>()).get());
+    work_.free.reserve(work_.slots.size());
   }
-  leaves.emplace_back().open(leaf);
-  return leaves.back();
+  Slot* slot = work_.free.back();
+  work_.free.pop_back();
+  if (options_.retain_graph) edge->acquire();
+  slot->node.reset(options_.retain_graph ? edge : std::exchange(edge, nullptr));
+  return slot;
 }
 
-Slot& Pass::slot_for(Node& node) {
-  if (node.is_leaf()) return leaf_slot(node);
+/// Found by search, not by a mark on the leaf: passes in several threads may share it.
+Slot& Pass::leaf_slot(Node*& edge) {
+  constexpr std::size_t few = 16;
+  std::vector<Slot*>& leaves = work_.leaves;
+  for (std::size_t i = 0; i < std::min(leaves.size(), few); ++i)
+    if (leaves[i]->node.get() == edge) return *leaves[i];
+  if (leaves.size() >= few) {
+    const auto [at, is_new] = leaf_places_.try_emplace(edge, leaves.size());
+    if (!is_new) return *leaves[at->second];
+  }
+  leaves.push_back(open_slot(edge));
+  return *leaves.back();
+}
+
+Slot& Pass::slot_for(Node*& edge) {
+  Node& node = *edge;
+  if (node.is_leaf()) return leaf_slot(edge);
   if (!node.slot) {
-    if (work_.free.empty()) {
-      work_.free.push_back(work_.slots.emplace_back(std::make_unique<Slot>()).get());
-      work_.free.reserve(work_.slots.size());
-    }
-    Slot* slot = work_.free.back();
-    work_.free.pop_back();
-    slot->open(node);
+    Slot* slot = open_slot(edge);
+    if (node.outputs > 0) slot->of_outputs.resize(node.outputs);
     Waiting w{node.depth, slot};
     std::vector<Waiting>& heap = work_.waiting;
     if (next_.slot ? next_ < w : heap.empty() || heap.front() < w) std::swap(next_, w);
@@ -168,12 +165,6 @@ Slot& Pass::slot_for(Node& node) {
     node.slot = slot;
   }
   return *node.slot;
-}
-
-/// Where what flows to a node accumulates. An output of several has no slot of its own.
-Tensor& Pass::cotangent_of(Node& node) {
-  if (OutputRule* rule = as_output(node)) return slot_for(*rule->input).of_outputs[rule->index];
-  return slot_for(node).cotangent;
 }
 
 Slot* Pass::pop() {
@@ -191,7 +182,10 @@ Slot* Pass::pop() {
 template <class Complete>
 void Pass::run(Node& y, Tensor cotangent, Complete&& complete) {
   const ModeScope mode(recording, options_.create_graph);
-  cotangent_of(y) = std::move(cotangent);
+  y.acquire();
+  Node* edge = &y;
+  add(edge, std::move(cotangent));
+  if (edge) edge->release();
   while (Slot* slot = pop()) {
     flush(*slot);
     complete(*slot);
@@ -199,7 +193,7 @@ void Pass::run(Node& y, Tensor cotangent, Complete&& complete) {
     slot->close();
     work_.free.push_back(slot);
   }
-  for (Slot& leaf : work_.leaves) flush(leaf);
+  for (Slot* leaf : work_.leaves) flush(*leaf);
 }
 
 /// The rules of a node, taken off it for good unless the graph is retained.
@@ -235,7 +229,7 @@ void Pass::check_versions(const Node& n, const Record& record, Rule& rule) const
 
 void Pass::apply(Rule& rule, std::span<Tensor> cotangents, Node& from) {
   try {
-    add(*rule.input, rule.type->apply(rule, cotangents, from, !options_.retain_graph));
+    add(rule.input, rule.type->apply(rule, cotangents, from, !options_.retain_graph));
   } catch (const Error& e) {
     throw Error(fmt::format("backward of '{}' {}: {}", from.op, from.shape, e.what()));
   }
@@ -253,13 +247,11 @@ Tensor& own(Tensor& accumulated, const Node& node) {
 
 /// Products of few columns by few rows, such as those of each time step for a weight, cost more time to add up than to
 /// multiply. They wait until they are long enough together.
-bool Pass::queue(Node& input, Product& product) {
+bool Pass::queue(Slot& slot, Product& product) {
   constexpr std::int64_t long_enough = 256;
-  if (as_output(input)) return false;
-  const std::int64_t inner = inner_size(product);
-  Slot& slot = slot_for(input);
-  if (!slot.cotangent.defined() || inner >= long_enough) return false;
-  check_product(product, input.shape, input.dtype);
+  if (!slot.cotangent.defined()) return false;
+  const std::int64_t inner = inner_size(product, slot.node->shape, slot.node->dtype);
+  if (inner >= long_enough) return false;
   slot.products.push_back(std::move(product));
   slot.inner_size += inner;
   if (slot.inner_size >= long_enough) flush(slot);
@@ -282,19 +274,25 @@ Tensor evaluate(Tensor& t, const Shape& shape) {
 }
 
 /// All accumulation: what a rule returned goes into what is there. A tensor is added; a description of one lands there
-/// without being made in full, unless it is recorded, or the first to come and a product.
-void Pass::add(Node& input, Contribution contribution) {
-  Tensor& there = cotangent_of(input);
+/// without being made in full, unless it is recorded, or the first to come and a product. An output of several has no
+/// slot of its own.
+void Pass::add(Node*& edge, Contribution contribution) {
+  Node& input = *edge;
+  Node* bundle = input.bundle;
+  if (bundle && !bundle->slot && !options_.retain_graph) bundle->acquire();  // for the slot
+  Slot& slot = slot_for(bundle ? bundle : edge);
+  Tensor& there = input.bundle ? slot.of_outputs[input.place] : slot.cotangent;
   const auto add_evaluated = [&](auto& c) {
     Tensor t = evaluate(c, input.shape);
     require(t.dtype() == input.dtype, "the rule for an input {} {} returned {}", input.shape, input.dtype, t.dtype());
-    there = there.defined() ? std::move(there) + std::move(t) : std::move(t);
+    if (there.defined()) t = std::move(there) + std::move(t);
+    there = std::move(t);
   };
   if (auto* t = std::get_if<Tensor>(&contribution)) return add_evaluated(*t);  // saves the dispatch
   std::visit(
       [&]<class C>(C& c) {
         if constexpr (std::is_same_v<C, Product>)
-          if (!options_.create_graph && queue(input, c)) return;
+          if (!options_.create_graph && !input.bundle && queue(slot, c)) return;
         if constexpr (!std::is_same_v<C, Tensor>)
           if (!options_.create_graph && (there.defined() || !std::is_same_v<C, Product>))
             return add_to(own(there, input), c);
@@ -323,14 +321,14 @@ void backward(const Tensor& y, const Tensor& cotangent, BackwardOptions options)
   Pass pass({.create_graph = false, .retain_graph = options.retain_graph}, nullptr);
   pass.run(y.node(), std::move(dy), [](const Slot&) {});
   // Everything that can fail comes first; then the gradients change hands.
-  for (Slot& leaf : pass.leaves()) {
-    Tensor& g = leaf.cotangent;
-    if (const Tensor before = handle_to(*leaf.node).grad(); before.defined())
+  for (Slot* leaf : pass.leaves()) {
+    Tensor& g = leaf->cotangent;
+    if (const Tensor before = handle_to(*leaf->node).grad(); before.defined())
       g = no_grad([&] { return before + std::move(g); });
     else if (!g.expiring())
       g = g.detach().clone();
   }
-  for (Slot& leaf : pass.leaves()) handle_to(*leaf.node).set_grad(std::move(leaf.cotangent));
+  for (Slot* leaf : pass.leaves()) handle_to(*leaf->node).set_grad(std::move(leaf->cotangent));
 }
 
 namespace {
@@ -342,7 +340,7 @@ std::unordered_map<const Node*, bool> nodes_between(const Tensor& y, std::span<c
   for (const Tensor& x : xs) needed.emplace(x.get(), false);
   for (Node* n : nodes_by_depth(y.node())) {
     bool leads_on = n->consumed && !needed.contains(n);
-    if (n->record) n->record->for_each([&](Rule& rule) { leads_on = leads_on || needed.contains(rule.input); });
+    for_each_input(*n, [&](Node& input) { leads_on = leads_on || needed.contains(&input); });
     if (leads_on) needed.insert_or_assign(n, true);
   }
   return needed;
@@ -362,13 +360,13 @@ std::vector<Tensor> grad(const Tensor& y, std::span<const Tensor> xs, const Grad
   if (needed.contains(y.get()))
     pass.run(y.node(), std::move(dy), [&](const detail::Slot& slot) {
       for (const Tensor& x : xs) {
-        const detail::OutputRule* output = detail::as_output(x.node());
-        if (x.get() == slot.node.get()) found.insert_or_assign(x.get(), slot.cotangent);
-        if (output && output->input == slot.node.get() && slot.of_outputs[output->index].defined())
-          found.insert_or_assign(x.get(), slot.of_outputs[output->index]);
+        const Node& n = x.node();
+        if (&n == slot.node.get()) found.insert_or_assign(&n, slot.cotangent);
+        if (n.bundle && n.bundle == slot.node.get() && slot.of_outputs[n.place].defined())
+          found.insert_or_assign(&n, slot.of_outputs[n.place]);
       }
     });
-  for (auto& leaf : pass.leaves()) found.insert_or_assign(leaf.node.get(), leaf.cotangent);
+  for (const detail::Slot* leaf : pass.leaves()) found.insert_or_assign(leaf->node.get(), leaf->cotangent);
 
   std::vector<Tensor> gradients;
   for (std::size_t i = 0; i < xs.size(); ++i) {

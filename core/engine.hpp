@@ -5,22 +5,13 @@
 /// Private to the engine.
 namespace retrace::detail {
 
-/// An op of several outputs is one node without a value; each output is a node whose only rule hands its cotangent to
-/// place `index` there.
-struct OutputRule : Rule {
-  std::size_t index;
-};
-extern const RuleType output_rule;
-
 /// The value of a product in the shape of the input it is for, recorded.
 Tensor evaluate(const Product& product, const Shape& shape);
 /// Add to an accumulator in place; it is row-major and nobody else sees it.
 void add_to(Tensor& to, const Product& product);
 void add_to(Tensor& to, std::span<const Product> products);
-/// Columns of a, which are rows of b.
-std::int64_t inner_size(const Product& product);
-/// An Error unless the product has the elements of `to`.
-void check_product(const Product& product, const Shape& to, DType dtype);
+/// Columns of a, which are rows of b. An Error unless the product has the elements of `to`.
+std::int64_t inner_size(const Product& product, const Shape& to, DType dtype);
 void add_to(Tensor& to, const Placed& placed);
 void add_to(Tensor& to, const Scattered& scattered);
 

@@ -11,11 +11,7 @@ namespace {
 constinit thread_local Node* dying = nullptr;
 constinit thread_local bool freeing = false;
 
-Contribution no_contribution(Rule&, std::span<Tensor>, Node&, bool) { return Tensor(); }
-
 }  // namespace
-
-const RuleType output_rule{sizeof(OutputRule), 0, false, no_contribution};
 
 void Node::last_handle_gone() noexcept {
   handles.store(0, std::memory_order_relaxed);
@@ -26,18 +22,24 @@ void Node::last_handle_gone() noexcept {
   release();
 }
 
+void Node::free() noexcept {
+  if (storage) storage->release();
+  this->~Node();
+  pool_free(this, sizeof(Node));
+  --live;
+}
+
 void Node::destroy() noexcept {
   if (is_leaf() && link) std::exchange(link, nullptr)->release_handle();
+  if (!record && !bundle) return free();
   link = std::exchange(dying, this);
   if (freeing) return;  // the loop below, further up the stack, will come to it
   freeing = true;
   while (Node* n = dying) {
     dying = n->link;
     if (n->record) RecordDeleter()(n->record);
-    if (n->storage) n->storage->release();
-    n->~Node();
-    pool_free(n, sizeof(Node));
-    --live;
+    if (n->bundle) n->bundle->release();
+    n->free();
   }
   freeing = false;
 }
@@ -60,17 +62,21 @@ void Rules::reserve(std::size_t bytes) {
 void RecordDeleter::operator()(Record* record) const noexcept {
   record->for_each([](Rule& rule) {
     std::destroy_n(saved_of(rule), rule.type->kept);
-    rule.input->release();
+    if (rule.input) rule.input->release();
   });
   pool_free(record, sizeof(Record) + record->bytes);
 }
 
 namespace {
 
-void make_result(const char* op, Node& n, Rules& rules) {
+void make_result(const char* op, Node& n, std::uint32_t depth) {
   n.op = op;
   n.requires_grad = true;
-  n.depth = rules.depth;
+  n.depth = depth;
+}
+
+void make_result(const char* op, Node& n, Rules& rules) {
+  make_result(op, n, rules.depth);
   n.keeps_value = rules.want_output;
   if (n.storage) rules.record->output_version = n.storage->version.load(std::memory_order_relaxed);
   n.record = rules.record.release();
@@ -91,11 +97,12 @@ void attach(const char* op, std::vector<Tensor>& values, Rules& rules) {
   const Tensor all(Node::create({}, values[0].dtype()));
   all.node().outputs = static_cast<std::uint32_t>(values.size());
   make_result(op, all.node(), rules);
-  Rules link;
-  for (std::size_t i = 0; i < values.size(); ++i) {
-    link.reserve(sizeof(OutputRule));
-    link.append(*::new (link.end) OutputRule{{&output_rule, all.get()}, i});
-    make_result(op, values[i].node(), link);
+  all.node().refs += all.node().outputs;
+  for (std::uint32_t i = 0; i < all.node().outputs; ++i) {
+    Node& n = values[i].node();
+    make_result(op, n, rules.depth + 1);
+    n.bundle = all.get();
+    n.place = i;
   }
 }
 
@@ -108,7 +115,7 @@ std::vector<GraphNode> recorded_graph(const Tensor& y) {
   std::vector<GraphNode> list;
   for (Node* n : nodes) {
     GraphNode entry{n->op ? n->op : "leaf", n->shape, n->dtype, n->outputs > 0, {}, n};
-    if (n->record) n->record->for_each([&](detail::Rule& rule) { entry.inputs.push_back(place.at(rule.input)); });
+    detail::for_each_input(*n, [&](Node& input) { entry.inputs.push_back(place.at(&input)); });
     place.emplace(n, list.size());
     list.push_back(std::move(entry));
   }
@@ -119,10 +126,9 @@ std::vector<detail::Node*> detail::nodes_by_depth(Node& y) {
   std::vector<Node*> nodes{&y};
   std::unordered_map<const Node*, bool> seen{{&y, true}};
   for (std::size_t i = 0; i < nodes.size(); ++i)
-    if (nodes[i]->record)
-      nodes[i]->record->for_each([&](Rule& rule) {
-        if (seen.emplace(rule.input, true).second) nodes.push_back(rule.input);
-      });
+    for_each_input(*nodes[i], [&](Node& input) {
+      if (seen.emplace(&input, true).second) nodes.push_back(&input);
+    });
   std::stable_sort(nodes.begin(), nodes.end(), [](const Node* a, const Node* b) { return a->depth < b->depth; });
   return nodes;
 }

@@ -79,7 +79,7 @@ struct RuleType {
 /// The backward rule of one input; the values it keeps follow.
 struct Rule {
   const RuleType* type;
-  Node* input;  // owned reference
+  Node* input;  // owned reference; null once a pass has taken it
 };
 inline Saved* saved_of(Rule& rule) { return reinterpret_cast<Saved*>(&rule + 1); }
 
@@ -105,6 +105,16 @@ struct RecordDeleter {
   void operator()(Record* record) const noexcept;
 };
 using RecordPtr = std::unique_ptr<Record, RecordDeleter>;
+
+/// Calls f(input) for every node that n was recorded from.
+template <class F>
+void for_each_input(const Node& n, F&& f) {
+  if (n.bundle) f(*n.bundle);
+  if (n.record)
+    n.record->for_each([&](Rule& rule) {
+      if (rule.input) f(*rule.input);
+    });
+}
 
 /// The rules of a result under way, and what its node is to know of them.
 struct Rules {

@@ -25,6 +25,8 @@ struct Node {
   bool consumed = false;      // a backward pass used up the rules
   std::uint32_t depth = 0;    // 1 + the deepest input; 0 for leaves
   std::uint32_t outputs = 0;  // how many, for the node without a value of an op that has several
+  std::uint32_t place = 0;    // among these, for one of them
+  Node* bundle = nullptr;     // that node, owned reference: cotangents gather there
   Strides strides;
   const char* op = nullptr;  // null for leaves
   Record* record = nullptr;  // how gradients go to the inputs
@@ -59,6 +61,7 @@ struct Node {
 
  private:
   void last_handle_gone() noexcept;
+  void free() noexcept;
   void destroy() noexcept;  // iterative: a chain of a million nodes needs no stack
 };
 

@@ -13,14 +13,15 @@ using detail::Storage;
 // ---- views and memory ----------------------------------------------------------------------------------------------
 
 Tensor empty(const Shape& shape, DType dtype) {
-  std::int64_t room = 16;  // bytes, more than an element takes
+  std::int64_t room = 16, size = 1;  // room in bytes, more than an element takes
   for (const std::int64_t d : shape) {
     require(d >= 0, "a size must not be negative: {}", shape);
     require(d == 0 || !__builtin_mul_overflow(room, d, &room), "too many elements: {}", shape);
+    size *= d;
   }
   Tensor out(Node::create(shape, dtype));
   Node& n = out.node();
-  n.storage = Storage::allocate(static_cast<std::size_t>(shape.size()) * size_of(dtype));
+  n.storage = Storage::allocate(static_cast<std::size_t>(size) * size_of(dtype));
   n.data = n.storage->data();
   return out;
 }

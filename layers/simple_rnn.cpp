@@ -27,11 +27,11 @@ Recurrence SimpleRNN::operator()(const Tensor& x, const Tensor& state) const {
           state.defined() ? state.shape() : Shape{});
 
   // Steps outermost, so that each is one contiguous block.
-  const std::vector<Tensor> projected = unstack(project(permute(x, {1, 0, 2}).contiguous()), 0);
+  std::vector<Tensor> projected = unstack(project(permute(x, {1, 0, 2}).contiguous()), 0);
   Tensor h = state.defined() ? state : zeros(state_shape, x.dtype());
   std::vector<Tensor> states;
-  for (const Tensor& p : projected) {
-    h = advance(p, h);
+  for (Tensor& p : projected) {
+    h = advance(std::move(p), h);
     if (!last_only_) states.push_back(h);
   }
   return {last_only_ ? h : stack(states, 1), h};

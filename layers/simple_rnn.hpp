@@ -33,7 +33,7 @@ class SimpleRNN {
   /// The share of the input in what tanh is taken of, x w_x + b: for all steps in one product.
   Tensor project(const Tensor& x) const { return matmul(x, w_x) + b; }
   /// A step from the projected input.
-  Tensor advance(const Tensor& projected, const Tensor& h) const { return tanh(projected + matmul(h, w_h)); }
+  Tensor advance(Tensor projected, const Tensor& h) const { return tanh(std::move(projected) + matmul(h, w_h)); }
 
   void parts(auto& list) {
     list("w_x", w_x);

@@ -160,36 +160,56 @@ RETRACE_INLINE inline void pack_panels(std::span<const Factors<T>> list, std::in
 
 constexpr std::int64_t rounded_up(std::int64_t n, std::int64_t step) { return (n + step - 1) / step * step; }
 
+constexpr std::int64_t few_multiplications = 128;  // too few to prepare anything for them
+
+/// One block on the vector unit; on its own, so that a small product does not pay for what surrounds a large one.
 template <class T, int Bytes>
-RETRACE_INLINE inline void blocked(std::int64_t m, std::int64_t n, std::span<const Factors<T>> list, bool add, T* c,
-                                   std::int64_t ldc) {
+void block(std::int64_t m, std::int64_t n, std::int64_t k, Matrix<const T> a, Panels<T> b, bool add, T* c,
+           std::int64_t ldc) {
+  on_vector_unit<VectorUnit::avx512>(
+      [=](auto bytes) RETRACE_INLINE {
+        if constexpr (bytes == Bytes) MicroKernel<T, Bytes>::block(m, n, k, a, b, add, c, ldc);
+      },
+      Bytes == 64 ? VectorUnit::avx512 : VectorUnit::avx2);
+}
+
+/// By blocks with vectors of Bytes, or false when that is not worth it.
+template <class T, int Bytes>
+bool blocked(std::int64_t m, std::int64_t n, std::span<const Factors<T>> list, bool add, T* c, std::int64_t ldc) {
   using Kernel = MicroKernel<T, Bytes>;
   constexpr std::int64_t width = Kernel::width;
   const Factors<T>& f = list[0];
-  std::int64_t k_of_list = 0;
-  for (const Factors<T>& each : list) k_of_list += each.k;
   const bool one = list.size() == 1;
   // A matrix that is read once, or stays in the first cache, is read as it lies.
   const bool as_it_lies = one && !f.packed_b && f.b.column_step == 1 && n % Kernel::lanes == 0 &&
                           (m <= 2 * Kernel::most_rows || f.k * n * static_cast<std::int64_t>(sizeof(T)) <= 16384);
+  const bool copy_b = !as_it_lies && !f.packed_b;
   // Lines that are far apart fight for the same places in the cache.
   const std::int64_t a_step = std::max(f.a.row_step, f.a.column_step) * static_cast<std::int64_t>(sizeof(T));
   const bool copy_a = !one || (n > 2 * width && a_step >= 1024);
-  const bool a_in_columns = f.a.column_step != 1;
+  const auto panels = [&](std::int64_t k0, std::int64_t k) -> Panels<T> {
+    if (as_it_lies) return {f.b.data + k0 * f.b.row_step, f.b.row_step, width};
+    return {f.packed_b + k0 * rounded_up(n, width), width, width * k};
+  };
+  if (!copy_b && !copy_a && f.k <= block_k && m <= Kernel::most_block_rows) {  // most products of a small model
+    block<T, Bytes>(m, n, f.k, f.a, panels(0, f.k), add, c, ldc);
+    return true;
+  }
+  if (m * n * f.k <= few_multiplications) return false;
 
+  std::int64_t k_of_list = 0;
+  for (const Factors<T>& each : list) k_of_list += each.k;
   const std::int64_t most_k = std::min(k_of_list, block_k);
-  const Scratch<T> b_copy(as_it_lies || f.packed_b ? 0 : most_k * rounded_up(n, width));
+  const bool a_in_columns = f.a.column_step != 1;
+  const Scratch<T> b_copy(copy_b ? most_k * rounded_up(n, width) : 0);
   const Scratch<T> a_copy(copy_a ? std::min(m, Kernel::most_block_rows) * most_k : 0);
 
   for (std::int64_t k0 = 0; k0 < k_of_list; k0 += block_k) {
     const std::int64_t k = std::min(block_k, k_of_list - k0);
-    Panels<T> b{f.b.data + k0 * f.b.row_step, f.b.row_step, width};
-    if (!as_it_lies) {
-      b = {f.packed_b + k0 * rounded_up(n, width), width, width * k};
-      if (!f.packed_b) {
-        pack_panels<T, width>(list, k0, k, n, b_copy.data());
-        b.data = b_copy.data();
-      }
+    Panels<T> b = panels(k0, k);
+    if (copy_b) {
+      on_vector_unit([&](auto) RETRACE_INLINE { pack_panels<T, width>(list, k0, k, n, b_copy.data()); });
+      b.data = b_copy.data();
     }
     for (std::int64_t i = 0; i < m; i += Kernel::most_block_rows) {
       const std::int64_t rows = std::min(Kernel::most_block_rows, m - i);
@@ -202,9 +222,10 @@ RETRACE_INLINE inline void blocked(std::int64_t m, std::int64_t n, std::span<con
         });
         a = {to, row_step, column_step};
       }
-      Kernel::block(rows, n, k, a, b, add || k0 > 0, c + i * ldc, ldc);
+      block<T, Bytes>(rows, n, k, a, b, add || k0 > 0, c + i * ldc, ldc);
     }
   }
+  return true;
 }
 
 /// Where a BLAS made for AVX2 is ahead of the kernel here. None was met that uses AVX-512 as well as it does.
@@ -212,19 +233,19 @@ bool is_for_blas(VectorUnit unit, std::int64_t m, std::int64_t n, std::int64_t k
   return unit == VectorUnit::avx2 && k >= 512 && m * n >= 65536;
 }
 
+/// Length of the vectors for products of n columns: half of the longer ones would do nothing for few.
+template <class T>
+int vector_bytes(std::int64_t n) {
+  return vector_unit() == VectorUnit::avx512 && n * static_cast<std::int64_t>(sizeof(T)) > 32 ? 64 : 32;
+}
+
 template <class T>
 void multiply(std::int64_t m, std::int64_t n, std::span<const Factors<T>> list, bool add, T* c, std::int64_t ldc) {
   const VectorUnit unit = vector_unit();
-  const std::int64_t loops_up_to = unit == VectorUnit::baseline ? 4096 : 128;  // multiplications
-  const std::int64_t k = list[0].k;
-  if (unit != VectorUnit::baseline && m * n * k > loops_up_to && !is_for_blas(unit, m, n, k)) {
-    const bool half = n * static_cast<std::int64_t>(sizeof(T)) <= 32;  // of the longer vectors would do nothing
-    return on_vector_unit<VectorUnit::avx512>(
-        [&](auto bytes) RETRACE_INLINE {
-          if constexpr (bytes > 16) blocked<T, bytes>(m, n, list, add, c, ldc);
-        },
-        half ? VectorUnit::avx2 : unit);
-  }
+  if (unit != VectorUnit::baseline && !is_for_blas(unit, m, n, list[0].k) &&
+      (vector_bytes<T>(n) == 64 ? blocked<T, 64>(m, n, list, add, c, ldc) : blocked<T, 32>(m, n, list, add, c, ldc)))
+    return;
+  const std::int64_t loops_up_to = unit == VectorUnit::baseline ? 4096 : few_multiplications;
   for (const Factors<T>& f : list) {
     if (m * n * f.k <= loops_up_to)
       loops(m, n, f, add, c, ldc);
@@ -247,14 +268,14 @@ void gemm(std::int64_t m, std::int64_t n, std::span<const Factors<double>> list,
 template <class T>
 std::int64_t packed_size(std::int64_t k, std::int64_t n) {
   if (vector_unit() == VectorUnit::baseline) return 0;
-  return k * rounded_up(n, vector_unit() == VectorUnit::avx512 ? 128 / sizeof(T) : 64 / sizeof(T));
+  return k * rounded_up(n, 2 * vector_bytes<T>(n) / static_cast<std::int64_t>(sizeof(T)));
 }
 template <class T>
 void pack(std::int64_t k, std::int64_t n, Matrix<const T> b, T* to) {
   const Factors<T> f{{}, b, k};
   for (std::int64_t k0 = 0; k0 < k; k0 += block_k) {
     const std::int64_t count = std::min(block_k, k - k0);
-    if (vector_unit() == VectorUnit::avx512) {
+    if (vector_bytes<T>(n) == 64) {
       pack_panels<T, 128 / sizeof(T)>(std::span(&f, 1), k0, count, n, to);
       to += count * rounded_up(n, 128 / sizeof(T));
     } else {

@@ -64,8 +64,9 @@ struct MicroKernel {
                                             T* c, std::int64_t ldc) {
     const auto if_rows = [&]<int Rows>() RETRACE_INLINE {
       if (rows == Rows) tile<Rows, Vectors>(k, a, b, add, c, ldc);
+      return rows == Rows;
     };
-    [&]<int... I>(std::integer_sequence<int, I...>) RETRACE_INLINE { (if_rows.template operator()<I + 1>(), ...); }
+    [&]<int... I>(std::integer_sequence<int, I...>) RETRACE_INLINE { (if_rows.template operator()<I + 1>() || ...); }
     (std::make_integer_sequence<int, Most>());
   }
 
@@ -75,7 +76,7 @@ struct MicroKernel {
                                            T* c, std::int64_t ldc) {
     // Blocks of nearly equal size: 16 rows are 8 + 8, not 14 + 2.
     for (std::int64_t blocks = (m + most_rows - 1) / most_rows, i = 0; blocks > 0; --blocks) {
-      const std::int64_t rows = (m - i + blocks - 1) / blocks;
+      const std::int64_t rows = blocks == 1 ? m - i : (m - i + blocks - 1) / blocks;
       tile_of<most_rows, Vectors>(rows, k, {a.data + i * a.row_step, a.row_step, a.column_step}, b, add, c + i * ldc,
                                   ldc);
       i += rows;
@@ -90,15 +91,16 @@ struct MicroKernel {
                                           Panels<T> b, bool add, T* c, std::int64_t ldc) {
     // Few rows: more panels side by side, so that there are enough sums to hide the time an addition takes.
     for (std::int64_t j = 0; j < n;) {
-      const Panels<T> panels{b.data + j / width * b.panel_step, b.row_step, b.panel_step};
       if (m == 1 && n - j >= 4 * width) {
-        tile<1, 8>(k, a, panels, add, c + j, ldc);
+        tile<1, 8>(k, a, b, add, c + j, ldc);
         j += 4 * width;
+        b.data += 4 * b.panel_step;
         continue;
       }
       if (m <= 3 && n - j >= 2 * width) {
-        tile_of<3, 4>(m, k, a, panels, add, c + j, ldc);
+        tile_of<3, 4>(m, k, a, b, add, c + j, ldc);
         j += 2 * width;
+        b.data += 2 * b.panel_step;
         continue;
       }
       const std::int64_t columns = std::min(width, n - j);
@@ -107,13 +109,14 @@ struct MicroKernel {
       T* to = whole ? c + j : edge;
       const std::int64_t step = whole ? ldc : width;
       if (columns > lanes)
-        column<2>(m, k, a, panels, add && whole, to, step);
+        column<2>(m, k, a, b, add && whole, to, step);
       else
-        column<1>(m, k, a, panels, add && whole, to, step);
+        column<1>(m, k, a, b, add && whole, to, step);
       for (std::int64_t i = 0; !whole && i < m; ++i)
         for (std::int64_t q = 0; q < columns; ++q)
           c[i * ldc + j + q] = edge[i * width + q] + (add ? c[i * ldc + j + q] : 0);
       j += columns;
+      b.data += b.panel_step;
     }
   }
 };

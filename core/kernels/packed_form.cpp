@@ -34,7 +34,10 @@ const T* packed_form(detail::Storage& storage, std::int64_t k, std::int64_t n, c
         form->column_step == b.column_step && form->unit == vector_unit() && form->version == version)
       return elements<T>(form);
   }
-  if (!list->wanted.exchange(true, std::memory_order_relaxed)) return nullptr;
+  if (!list->wanted.load(std::memory_order_relaxed)) {  // an exchange costs more, and most are used once
+    list->wanted.store(true, std::memory_order_relaxed);
+    return nullptr;
+  }
   const std::int64_t size = packed_size<T>(k, n);
   if (size == 0) return nullptr;
   const std::size_t bytes = head_bytes + static_cast<std::size_t>(size) * sizeof(T);

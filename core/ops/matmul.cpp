@@ -12,38 +12,42 @@ std::int64_t leading_size(const Shape& shape) {
   return n;
 }
 
-/// A factor as the kernels see it: a matrix whose rows are the last axis of x, or whose columns are.
+/// A tensor that outlives it as the kernels see it: a matrix whose rows are the last axis, or whose columns are.
 struct Operand {
-  Tensor x;
+  Tensor copy;  // undefined unless one was needed
+  const detail::Node* x;
   std::int64_t rows, columns, row_step, column_step;
 
-  explicit Operand(const Factor& f) : x(f.x.rank() == 2 ? f.x : detail::dense(f.x)) {
-    require(x.rank() > 0, "product: a factor has no axes");
-    columns = x.shape().back();
-    rows = leading_size(x.shape());
-    row_step = x.rank() == 2 ? x.strides()[0] : columns;
-    column_step = x.strides()[static_cast<unsigned>(x.rank()) - 1];
-    if (!f.is_transposed) return;
+  explicit Operand(const Tensor& t, bool is_transposed = false) : x(&t.node()) {
+    const auto rank = static_cast<unsigned>(x->shape.rank());
+    require(rank > 0, "product: a factor has no axes");
+    if (rank != 2 && !x->contiguous) x = &(copy = detail::row_major_copy(t)).node();
+    columns = x->shape.back();
+    rows = leading_size(x->shape);
+    row_step = rank == 2 ? x->strides[0] : columns;
+    column_step = x->strides[rank - 1];
+    if (!is_transposed) return;
     std::swap(rows, columns);
     std::swap(row_step, column_step);
   }
+  explicit Operand(const Factor& f) : Operand(f.x, f.is_transposed) {}
   template <class T>
   kernels::Matrix<const T> matrix() const {
-    return {x.data<T>(), row_step, column_step};
+    return {reinterpret_cast<const T*>(x->data), row_step, column_step};
   }
 };
 
 void check(const Operand& a, const Operand& b, const Shape& to, DType dtype) {
   require(a.columns == b.rows && a.rows * b.columns == to.size(), "product: [{}, {}] x [{}, {}] does not give {}",
           a.rows, a.columns, b.rows, b.columns, to);
-  require(a.x.dtype() == dtype && b.x.dtype() == dtype, "product: expected {} factors, got {} and {}", dtype,
-          a.x.dtype(), b.x.dtype());
+  require(a.x->dtype == dtype && b.x->dtype == dtype, "product: expected {} factors, got {} and {}", dtype, a.x->dtype,
+          b.x->dtype);
 }
 
 template <class T>
 kernels::Factors<T> factors(const Operand& a, const Operand& b) {
   return {a.matrix<T>(), b.matrix<T>(), a.columns,
-          kernels::packed_form(*b.x.node().storage, a.columns, b.columns, b.matrix<T>())};
+          kernels::packed_form(*b.x->storage, a.columns, b.columns, b.matrix<T>())};
 }
 
 /// to = a b, or to += a b, `to` having the product's elements in row-major order.
@@ -55,9 +59,9 @@ void multiply(const Operand& a, const Operand& b, bool add, const Tensor& to) {
   });
 }
 
-Tensor multiplied(const Factor& a, const Factor& b, const Shape& shape) {
-  Tensor c = empty(shape, a.x.dtype());
-  multiply(Operand(a), Operand(b), false, c);
+Tensor multiplied(const Operand& a, const Operand& b, const Shape& shape) {
+  Tensor c = empty(shape, a.x->dtype);
+  multiply(a, b, false, c);
   return c;
 }
 
@@ -66,9 +70,9 @@ Tensor matmul_rows(const Tensor& a, const Tensor& b) {
   Shape shape = a.shape();
   shape[a.rank() - 1] = b.shape()[1];
   return record(
-      "matmul", [&] { return multiplied(a, b, shape); },
-      wrt(a, keep(b), [](const Tensor& dy, const Tensor& b) { return product(dy, transposed(b)); }),
-      wrt(b, keep(a), [](const Tensor& dy, const Tensor& a) { return product(transposed(a), dy); }));
+      "matmul", [&] { return multiplied(Operand(a), Operand(b), shape); },
+      wrt(a, keep(b), [](Tensor dy, Tensor b) { return product(std::move(dy), transposed(std::move(b))); }),
+      wrt(b, keep(a), [](Tensor dy, Tensor a) { return product(transposed(std::move(a)), std::move(dy)); }));
 }
 
 /// [..., m, k] x [..., k, n] with broadcast leading axes.
@@ -86,8 +90,10 @@ Tensor matmul_batched(const Tensor& a, const Tensor& b, const Shape& batch) {
     shape.push_back(b.dim(-1));
     Tensor c = empty(shape, a.dtype());
     const Tensor cs = reshape(c, {batch.size(), a.dim(-2), b.dim(-1)});
-    const auto part = [](const Tensor& x, std::int64_t i) { return Operand(select(x, 0, i)); };
-    for (std::int64_t i = 0; i < batch.size(); ++i) multiply(part(as, i), part(bs, i), false, select(cs, 0, i));
+    for (std::int64_t i = 0; i < batch.size(); ++i) {
+      const Tensor ai = select(as, 0, i), bi = select(bs, 0, i);
+      multiply(Operand(ai), Operand(bi), false, select(cs, 0, i));
+    }
     return c;
   };
   return record("matmul", value,
@@ -101,7 +107,7 @@ Shape leading(const Shape& shape) { return shape.erased(shape.rank() - 1).erased
 
 Tensor matmul(const Tensor& a, const Tensor& b) {
   require(a.rank() >= 2 && b.rank() >= 2, "matmul: expected two axes or more: {} x {}", a.shape(), b.shape());
-  require(a.dim(-1) == b.dim(-2), "matmul: inner sizes differ: {} x {}", a.shape(), b.shape());
+  require(a.shape().back() == b.shape()[b.rank() - 2], "matmul: inner sizes differ: {} x {}", a.shape(), b.shape());
   require(a.dtype() == b.dtype() && a.dtype() != i64, "matmul: expected two f32 or two f64, got {} {} x {} {}",
           a.dtype(), a.shape(), b.dtype(), b.shape());
   if (b.rank() == 2) return matmul_rows(a, b);
@@ -109,7 +115,7 @@ Tensor matmul(const Tensor& a, const Tensor& b) {
 }
 
 Tensor detail::evaluate(const Product& p, const Shape& shape) {
-  if (!is_recording()) return multiplied(p.a, p.b, shape);
+  if (!is_recording()) return multiplied(Operand(p.a), Operand(p.b), shape);
   const auto matrix = [](const Factor& f) {
     const Tensor m = reshape(f.x, {leading_size(f.x.shape()), f.x.dim(-1)});
     return f.is_transposed ? transpose(m) : m;
@@ -121,24 +127,23 @@ void detail::add_to(Tensor& to, const Product& p) { multiply(Operand(p.a), Opera
 
 void detail::add_to(Tensor& to, std::span<const Product> products) {
   visit_float("matmul", to.dtype(), [&]<class T>(T) {
-    std::vector<Operand> as, bs;
+    std::vector<Operand> operands;
     std::vector<kernels::Factors<T>> list;
+    operands.reserve(2 * products.size());
+    list.reserve(products.size());
     for (const Product& p : products) {
-      const Operand& a = as.emplace_back(p.a);
-      const Operand& b = bs.emplace_back(p.b);
+      const Operand &a = operands.emplace_back(p.a), &b = operands.emplace_back(p.b);
       list.push_back({a.matrix<T>(), b.matrix<T>(), a.columns});
     }
-    kernels::gemm(as[0].rows, bs[0].columns, std::span<const kernels::Factors<T>>(list), true, to.data<T>(),
-                  bs[0].columns);
+    kernels::gemm(operands[0].rows, operands[1].columns, std::span<const kernels::Factors<T>>(list), true, to.data<T>(),
+                  operands[1].columns);
   });
 }
 
-std::int64_t detail::inner_size(const Product& p) {
-  return p.b.is_transposed ? p.b.x.dim(-1) : leading_size(p.b.x.shape());
-}
-
-void detail::check_product(const Product& p, const Shape& to, DType dtype) {
-  check(Operand(p.a), Operand(p.b), to, dtype);
+std::int64_t detail::inner_size(const Product& p, const Shape& to, DType dtype) {
+  const Operand a(p.a);
+  check(a, Operand(p.b), to, dtype);
+  return a.columns;
 }
 
 }  // namespace retrace

@@ -79,11 +79,13 @@ Tensor joined(const char* op, const Shape& shape, std::span<const Tensor> xs, in
     Tensor out = empty(shape, xs[0].dtype());
     if (out.size() == 0) return out;
     std::byte* to = out.node().data;
+    const std::int64_t step = row_bytes(out);
     for (const Tensor& x : xs) {
-      const Tensor in = detail::dense(x);
+      const Tensor copy = x.is_contiguous() ? Tensor() : detail::row_major_copy(x);
+      const std::byte* from = (copy.defined() ? copy : x).node().data;
       const std::int64_t width = row_bytes(x);
       for (std::int64_t i = 0; i < outer; ++i)
-        std::memcpy(to + i * row_bytes(out), in.node().data + i * width, static_cast<std::size_t>(width));
+        std::memcpy(to + i * step, from + i * width, static_cast<std::size_t>(width));
       to += width;
     }
     return out;
