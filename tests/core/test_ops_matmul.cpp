@@ -215,6 +215,38 @@ TEST_CASE("a matrix that was used before is used with its new values") {
   check();
 }
 
+namespace {
+/// Every width of b from less than one vector to more than a panel of the longest ones, in one block of rows and
+/// several.
+template <class T>
+void check_repeated_products() {
+  CAPTURE(dtype_of<T>);
+  for (const std::int64_t m : {1, 2, 7, 15, 200})
+    for (const std::int64_t k : {3, 64, 300})
+      for (const std::int64_t n : {1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 33, 64, 130}) {
+        CAPTURE(m);
+        CAPTURE(k);
+        CAPTURE(n);
+        Draw draw(1);
+        const Tensor a = draw.values({m, k}).to(dtype_of<T>), b = draw.values({k, n}).to(dtype_of<T>);
+        const Tensor turned = transpose(draw.values({n, k}).to(dtype_of<T>));
+        for (int i = 0; i < 3; ++i) {
+          check_product<T>(a, b);
+          check_product<T>(a, turned);
+        }
+      }
+}
+}  // namespace
+
+TEST_CASE("a product is right however often its matrix was used") {
+  for (const VectorUnit unit : test::vector_units()) {
+    CAPTURE(static_cast<int>(unit));
+    const test::LimitedTo scope(unit);
+    check_repeated_products<float>();
+    check_repeated_products<double>();
+  }
+}
+
 TEST_CASE("a matrix that was used before lends its elements only without their packed copy") {
   const Tensor x = randn({5, 40}, Generator(1));
   Tensor w = randn({40, 50}, Generator(2));
