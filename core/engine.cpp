@@ -278,10 +278,10 @@ Tensor evaluate(Tensor& t, const Shape& shape) {
 /// slot of its own.
 void Pass::add(Node*& edge, Contribution contribution) {
   Node& input = *edge;
-  Node* bundle = input.bundle;
+  Node* bundle = input.is_output ? input.bundle : nullptr;
   if (bundle && !bundle->slot && !options_.retain_graph) bundle->acquire();  // for the slot
   Slot& slot = slot_for(bundle ? bundle : edge);
-  Tensor& there = input.bundle ? slot.of_outputs[input.place] : slot.cotangent;
+  Tensor& there = input.is_output ? slot.of_outputs[input.outputs] : slot.cotangent;
   const auto add_evaluated = [&](auto& c) {
     Tensor t = evaluate(c, input.shape);
     require(t.dtype() == input.dtype, "the rule for an input {} {} returned {}", input.shape, input.dtype, t.dtype());
@@ -292,7 +292,7 @@ void Pass::add(Node*& edge, Contribution contribution) {
   std::visit(
       [&]<class C>(C& c) {
         if constexpr (std::is_same_v<C, Product>)
-          if (!options_.create_graph && !input.bundle && queue(slot, c)) return;
+          if (!options_.create_graph && !input.is_output && queue(slot, c)) return;
         if constexpr (!std::is_same_v<C, Tensor>)
           if (!options_.create_graph && (there.defined() || !std::is_same_v<C, Product>))
             return add_to(own(there, input), c);
@@ -362,8 +362,8 @@ std::vector<Tensor> grad(const Tensor& y, std::span<const Tensor> xs, const Grad
       for (const Tensor& x : xs) {
         const Node& n = x.node();
         if (&n == slot.node.get()) found.insert_or_assign(&n, slot.cotangent);
-        if (n.bundle && n.bundle == slot.node.get() && slot.of_outputs[n.place].defined())
-          found.insert_or_assign(&n, slot.of_outputs[n.place]);
+        if (n.is_output && n.bundle == slot.node.get() && slot.of_outputs[n.outputs].defined())
+          found.insert_or_assign(&n, slot.of_outputs[n.outputs]);
       }
     });
   for (const detail::Slot* leaf : pass.leaves()) found.insert_or_assign(leaf->node.get(), leaf->cotangent);

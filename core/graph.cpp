@@ -31,14 +31,14 @@ void Node::free() noexcept {
 
 void Node::destroy() noexcept {
   if (is_leaf() && link) std::exchange(link, nullptr)->release_handle();
-  if (!record && !bundle) return free();
+  if (!record && !is_output) return free();
   link = std::exchange(dying, this);
   if (freeing) return;  // the loop below, further up the stack, will come to it
   freeing = true;
   while (Node* n = dying) {
     dying = n->link;
     if (n->record) RecordDeleter()(n->record);
-    if (n->bundle) n->bundle->release();
+    if (n->is_output) n->bundle->release();
     n->free();
   }
   freeing = false;
@@ -101,8 +101,9 @@ void attach(const char* op, std::vector<Tensor>& values, Rules& rules) {
   for (std::uint32_t i = 0; i < all.node().outputs; ++i) {
     Node& n = values[i].node();
     make_result(op, n, rules.depth + 1);
+    n.is_output = true;
     n.bundle = all.get();
-    n.place = i;
+    n.outputs = i;
   }
 }
 
@@ -114,7 +115,7 @@ std::vector<GraphNode> recorded_graph(const Tensor& y) {
   std::unordered_map<const Node*, std::size_t> place;
   std::vector<GraphNode> list;
   for (Node* n : nodes) {
-    GraphNode entry{n->op ? n->op : "leaf", n->shape, n->dtype, n->outputs > 0, {}, n};
+    GraphNode entry{n->op ? n->op : "leaf", n->shape, n->dtype, n->outputs > 0 && !n->is_output, {}, n};
     detail::for_each_input(*n, [&](Node& input) { entry.inputs.push_back(place.at(&input)); });
     place.emplace(n, list.size());
     list.push_back(std::move(entry));

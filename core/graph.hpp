@@ -109,7 +109,7 @@ using RecordPtr = std::unique_ptr<Record, RecordDeleter>;
 /// Calls f(input) for every node that n was recorded from.
 template <class F>
 void for_each_input(const Node& n, F&& f) {
-  if (n.bundle) f(*n.bundle);
+  if (n.is_output) f(*n.bundle);
   if (n.record)
     n.record->for_each([&](Rule& rule) {
       if (rule.input) f(*rule.input);

@@ -23,15 +23,17 @@ struct Node {
   bool requires_grad = false;
   bool keeps_value = false;   // a rule wants the output, so the elements stay although no handle is left
   bool consumed = false;      // a backward pass used up the rules
+  bool is_output = false;     // one of several of an op, which has a node without a value for them together, the bundle
   std::uint32_t depth = 0;    // 1 + the deepest input; 0 for leaves
-  std::uint32_t outputs = 0;  // how many, for the node without a value of an op that has several
-  std::uint32_t place = 0;    // among these, for one of them
-  Node* bundle = nullptr;     // that node, owned reference: cotangents gather there
+  std::uint32_t outputs = 0;  // of a bundle: how many; of an output: its place among them
   Strides strides;
   const char* op = nullptr;  // null for leaves
   Record* record = nullptr;  // how gradients go to the inputs
-  Slot* slot = nullptr;      // where cotangents gather while a backward pass runs; not used for leaves
-  Node* link = nullptr;      // leaf: its gradient; a dying node: the next one to be freed
+  union {
+    Slot* slot = nullptr;  // where cotangents gather while a backward pass runs; not used for leaves
+    Node* bundle;          // of an output, owned reference: cotangents gather there
+  };
+  Node* link = nullptr;  // leaf: its gradient; a dying node: the next one to be freed
 
   static Node* create(const Shape& shape, DType dtype) {
     void* block = pool_allocate(sizeof(Node));
