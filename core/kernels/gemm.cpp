@@ -180,16 +180,18 @@ bool blocked(std::int64_t m, std::int64_t n, std::span<const Factors<T>> list, b
   constexpr std::int64_t width = Kernel::width;
   const Factors<T>& f = list[0];
   const bool one = list.size() == 1;
+  // Few multiplications take the same way, and give the same bits, whether or not another thread has packed b.
+  const T* packed_b = m * n * f.k > few_multiplications ? f.packed_b : nullptr;
   // A matrix that is read once, or stays in the first cache, is read as it lies.
-  const bool as_it_lies = one && !f.packed_b && f.b.column_step == 1 && n % Kernel::lanes == 0 &&
+  const bool as_it_lies = one && !packed_b && f.b.column_step == 1 && n % Kernel::lanes == 0 &&
                           (m <= 2 * Kernel::most_rows || f.k * n * static_cast<std::int64_t>(sizeof(T)) <= 16384);
-  const bool copy_b = !as_it_lies && !f.packed_b;
+  const bool copy_b = !as_it_lies && !packed_b;
   // Lines that are far apart fight for the same places in the cache.
   const std::int64_t a_step = std::max(f.a.row_step, f.a.column_step) * static_cast<std::int64_t>(sizeof(T));
   const bool copy_a = !one || (n > 2 * width && a_step >= 1024);
   const auto panels = [&](std::int64_t k0, std::int64_t k) -> Panels<T> {
     if (as_it_lies) return {f.b.data + k0 * f.b.row_step, f.b.row_step, width};
-    return {f.packed_b + k0 * rounded_up(n, width), width, width * k};
+    return {copy_b ? nullptr : packed_b + k0 * rounded_up(n, width), width, width * k};
   };
   if (!copy_b && !copy_a && f.k <= block_k && m <= Kernel::most_block_rows) {  // most products of a small model
     block<T, Bytes>(m, n, f.k, f.a, panels(0, f.k), add, c, ldc);
