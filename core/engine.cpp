@@ -44,7 +44,7 @@ void consume_all(Node& first) noexcept {
   while (Node* n = list) {
     list = std::exchange(n->link, nullptr);
     for_each_input(*n, push);
-    RecordPtr(std::exchange(n->record, nullptr));
+    const RecordPtr record(std::exchange(n->record, nullptr));
     n->release();
   }
 }
