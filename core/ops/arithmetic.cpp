@@ -30,6 +30,7 @@ Tensor extremum(const char* op, Tensor a, Tensor b, Prefer prefer) {
 
 template <class Test>
 Tensor compare(const char* op, Tensor a, Tensor b, Test test) {
+  detail::require_same_dtype(op, a, b);
   return no_grad([&] { return detail::zip_any(op, a, b, test); });
 }
 
@@ -86,7 +87,6 @@ bool detail::BroadcastLoop::advance(Place& at) const {
 }
 
 detail::Zipped::Zipped(const char* op, Tensor& x, Tensor& y) : loop(x.size()) {
-  require_same_dtype(op, x, y);
   a = x.node().data;
   b = y.node().data;
   if (x.shape() == y.shape() && x.is_contiguous() && y.is_contiguous()) {

@@ -71,7 +71,7 @@ Tensor map(const char* op, Tensor x, F f) {
 }
 
 namespace detail {
-/// Two operands to be walked, and a tensor for the result, lent by one of them if that expires.
+/// Two operands of one dtype to be walked, and a tensor for the result, lent by one of them if that expires.
 struct Zipped {
   Zipped(const char* op, Tensor& a, Tensor& b);
 

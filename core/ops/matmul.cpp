@@ -44,17 +44,12 @@ void check(const Operand& a, const Operand& b, const Shape& to, DType dtype) {
           b.x->dtype);
 }
 
-template <class T>
-kernels::Factors<T> factors(const Operand& a, const Operand& b) {
-  return {a.matrix<T>(), b.matrix<T>(), a.columns,
-          kernels::packed_form(*b.x->storage, a.columns, b.columns, b.matrix<T>())};
-}
-
 /// to = a b, or to += a b, `to` having the product's elements in row-major order.
 void multiply(const Operand& a, const Operand& b, bool add, const Tensor& to) {
   check(a, b, to.shape(), to.dtype());
   visit_float("matmul", to.dtype(), [&]<class T>(T) {
-    const kernels::Factors<T> one = factors<T>(a, b);
+    const T* packed = kernels::packed_form(*b.x->storage, b.rows, b.columns, b.matrix<T>());
+    const kernels::Factors<T> one{a.matrix<T>(), b.matrix<T>(), b.rows, packed};
     kernels::gemm(a.rows, b.columns, std::span(&one, 1), add, to.data<T>(), b.columns);
   });
 }
