@@ -44,7 +44,7 @@ void consume_all(Node& first) noexcept {
   while (Node* n = list) {
     list = std::exchange(n->link, nullptr);
     for_each_input(*n, push);
-    const RecordPtr record(std::exchange(n->record, nullptr));
+    drop_rules(*n);
     n->release();
   }
 }
@@ -75,6 +75,8 @@ struct PassOptions {
       n.op, n.shape);
 }
 
+}  // namespace
+
 /// One walk from a result to what it depends on, every node after all that use it.
 class Pass {
  public:
@@ -89,6 +91,10 @@ class Pass {
   template <class Complete>
   void run(Node& y, Tensor cotangent, Complete&& complete);
   const std::vector<Slot*>& leaves() { return work_.leaves; }
+  /// All accumulation: what a rule returned goes into what is there. A tensor is added; a description of one lands
+  /// there without being made in full, unless it is recorded, or the first to come and a product.
+  template <class C>
+  void add(Node*& edge, C& contribution);
 
  private:
   Slot* open_slot(Node*& edge);
@@ -98,9 +104,7 @@ class Pass {
   static void flush(Slot& slot);
   Slot* pop();
   void propagate(Slot& slot);
-  void apply(Rule& rule, std::span<Tensor> cotangents, Node& from);
-  void add(Node*& edge, Contribution contribution);
-  void check_versions(const Node& n, const Record& record, Rule& rule) const;
+  void check_versions(const Node& n, Rule& rule) const;
 
   PassOptions options_;
   const std::unordered_map<const Node*, bool>* needed_;
@@ -184,7 +188,7 @@ void Pass::run(Node& y, Tensor cotangent, Complete&& complete) {
   const ModeScope mode(recording, options_.create_graph);
   y.acquire();
   Node* edge = &y;
-  add(edge, std::move(cotangent));
+  add(edge, cotangent);
   if (edge) edge->release();
   while (Slot* slot = pop()) {
     flush(*slot);
@@ -200,21 +204,26 @@ void Pass::run(Node& y, Tensor cotangent, Complete&& complete) {
 void Pass::propagate(Slot& slot) {
   Node& n = *slot.node;
   if (n.consumed) fail_consumed(n);
-  std::uint32_t left = n.record->count;
-  n.record->for_each([&](Rule& rule) {
-    --left;
+  for_each(n.rules, [](const Rule& rule) { fetch(rule.input, sizeof(Node)); });
+  std::uint32_t left = n.rules.bytes;
+  for_each(n.rules, [&](Rule& rule) {
+    left -= static_cast<std::uint32_t>(rule.type->bytes);
     if (needed_ && !needed_->contains(rule.input)) return;
-    check_versions(n, *n.record, rule);
+    check_versions(n, rule);
     Tensor dy = left == 0 ? std::move(slot.cotangent) : slot.cotangent;
-    apply(rule, n.outputs > 0 ? std::span<Tensor>(slot.of_outputs) : std::span<Tensor>(&dy, 1), n);
+    const std::span<Tensor> cotangents = n.outputs > 0 ? std::span(slot.of_outputs) : std::span(&dy, 1);
+    try {
+      rule.type->apply(rule, cotangents, n, !options_.retain_graph, *this);
+    } catch (const Error& e) {
+      throw Error(fmt::format("backward of '{}' {}: {}", n.op, n.shape, e.what()));
+    }
   });
-  if (!options_.retain_graph) {
-    n.consumed = true;
-    RecordDeleter()(std::exchange(n.record, nullptr));
-  }
+  if (options_.retain_graph) return;
+  n.consumed = true;
+  drop_rules(n);
 }
 
-void Pass::check_versions(const Node& n, const Record& record, Rule& rule) const {
+void Pass::check_versions(const Node& n, Rule& rule) const {
   const auto changed = [&](const char* what, const Shape& shape) {
     fail("backward of '{}' {}: {} {} was changed in place after the forward pass; clone() it before the change", n.op,
          n.shape, what, shape);
@@ -223,16 +232,8 @@ void Pass::check_versions(const Node& n, const Record& record, Rule& rule) const
   for (std::size_t i = 0; i < rule.type->kept; ++i)
     if (saved[i].value.node().storage->version.load(std::memory_order_relaxed) != saved[i].version)
       changed("an operand", saved[i].value.shape());
-  if (rule.type->wants_output && n.storage->version.load(std::memory_order_relaxed) != record.output_version)
+  if (rule.type->wants_output && n.storage->version.load(std::memory_order_relaxed) != n.rules.output_version)
     changed("its result", n.shape);
-}
-
-void Pass::apply(Rule& rule, std::span<Tensor> cotangents, Node& from) {
-  try {
-    add(rule.input, rule.type->apply(rule, cotangents, from, !options_.retain_graph));
-  } catch (const Error& e) {
-    throw Error(fmt::format("backward of '{}' {}: {}", from.op, from.shape, e.what()));
-  }
 }
 
 /// A row-major accumulator that nobody else sees.
@@ -273,33 +274,29 @@ Tensor evaluate(Tensor& t, const Shape& shape) {
   return t.shape() == shape ? std::move(t) : sum_to(std::move(t), shape);
 }
 
-/// All accumulation: what a rule returned goes into what is there. A tensor is added; a description of one lands there
-/// without being made in full, unless it is recorded, or the first to come and a product. An output of several has no
-/// slot of its own.
-void Pass::add(Node*& edge, Contribution contribution) {
+template <class C>
+void Pass::add(Node*& edge, C& contribution) {
   Node& input = *edge;
-  Node* bundle = input.is_output ? input.bundle : nullptr;
+  Node* bundle = input.is_output ? input.bundle : nullptr;  // an output of several has no slot of its own
   if (bundle && !bundle->slot && !options_.retain_graph) bundle->acquire();  // for the slot
   Slot& slot = slot_for(bundle ? bundle : edge);
   Tensor& there = input.is_output ? slot.of_outputs[input.outputs] : slot.cotangent;
-  const auto add_evaluated = [&](auto& c) {
-    Tensor t = evaluate(c, input.shape);
-    require(t.dtype() == input.dtype, "the rule for an input {} {} returned {}", input.shape, input.dtype, t.dtype());
-    if (there.defined()) t = std::move(there) + std::move(t);
-    there = std::move(t);
-  };
-  if (auto* t = std::get_if<Tensor>(&contribution)) return add_evaluated(*t);  // saves the dispatch
-  std::visit(
-      [&]<class C>(C& c) {
-        if constexpr (std::is_same_v<C, Product>)
-          if (!options_.create_graph && !input.is_output && queue(slot, c)) return;
-        if constexpr (!std::is_same_v<C, Tensor>)
-          if (!options_.create_graph && (there.defined() || !std::is_same_v<C, Product>))
-            return add_to(own(there, input), c);
-        add_evaluated(c);
-      },
-      contribution);
+  if constexpr (std::is_same_v<C, Product>)
+    if (!options_.create_graph && !input.is_output && queue(slot, contribution)) return;
+  if constexpr (!std::is_same_v<C, Tensor>)
+    if (!options_.create_graph && (there.defined() || !std::is_same_v<C, Product>))
+      return add_to(own(there, input), contribution);
+  Tensor t = evaluate(contribution, input.shape);
+  require(t.dtype() == input.dtype, "the rule for an input {} {} returned {}", input.shape, input.dtype, t.dtype());
+  there = there.defined() ? std::move(there) + std::move(t) : std::move(t);
 }
+
+void contribute(Pass& pass, Rule& rule, Tensor cotangent) { pass.add(rule.input, cotangent); }
+void contribute(Pass& pass, Rule& rule, Product product) { pass.add(rule.input, product); }
+void contribute(Pass& pass, Rule& rule, Placed placed) { pass.add(rule.input, placed); }
+void contribute(Pass& pass, Rule& rule, Scattered scattered) { pass.add(rule.input, scattered); }
+
+namespace {
 
 Tensor initial_cotangent(const char* what, const Tensor& y, const Tensor& given) {
   require(y.requires_grad(), "{}: '{}' {} was not computed from a leaf that requires a gradient", what, y.op(),

@@ -1,5 +1,6 @@
 #include "graph.hpp"
 
+#include <cstring>
 #include <unordered_map>
 
 #include "engine.hpp"
@@ -31,13 +32,13 @@ void Node::free() noexcept {
 
 void Node::destroy() noexcept {
   if (is_leaf() && link) std::exchange(link, nullptr)->release_handle();
-  if (!record && !is_output) return free();
+  if (!rules.first && !is_output) return free();
   link = std::exchange(dying, this);
   if (freeing) return;  // the loop below, further up the stack, will come to it
   freeing = true;
   while (Node* n = dying) {
     dying = n->link;
-    if (n->record) RecordDeleter()(n->record);
+    drop_rules(*n);
     if (n->is_output) n->bundle->release();
     n->free();
   }
@@ -54,20 +55,14 @@ Tensor handle_to(Node& node) {
   return Tensor(&node);
 }
 
-void Rules::reserve(std::size_t bytes) {
-  record.reset(::new (pool_allocate(sizeof(Record) + bytes)) Record{bytes});
-  end = record->rules();
-}
+namespace {
 
-void RecordDeleter::operator()(Record* record) const noexcept {
-  record->for_each([](Rule& rule) {
+void destroy(const RuleList& rules) noexcept {
+  for_each(rules, [](Rule& rule) {
     std::destroy_n(saved_of(rule), rule.type->kept);
     if (rule.input) rule.input->release();
   });
-  pool_free(record, sizeof(Record) + record->bytes);
 }
-
-namespace {
 
 void make_result(const char* op, Node& n, std::uint32_t depth) {
   n.op = op;
@@ -75,32 +70,52 @@ void make_result(const char* op, Node& n, std::uint32_t depth) {
   n.depth = depth;
 }
 
-void make_result(const char* op, Node& n, Rules& rules) {
-  make_result(op, n, rules.depth);
-  n.keeps_value = rules.want_output;
-  if (n.storage) rules.record->output_version = n.storage->version.load(std::memory_order_relaxed);
-  n.record = rules.record.release();
+}  // namespace
+
+void drop_rules(Node& n) noexcept {
+  const RuleList rules = std::exchange(n.rules, {});
+  destroy(rules);
+  if (rules.first && rules.first != n.room) pool_free(rules.first, rules.bytes);
 }
 
-}  // namespace
+void Rules::reserve(std::size_t bytes) {
+  reserved_ = static_cast<std::uint32_t>(bytes);
+  list_.first = bytes <= sizeof(room_) ? room_ : static_cast<std::byte*>(pool_allocate(bytes));
+}
+
+void Rules::drop() noexcept {
+  destroy(list_);
+  if (list_.first != room_) pool_free(list_.first, reserved_);
+}
+
+void Rules::move_to(const char* op, Node& n) {
+  make_result(op, n, depth_);
+  n.keeps_value = want_output_;
+  if (n.storage) n.rules.output_version = n.storage->version.load(std::memory_order_relaxed);
+  n.rules.bytes = std::exchange(list_.bytes, 0);
+  n.rules.first = std::exchange(list_.first, nullptr);
+  if (n.rules.first != room_) return;
+  std::memcpy(n.room, room_, sizeof(room_));  // a tensor is a pointer, which may lie anywhere
+  n.rules.first = n.room;
+}
 
 void attach_slowly(const char* op, Tensor& value, Rules& rules) {
   // The value function may hand back an operand, which must not become its own result.
   if (!value.node().is_new()) value = value.detach();
-  if (rules.record) make_result(op, value.node(), rules);
+  if (!rules.empty()) rules.move_to(op, value.node());
 }
 
 void attach(const char* op, std::vector<Tensor>& values, Rules& rules) {
   Rules none;
   for (Tensor& value : values) attach(op, value, none);
-  if (!rules.record || values.empty()) return;
+  if (rules.empty() || values.empty()) return;
   const Tensor all(Node::create({}, values[0].dtype()));
   all.node().outputs = static_cast<std::uint32_t>(values.size());
-  make_result(op, all.node(), rules);
+  rules.move_to(op, all.node());
   all.node().refs += all.node().outputs;
   for (std::uint32_t i = 0; i < all.node().outputs; ++i) {
     Node& n = values[i].node();
-    make_result(op, n, rules.depth + 1);
+    make_result(op, n, rules.depth() + 1);
     n.is_output = true;
     n.bundle = all.get();
     n.outputs = i;

@@ -4,7 +4,6 @@
 #include <cstddef>
 #include <span>
 #include <type_traits>
-#include <variant>
 #include <vector>
 
 #include "modes.hpp"
@@ -54,7 +53,6 @@ struct Scattered {  ///< `value` added at `index` along an axis of the input, as
   Tensor value, index;
   int axis = 0;
 };
-using Contribution = std::variant<Tensor, Product, Placed, Scattered>;
 
 namespace detail {
 
@@ -68,12 +66,14 @@ struct Saved {
 };
 
 struct Rule;
+class Pass;  // a walk back through the graph
 struct RuleType {
   std::size_t bytes;
   std::size_t kept;
   bool wants_output;
-  /// Takes the cotangents of the outputs; `consume` hands the kept values over for good.
-  Contribution (*apply)(Rule& rule, std::span<Tensor> cotangents, Node& output, bool consume);
+  /// Takes the cotangents of the outputs and contributes that of the input; `consume` hands the kept values over for
+  /// good.
+  void (*apply)(Rule& rule, std::span<Tensor> cotangents, Node& output, bool consume, Pass& pass);
 };
 
 /// The backward rule of one input; the values it keeps follow.
@@ -83,55 +83,73 @@ struct Rule {
 };
 inline Saved* saved_of(Rule& rule) { return reinterpret_cast<Saved*>(&rule + 1); }
 
-/// The rules of a node, one after the other in one block behind this head. Rules of inputs that need no gradient are
-/// never stored, so the values they would keep are not kept.
-struct Record {
-  std::size_t bytes;
-  std::uint32_t count = 0;
-  std::uint32_t output_version = 0;
+/// What a rule returned goes into the cotangent of its input.
+void contribute(Pass& pass, Rule& rule, Tensor cotangent);
+void contribute(Pass& pass, Rule& rule, Product product);
+void contribute(Pass& pass, Rule& rule, Placed placed);
+void contribute(Pass& pass, Rule& rule, Scattered scattered);
 
-  std::byte* rules() { return reinterpret_cast<std::byte*>(this + 1); }
-  template <class F>
-  void for_each(F&& f) {
-    std::byte* at = rules();
-    for (std::uint32_t i = 0; i < count; ++i) {
-      Rule& rule = *reinterpret_cast<Rule*>(at);
-      at += rule.type->bytes;
-      f(rule);
-    }
+template <class F>
+void for_each(const RuleList& rules, F&& f) {
+  std::byte* at = rules.first;
+  for (const std::byte* end = at + rules.bytes; at != end;) {
+    Rule& rule = *reinterpret_cast<Rule*>(at);
+    at += rule.type->bytes;
+    f(rule);
   }
-};
-struct RecordDeleter {
-  void operator()(Record* record) const noexcept;
-};
-using RecordPtr = std::unique_ptr<Record, RecordDeleter>;
+}
 
 /// Calls f(input) for every node that n was recorded from.
 template <class F>
 void for_each_input(const Node& n, F&& f) {
   if (n.is_output) f(*n.bundle);
-  if (n.record)
-    n.record->for_each([&](Rule& rule) {
-      if (rule.input) f(*rule.input);
-    });
+  for_each(n.rules, [&](Rule& rule) {
+    if (rule.input) f(*rule.input);
+  });
 }
 
-/// The rules of a result under way, and what its node is to know of them.
-struct Rules {
-  RecordPtr record;
-  std::byte* end = nullptr;
-  std::uint32_t depth = 0;
-  bool want_output = false;
+/// Takes the rules off a node for good. Rules of inputs that need no gradient are never stored, so the values they
+/// would keep are not kept.
+void drop_rules(Node& n) noexcept;
 
-  void reserve(std::size_t bytes);
-  /// The rule was made at the end.
+/// The rules of a result under way, and what its node is to know of them.
+class Rules {
+ public:
+  template <class... Wrts>
+  explicit Rules(const Wrts&... wrts) {
+    const std::size_t bytes = recording ? (std::size_t{0} + ... + wrts.bytes()) : 0;
+    if (bytes == 0) return;
+    reserve(bytes);
+    (wrts.store(*this), ...);
+  }
+  Rules(const Rules&) = delete;
+  Rules& operator=(const Rules&) = delete;
+  ~Rules() {
+    if (list_.first) drop();
+  }
+
+  bool empty() const { return list_.first == nullptr; }
+  /// Where the next rule is to be made; `append` counts it in.
+  std::byte* end() const { return list_.first + list_.bytes; }
   void append(Rule& rule) {
     rule.input->acquire();
-    ++record->count;
-    end += rule.type->bytes;
-    depth = std::max(depth, rule.input->depth + 1);
-    want_output = want_output || rule.type->wants_output;
+    list_.bytes += rule.type->bytes;
+    depth_ = std::max(depth_, rule.input->depth + 1);
+    want_output_ = want_output_ || rule.type->wants_output;
   }
+  std::uint32_t depth() const { return depth_; }
+  /// Makes n a result that has them.
+  void move_to(const char* op, Node& n);
+
+ private:
+  void reserve(std::size_t bytes);
+  void drop() noexcept;
+
+  RuleList list_;
+  std::uint32_t reserved_ = 0;
+  std::uint32_t depth_ = 0;
+  bool want_output_ = false;
+  alignas(8) std::byte room_[sizeof(Node::room)];
 };
 
 /// A new handle to the value of a node that is alive in the graph.
@@ -151,7 +169,7 @@ struct StoredRule : Rule {
   static constexpr bool wants_output = !takes_all_cotangents && !takes<Tensor>(kept_indices);
 
   template <std::size_t... I>
-  Contribution call(std::span<Tensor> dys, Node& output, bool consume, std::index_sequence<I...>) {
+  auto call(std::span<Tensor> dys, Node& output, bool consume, std::index_sequence<I...>) {
     const auto kept = [&](Saved& s) { return consume ? std::move(s.value) : s.value; };
     if constexpr (takes_all_cotangents)
       return f(std::span<const Tensor>(dys), kept(saved[I])...);
@@ -160,8 +178,8 @@ struct StoredRule : Rule {
     else
       return f(std::move(dys[0]), kept(saved[I])...);
   }
-  static Contribution apply(Rule& rule, std::span<Tensor> dys, Node& output, bool consume) {
-    return static_cast<StoredRule&>(rule).call(dys, output, consume, kept_indices);
+  static void apply(Rule& rule, std::span<Tensor> dys, Node& output, bool consume, Pass& pass) {
+    contribute(pass, rule, static_cast<StoredRule&>(rule).call(dys, output, consume, kept_indices));
   }
 };
 
@@ -175,9 +193,9 @@ using KeptTensors = std::array<const Tensor*, Kept>;
 template <std::size_t Kept, class F>
 void store_rule(Rules& rules, const Tensor& x, const KeptTensors<Kept>& kept, const F& f) {
   static_assert(std::is_trivially_destructible_v<F>, "a rule must not capture tensors: name them in keep(...)");
-  static_assert(alignof(StoredRule<F, Kept>) <= alignof(std::max_align_t));
+  static_assert(alignof(StoredRule<F, Kept>) <= 8 && sizeof(StoredRule<F, Kept>) % 8 == 0);
   [&]<std::size_t... I>(std::index_sequence<I...>) {
-    rules.append(*::new (rules.end) StoredRule<F, Kept>{{&rule_type<F, Kept>, x.get()}, {Saved(*kept[I])...}, f});
+    rules.append(*::new (rules.end()) StoredRule<F, Kept>{{&rule_type<F, Kept>, x.get()}, {Saved(*kept[I])...}, f});
   }
   (std::make_index_sequence<Kept>());
 }
@@ -211,20 +229,10 @@ struct WrtEach {
   }
 };
 
-template <class... Wrts>
-Rules collect(const Wrts&... wrts) {
-  Rules rules;
-  if (const std::size_t bytes = recording ? (std::size_t{0} + ... + wrts.bytes()) : 0) {
-    rules.reserve(bytes);
-    (wrts.store(rules), ...);
-  }
-  return rules;
-}
-
 /// Makes a node with these rules, if there are any, of a value or of several.
 void attach_slowly(const char* op, Tensor& value, Rules& rules);
 inline void attach(const char* op, Tensor& value, Rules& rules) {
-  if (rules.record || !value.node().is_new()) attach_slowly(op, value, rules);
+  if (!rules.empty() || !value.node().is_new()) attach_slowly(op, value, rules);
 }
 void attach(const char* op, std::vector<Tensor>& values, Rules& rules);
 
@@ -257,7 +265,7 @@ detail::WrtEach<Make> wrt_each(std::span<const Tensor> xs, Make make) {
 /// `op` must outlive the graph (a string literal).
 template <class Value, class... Wrts>
 auto record(const char* op, Value&& value, const Wrts&... wrts) {
-  detail::Rules rules = detail::collect(wrts...);
+  detail::Rules rules(wrts...);
   auto result = no_grad(std::forward<Value>(value));
   detail::attach(op, result, rules);
   return result;

@@ -13,6 +13,11 @@ inline constexpr std::size_t small_limit = 1032, small_step = 16, cache_line = 6
 inline constexpr std::size_t small_classes = small_limit / small_step + 1;
 inline constexpr std::size_t steps_per_doubling = 8;  // a large block is at most an eighth larger than asked for
 
+/// Begins to bring what will soon be written into the cache.
+inline void fetch(const void* p, std::size_t bytes) {
+  for (std::size_t at = 0; at < bytes; at += cache_line) __builtin_prefetch(static_cast<const std::byte*>(p) + at, 1);
+}
+
 /// Blocks kept per thread, because a training step asks for the same sizes again and again and fresh pages cost more
 /// than the arithmetic. A block may be freed in another thread than took it. Trivially destructible, so it can still
 /// be asked when the last tensors die after the thread's destructors ran.
@@ -21,7 +26,11 @@ struct Pool {
   std::size_t room = 0;  // bytes that may still be kept; none before the first block is freed
   enum { unused, open, closed } state = unused;
 
-  void* take(std::size_t index) { return std::exchange(free[index], *static_cast<void**>(free[index])); }
+  void* take(std::size_t index) {
+    void* next = *static_cast<void**>(free[index]);
+    fetch(next, 3 * cache_line);  // the next to be asked for, which lay unused since the last step of training
+    return std::exchange(free[index], next);
+  }
   void put(std::size_t index, void* block) { *static_cast<void**>(block) = std::exchange(free[index], block); }
 };
 inline constinit thread_local Pool pool;

@@ -1,12 +1,20 @@
 #pragma once
 
+#include <memory>
+
 #include "memory.hpp"
 #include "shape.hpp"
 
 namespace retrace::detail {
 
-struct Record;
 struct Slot;
+
+/// The backward rules of a node, one after the other.
+struct RuleList {
+  std::byte* first = nullptr;
+  std::uint32_t bytes = 0;
+  std::uint32_t output_version = 0;
+};
 
 inline constinit thread_local std::int64_t live = 0;  // nodes made in this thread minus those that died in it
 
@@ -19,30 +27,31 @@ struct Node {
   std::byte* data = nullptr;                // first element
   [[no_unique_address]] const Shape shape;  // what follows lies in its padding
   const DType dtype;
-  bool contiguous = true;
   bool requires_grad = false;
   bool keeps_value = false;   // a rule wants the output, so the elements stay although no handle is left
   bool consumed = false;      // a backward pass used up the rules
   bool is_output = false;     // one of several of an op, which has a node without a value for them together, the bundle
   std::uint32_t depth = 0;    // 1 + the deepest input; 0 for leaves
   std::uint32_t outputs = 0;  // of a bundle: how many; of an output: its place among them
-  Strides strides;
-  const char* op = nullptr;  // null for leaves
-  Record* record = nullptr;  // how gradients go to the inputs
+  const char* op = nullptr;   // null for leaves
   union {
     Slot* slot = nullptr;  // where cotangents gather while a backward pass runs; not used for leaves
     Node* bundle;          // of an output, owned reference: cotangents gather there
   };
-  Node* link = nullptr;  // leaf: its gradient; a dying node: the next one to be freed
+  Node* link = nullptr;              // leaf: its gradient; a dying node: the next one to be freed
+  std::unique_ptr<Strides> strides;  // of a view that is not row-major
+  RuleList rules;                    // how gradients go to the inputs
+  alignas(8) std::byte room[64];     // for the rules, if they fit
 
   static Node* create(const Shape& shape, DType dtype) {
     void* block = pool_allocate(sizeof(Node));
     ++live;
     return ::new (block) Node(shape, dtype);
   }
-  Node(const Shape& s, DType d) : shape(s), dtype(d), strides(row_major(s)) {}
+  Node(const Shape& s, DType d) : shape(s), dtype(d) {}
 
   bool is_leaf() const { return op == nullptr; }
+  bool is_contiguous() const { return strides == nullptr; }
   bool sole_handle() const { return handles.load(std::memory_order_acquire) == 1; }
   /// Nothing but one handle knows of it, and it has no part in a graph.
   bool is_new() const { return sole_handle() && is_leaf() && !requires_grad && !link && refs == 1; }

@@ -33,10 +33,13 @@ Tensor detail::view(const Tensor& x, const Shape& shape, const Strides& strides,
   from.storage->acquire();
   n.storage = from.storage;
   n.data = from.data + offset * static_cast<std::int64_t>(size_of(from.dtype));
-  // Axes of size 1 are stepped over whatever their stride, and a tensor without elements has no steps at all.
+  if (shape.size() == 0) return out;  // without elements there are no steps
+  const Strides dense = row_major(shape);
   for (unsigned i = 0; i < static_cast<unsigned>(shape.rank()); ++i)
-    if (shape[static_cast<int>(i)] != 1 && strides[i] != n.strides[i]) n.contiguous = shape.size() == 0;
-  if (!n.contiguous) n.strides = strides;
+    if (shape[static_cast<int>(i)] != 1 && strides[i] != dense[i]) {
+      n.strides = std::make_unique<Strides>(strides);
+      break;
+    }
   return out;
 }
 
@@ -68,19 +71,20 @@ void detail::copy_elements(const Tensor& from, const Tensor& to) {
     }
     const int last = shape.rank() - 1;
     const std::int64_t n = shape[last];
-    const auto from_step = from.strides()[static_cast<unsigned>(last)],
-               to_step = to.strides()[static_cast<unsigned>(last)];
+    const Strides from_steps = from.strides(), to_steps = to.strides();
+    const std::int64_t from_step = from_steps[static_cast<unsigned>(last)],
+                       to_step = to_steps[static_cast<unsigned>(last)];
     std::array<std::int64_t, max_rank> index{};
     for (;;) {
       for (std::int64_t i = 0; i < n; ++i) target[i * to_step] = source[i * from_step];
       int axis = last - 1;
       for (; axis >= 0; --axis) {
         const auto u = static_cast<unsigned>(axis);
-        source += from.strides()[u];
-        target += to.strides()[u];
+        source += from_steps[u];
+        target += to_steps[u];
         if (++index[u] < shape[axis]) break;
-        source -= from.strides()[u] * shape[axis];
-        target -= to.strides()[u] * shape[axis];
+        source -= from_steps[u] * shape[axis];
+        target -= to_steps[u] * shape[axis];
         index[u] = 0;
       }
       if (axis < 0) return;
@@ -103,11 +107,12 @@ void Tensor::count_change(const char* what) {
 std::int64_t Tensor::offset_of(std::span<const std::int64_t> index) const {
   require(static_cast<int>(index.size()) == rank(), "at: expected {} indices for shape {}, got {}", rank(), shape(),
           index.size());
+  const Strides steps = strides();
   std::int64_t offset = 0;
   for (int i = 0; i < rank(); ++i) {
     const std::int64_t at = index[static_cast<unsigned>(i)], n = shape()[i];
     require(at >= -n && at < n, "at: index {} is out of range for axis {} of shape {}", at, i, shape());
-    offset += (at < 0 ? at + n : at) * strides()[static_cast<unsigned>(i)];
+    offset += (at < 0 ? at + n : at) * steps[static_cast<unsigned>(i)];
   }
   return offset;
 }

@@ -46,8 +46,8 @@ class Tensor {
   /// Number of elements.
   std::int64_t size() const { return shape().size(); }
   DType dtype() const { return node().dtype; }
-  const Strides& strides() const { return node().strides; }
-  bool is_contiguous() const { return node().contiguous; }
+  Strides strides() const { return is_contiguous() ? row_major(shape()) : *node().strides; }
+  bool is_contiguous() const { return node().is_contiguous(); }
 
   /// The same values in another element type. Differentiable between f32 and f64; to i64 rounds towards zero.
   Tensor to(DType dtype) const;
@@ -132,7 +132,7 @@ class Tensor {
   /// True when nobody else can see these elements any more, so that the last user may overwrite them.
   bool expiring() const {
     const detail::Node& n = node();
-    return n.sole_handle() && n.contiguous && !n.keeps_value && n.storage && n.storage->unique();
+    return n.sole_handle() && n.is_contiguous() && !n.keeps_value && n.storage && n.storage->unique();
   }
 
  private:

@@ -1,5 +1,6 @@
 #include "simple_rnn.hpp"
 
+#include <algorithm>
 #include <cmath>
 
 namespace retrace {
@@ -26,13 +27,19 @@ Recurrence SimpleRNN::operator()(const Tensor& x, const Tensor& state) const {
   require(!state.defined() || state.shape() == state_shape, "SimpleRNN: expected a state {}, got {}", state_shape,
           state.defined() ? state.shape() : Shape{});
 
-  // Steps outermost, so that each is one contiguous block.
-  std::vector<Tensor> projected = unstack(project(permute(x, {1, 0, 2}).contiguous()), 0);
+  // The share of the input in many steps is one product, but no longer than stays in the cache until it is used.
+  constexpr std::int64_t elements_at_once = 65536;
+  const std::int64_t steps = x.dim(1), steps_at_once = std::max<std::int64_t>(
+                                           1, elements_at_once / std::max<std::int64_t>(1, state_shape.size()));
   Tensor h = state.defined() ? state : zeros(state_shape, x.dtype());
   std::vector<Tensor> states;
-  for (Tensor& p : projected) {
-    h = advance(std::move(p), h);
-    if (!last_only_) states.push_back(h);
+  for (std::int64_t start = 0; start < steps; start += steps_at_once) {
+    const Tensor part = steps <= steps_at_once ? x : slice(x, 1, start, start + steps_at_once);
+    // Steps outermost, so that each is one contiguous block.
+    for (Tensor& p : unstack(project(permute(part, {1, 0, 2}).contiguous()), 0)) {
+      h = advance(std::move(p), h);
+      if (!last_only_) states.push_back(h);
+    }
   }
   return {last_only_ ? h : stack(states, 1), h};
 }

@@ -15,7 +15,7 @@ struct BroadcastLoop {
 
   struct Operand {
     const Shape& shape;
-    const Strides& strides;
+    Strides strides;
   };
   BroadcastLoop(const Shape& shape, const Operand& a, const Operand& b);
   /// For one run through both.

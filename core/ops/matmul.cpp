@@ -21,11 +21,11 @@ struct Operand {
   explicit Operand(const Tensor& t, bool is_transposed = false) : x(&t.node()) {
     const auto rank = static_cast<unsigned>(x->shape.rank());
     require(rank > 0, "product: a factor has no axes");
-    if (rank != 2 && !x->contiguous) x = &(copy = detail::row_major_copy(t)).node();
+    if (rank != 2 && !x->is_contiguous()) x = &(copy = detail::row_major_copy(t)).node();
     columns = x->shape.back();
     rows = leading_size(x->shape);
-    row_step = rank == 2 ? x->strides[0] : columns;
-    column_step = x->strides[rank - 1];
+    row_step = x->is_contiguous() ? columns : (*x->strides)[0];
+    column_step = x->is_contiguous() ? 1 : (*x->strides)[1];
     if (!is_transposed) return;
     std::swap(rows, columns);
     std::swap(row_step, column_step);

@@ -109,11 +109,12 @@ Tensor permute(const Tensor& x, const Axes& axes) {
   Axes back = axes;
   if (x.rank() > 0) marked_axes("permute", axes, x.shape());  // refuses axes out of range or listed twice
   Shape shape = x.shape();
+  const Strides own = x.strides();
   Strides strides{};
   for (int i = 0; i < x.rank(); ++i) {
     const int from = normalize_axis("permute", axes[i], x.shape());
     shape[i] = x.shape()[from];
-    strides[static_cast<unsigned>(i)] = x.strides()[static_cast<unsigned>(from)];
+    strides[static_cast<unsigned>(i)] = own[static_cast<unsigned>(from)];
     back[from] = i;
   }
   return record(
@@ -135,10 +136,11 @@ Tensor transpose(const Tensor& x, int axis_a, int axis_b) {
 Tensor broadcast_to(const Tensor& x, const Shape& shape) {
   require(broadcasts_to(x.shape(), shape) && is_possible(shape), "broadcast_to: {} does not broadcast to {}", x.shape(),
           shape);
+  const Strides own = x.strides();
   Strides strides{};
   for (int i = 1; i <= x.rank(); ++i)
     strides[static_cast<unsigned>(shape.rank() - i)] =
-        x.shape()[x.rank() - i] == 1 ? 0 : x.strides()[static_cast<unsigned>(x.rank() - i)];
+        x.shape()[x.rank() - i] == 1 ? 0 : own[static_cast<unsigned>(x.rank() - i)];
   // The engine sums the cotangent over what was repeated, as for every op.
   return record(
       "broadcast_to", [&] { return detail::view(x, shape, strides); }, wrt(x, [](Tensor dy) { return dy; }));
