@@ -281,13 +281,15 @@ void Pass::add(Node*& edge, C& contribution) {
   if (bundle && !bundle->slot && !options_.retain_graph) bundle->acquire();  // for the slot
   Slot& slot = slot_for(bundle ? bundle : edge);
   Tensor& there = input.is_output ? slot.of_outputs[input.outputs] : slot.cotangent;
+  const bool in_place = !options_.create_graph && !detecting_anomalies;
   if constexpr (std::is_same_v<C, Product>)
-    if (!options_.create_graph && !input.is_output && queue(slot, contribution)) return;
+    if (in_place && !input.is_output && queue(slot, contribution)) return;
   if constexpr (!std::is_same_v<C, Tensor>)
-    if (!options_.create_graph && (there.defined() || !std::is_same_v<C, Product>))
+    if (in_place && (there.defined() || !std::is_same_v<C, Product>))
       return add_to(own(there, input), contribution);
   Tensor t = evaluate(contribution, input.shape);
   require(t.dtype() == input.dtype, "the rule for an input {} {} returned {}", input.shape, input.dtype, t.dtype());
+  if (detecting_anomalies) require_finite("the rule", t);
   there = there.defined() ? std::move(there) + std::move(t) : std::move(t);
 }
 

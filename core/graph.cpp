@@ -1,5 +1,7 @@
 #include "graph.hpp"
 
+#include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <unordered_map>
 
@@ -103,6 +105,26 @@ void attach_slowly(const char* op, Tensor& value, Rules& rules) {
   // The value function may hand back an operand, which must not become its own result.
   if (!value.node().is_new()) value = value.detach();
   if (!rules.empty()) rules.move_to(op, value.node());
+}
+
+void require_finite(const char* op, const Tensor& value) {
+  if (value.dtype() == i64) return;
+  const ModeScope not_here(detecting_anomalies, false);
+  const std::vector<double> elements = value.detach().to(f64).to_vector<double>();
+  const auto at = std::find_if_not(elements.begin(), elements.end(), [](double v) { return std::isfinite(v); });
+  if (at == elements.end()) return;
+  std::string inputs;
+  for_each_input(value.node(),
+                 [&](const Node& n) { inputs += fmt::format("{}{}", inputs.empty() ? "" : ", ", n.shape); });
+  Shape place = value.shape();
+  std::int64_t offset = at - elements.begin();
+  for (int axis = place.rank() - 1; axis >= 0; --axis) {
+    const std::int64_t size = place[axis];
+    place[axis] = offset % size;
+    offset /= size;
+  }
+  fail("'{}' {} made {} at {}{}{}", op, value.shape(), std::isnan(*at) ? "a NaN" : "an infinity", place,
+       inputs.empty() ? "" : " from ", inputs);
 }
 
 void attach(const char* op, std::vector<Tensor>& values, Rules& rules) {

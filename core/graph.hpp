@@ -229,10 +229,15 @@ struct WrtEach {
   }
 };
 
+/// An Error that names the op, the place and, where they are recorded, the inputs, unless all elements are finite.
+void require_finite(const char* op, const Tensor& value);
+
 /// Makes a node with these rules, if there are any, of a value or of several.
 void attach_slowly(const char* op, Tensor& value, Rules& rules);
 inline void attach(const char* op, Tensor& value, Rules& rules) {
   if (!rules.empty() || !value.node().is_new()) attach_slowly(op, value, rules);
+  if (detecting_anomalies) [[unlikely]]
+    require_finite(op, value);
 }
 void attach(const char* op, std::vector<Tensor>& values, Rules& rules);
 

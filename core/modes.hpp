@@ -7,6 +7,7 @@ namespace retrace {
 namespace detail {
 inline constinit thread_local bool recording = true;
 inline constinit thread_local bool training = false;
+inline constinit thread_local bool detecting_anomalies = false;
 
 /// Sets a thread-local mode for the lifetime of the object.
 class ModeScope {
@@ -25,6 +26,12 @@ class ModeScope {
 /// While one lives, this thread records no graph.
 struct NoGrad : private detail::ModeScope {
   NoGrad() : ModeScope(detail::recording, false) {}
+};
+
+/// While one lives, an operation in this thread, forward or in a backward rule, that makes a NaN or an infinity throws an
+/// Error that names it, its shapes and the place. Every result is read through once more.
+struct DetectAnomalies : private detail::ModeScope {
+  DetectAnomalies() : ModeScope(detail::detecting_anomalies, true) {}
 };
 
 /// While one lives, layers that behave differently in training (Dropout) do so in this thread.

@@ -1,0 +1,51 @@
+#include <doctest/doctest.h>
+
+#include <limits>
+#include <retrace/core.hpp>
+
+using namespace retrace;
+
+namespace {
+constexpr double infinity = std::numeric_limits<double>::infinity();
+}
+
+TEST_CASE("anomalies: the first op that makes a NaN or an infinity is named with its shapes and the place") {
+  const Tensor x = tensor({{1, 2, 3}, {4, -5, 6}}, f64).requires_grad(true);
+  CHECK_NOTHROW(sqrt(log(x)));
+  const DetectAnomalies scope;
+  CHECK_THROWS_WITH_AS(sqrt(log(x) + 1), "'log' [2, 3] made a NaN at [1, 1] from [2, 3]", Error);
+  CHECK_THROWS_WITH_AS(x / tensor({1, 1, 0}, f64), "'div' [2, 3] made an infinity at [0, 2] from [2, 3]", Error);
+  CHECK_THROWS_WITH_AS(no_grad([&] { return log(tensor(-1)); }), "'log' [] made a NaN at []", Error);
+  const Tensor large = transpose(x * 1e307);
+  CHECK_THROWS_WITH_AS(matmul(x, large), "'matmul' [2, 2] made an infinity at [0, 0] from [2, 3], [3, 2]", Error);
+  CHECK_THROWS_WITH_AS(unstack(tensor({0.5, -infinity}), 0), "'unstack' [] made an infinity at []", Error);
+}
+
+TEST_CASE("anomalies: a backward rule that makes one is named together with what it is the rule of") {
+  const Tensor x = tensor({1, 0}, f64).requires_grad(true);
+  const DetectAnomalies scope;
+  CHECK_THROWS_WITH_AS(sum(sqrt(x)).backward(), "backward of 'sqrt' [2]: 'div' [2] made an infinity at [1]", Error);
+  CHECK_FALSE(x.grad().defined());
+
+  const Tensor a = full({1, 2}, 1e200, f64).requires_grad(true), b = full({2, 1}, 1e-200, f64).requires_grad(true);
+  const Tensor y = matmul(a, b) * 1e300;
+  CHECK_THROWS_WITH_AS(y.backward(), "backward of 'matmul' [1, 1]: 'the rule' [2, 1] made an infinity at [0, 0]",
+                       Error);
+}
+
+TEST_CASE("anomalies: nothing is looked for outside the scope, and gradients within are the same") {
+  const auto gradient = [] {
+    const Tensor w = tensor({{0.1, 0.2}, {0.3, 0.4}}, f64).requires_grad(true);
+    const Tensor x = tensor({{1, 2}, {3, 4}}, f64);
+    const Tensor h = tanh(matmul(x, w) + select(w, 0, 1));
+    sum(matmul(h, w) * h).backward();
+    return w.grad().to_vector<double>();
+  };
+  const auto expected = gradient();
+  {
+    const DetectAnomalies scope;
+    const auto found = gradient();
+    for (std::size_t i = 0; i < found.size(); ++i) CHECK(found[i] == doctest::Approx(expected[i]).epsilon(1e-14));
+  }
+  CHECK_NOTHROW(log(tensor(0)));
+}
