@@ -30,14 +30,9 @@ inline constexpr DType dtype_of = std::is_same_v<T, float>    ? f32
 /// })`.
 template <class F>
 decltype(auto) visit(DType d, F&& f) {
-  switch (d) {
-    case f32:
-      return f(float{});
-    case f64:
-      return f(double{});
-    default:
-      return f(std::int64_t{});
-  }
+  if (d == f32) return f(float{});
+  if (d == f64) return f(double{});
+  return f(std::int64_t{});
 }
 
 /// The same for f32 and f64; an i64 is an Error naming `op`.

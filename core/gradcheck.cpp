@@ -1,5 +1,6 @@
 #include "gradcheck.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <ostream>

@@ -134,7 +134,7 @@ class Rules {
   void append(Rule& rule) {
     rule.input->acquire();
     list_.bytes += rule.type->bytes;
-    depth_ = std::max(depth_, rule.input->depth + 1);
+    if (depth_ <= rule.input->depth) depth_ = rule.input->depth + 1;
     want_output_ = want_output_ || rule.type->wants_output;
   }
   std::uint32_t depth() const { return depth_; }

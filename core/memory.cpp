@@ -1,7 +1,6 @@
 #include "memory.hpp"
 
 #include <bit>
-#include <utility>
 
 namespace retrace::detail {
 namespace {

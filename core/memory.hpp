@@ -112,7 +112,6 @@ struct Storage {
 
 /// The head of a large block.
 struct LargeStorage : Storage {
-  using Storage::Storage;
   DerivedList list;
 
   explicit LargeStorage(std::size_t block) : Storage(block) {}

@@ -2,14 +2,22 @@
 
 namespace retrace {
 
-void Parameters::add(std::string name, const Tensor& value) {
+void Parameters::add(std::string_view name, const Tensor& value) {
   if (!value.defined()) return;
   for (const Parameter& p : list_) {
     if (p.value.same_as(value)) return;
     require(p.name != name, "parameters: two tensors are called '{}': {} and {}", name, p.value.shape(), value.shape());
   }
-  list_.push_back({std::move(name), value});
+  list_.push_back({std::string(name), value});
 }
+
+std::string detail::place_name(int place) { return std::to_string(place); }
+
+std::string detail::PartList::joined(std::string_view name) const {
+  return prefix.empty() ? std::string(name) : prefix + "." + std::string(name);
+}
+
+void detail::PartList::operator()(std::string_view name, Tensor& tensor) { visit(object, joined(name), tensor); }
 
 const Parameter* Parameters::find(std::string_view name) const {
   for (const Parameter& p : list_)

@@ -28,7 +28,7 @@ struct Parameter {
 class Parameters {
  public:
   /// An Error when another tensor has that name. Undefined tensors (an absent bias) are passed over.
-  void add(std::string name, const Tensor& value);
+  void add(std::string_view name, const Tensor& value);
 
   auto begin() const { return list_.begin(); }
   auto end() const { return list_.end(); }
@@ -52,34 +52,34 @@ class Parameters {
 
 namespace detail {
 
-/// Calls visit(name, tensor) for every tensor of a model, names joined by dots.
-template <class Visit>
+/// The name of a part that has none but its place: "0", "1", ...
+std::string place_name(int place);
+
+/// Calls visit(object, name, tensor) for every tensor of a model, names joined by dots.
 struct PartList {
-  Visit& visit;
+  void (*visit)(void* object, std::string_view name, Tensor& tensor);
+  void* object;
   std::string prefix;
 
-  template <class Part>
-  void operator()(std::string_view name, Part& part) {
-    std::string full = prefix.empty() ? std::string(name) : prefix + "." + std::string(name);
-    if constexpr (std::is_same_v<Part, Tensor>) {
-      visit(std::move(full), part);
-    } else {
-      PartList inner{visit, std::move(full)};
-      part.parts(inner);
-    }
+  void operator()(std::string_view name, Tensor& tensor);
+  void operator()(std::string_view name, auto& part) {
+    PartList inner{visit, object, joined(name)};
+    part.parts(inner);
   }
+  std::string joined(std::string_view name) const;
 };
 
 template <class Model, class Visit>
 void for_each_tensor(Model& model, std::string prefix, Visit visit) {
-  PartList<Visit> list{visit, std::move(prefix)};
+  const auto call = [](void* visit, std::string_view name, Tensor& t) { (*static_cast<Visit*>(visit))(name, t); };
+  PartList list{call, &visit, std::move(prefix)};
   model.parts(list);
 }
 
 }  // namespace detail
 
 template <class T>
-concept HasParts = requires(T& model, detail::PartList<void (*)(std::string, Tensor&)>& list) {
+concept HasParts = requires(T& model, detail::PartList& list) {
   model.parts(list);
 };
 
@@ -87,9 +87,9 @@ concept HasParts = requires(T& model, detail::PartList<void (*)(std::string, Ten
 template <HasParts... Models>
 requires(sizeof...(Models) > 0) Parameters parameters(Models... models) {
   Parameters all;
-  const auto add = [&](std::string name, Tensor& t) { all.add(std::move(name), t); };
-  std::size_t i = 0;
-  (detail::for_each_tensor(models, sizeof...(Models) > 1 ? std::to_string(i++) : "", add), ...);
+  const auto add = [&](std::string_view name, Tensor& t) { all.add(name, t); };
+  int i = 0;
+  (detail::for_each_tensor(models, sizeof...(Models) > 1 ? detail::place_name(i++) : "", add), ...);
   return all;
 }
 
@@ -98,7 +98,7 @@ namespace detail {
 template <class Model, class Make>
 Model with_tensors(Model model, Make make) {
   std::map<const Node*, Tensor> made;
-  for_each_tensor(model, "", [&](const std::string&, Tensor& t) {
+  for_each_tensor(model, "", [&](std::string_view, Tensor& t) {
     if (!t.defined()) return;
     Tensor& other = made[t.get()];
     if (!other.defined()) other = make(t.detach()).requires_grad(t.requires_grad());

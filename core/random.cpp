@@ -1,5 +1,6 @@
 #include "random.hpp"
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <numbers>

@@ -1,5 +1,6 @@
 #include "shape.hpp"
 
+#include <algorithm>
 #include <limits>
 
 namespace retrace {
@@ -36,6 +37,11 @@ Axes::Axes(std::span<const int> axes) {
   require(axes.size() <= max_rank, "a tensor has at most {} axes, got a list of {}", max_rank, axes.size());
   std::copy(axes.begin(), axes.end(), axes_.begin());
   size_ = static_cast<int>(axes.size());
+}
+
+int normalize_axis(const char* op, int axis, const Shape& shape) {
+  require(axis >= -shape.rank() && axis < shape.rank(), "{}: axis {} is out of range for shape {}", op, axis, shape);
+  return axis < 0 ? axis + shape.rank() : axis;
 }
 
 std::array<bool, max_rank> marked_axes(const char* op, const Axes& axes, const Shape& shape) {

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <algorithm>
 #include <array>
 #include <initializer_list>
 #include <span>
@@ -92,10 +91,7 @@ class Axes {
 };
 
 /// `axis` as 0 .. rank-1; an Error naming `op` when it is not one of -rank .. rank-1.
-inline int normalize_axis(const char* op, int axis, const Shape& shape) {
-  require(axis >= -shape.rank() && axis < shape.rank(), "{}: axis {} is out of range for shape {}", op, axis, shape);
-  return axis < 0 ? axis + shape.rank() : axis;
-}
+int normalize_axis(const char* op, int axis, const Shape& shape);
 /// Marks which axes are listed; an empty list marks all; an Error for one listed twice.
 std::array<bool, max_rank> marked_axes(const char* op, const Axes& axes, const Shape& shape);
 /// Whether a tensor could have these sizes: none negative and, those that are 0 aside, not more elements than memory

@@ -1,7 +1,7 @@
 #include "tensor.hpp"
 
+#include <algorithm>
 #include <cmath>
-#include <limits>
 
 #include "graph.hpp"
 
@@ -93,6 +93,8 @@ void detail::copy_elements(const Tensor& from, const Tensor& to) {
 }
 
 // ---- access --------------------------------------------------------------------------------------------------------
+
+void Tensor::check_item() const { require(size() == 1, "item: expected one element, got shape {}", shape()); }
 
 void Tensor::check_span(DType asked) const {
   require(dtype() == asked, "span: the tensor {} is {}, not {}", shape(), dtype(), asked);
@@ -216,9 +218,7 @@ Tensor tensor(const Literal& literal, DType dtype) {
   std::vector<double> values;
   literal.append_to(values);
   visit(dtype, [&]<class T>(T) {
-    for (std::size_t i = 0; i < values.size(); ++i) {
-      out.data<T>()[i] = element_from<T>("tensor", values[i]);
-    }
+    for (std::size_t i = 0; i < values.size(); ++i) out.data<T>()[i] = element_from<T>("tensor", values[i]);
   });
   return out;
 }

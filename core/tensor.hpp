@@ -81,7 +81,7 @@ class Tensor {
   /// The only element of a tensor that has one.
   template <class T = double>
   T item() const {
-    require(size() == 1, "item: expected one element, got shape {}", shape());
+    check_item();
     return element<T>(0);
   }
   /// The element at a multi-index; negative indices count from the end.
@@ -120,7 +120,7 @@ class Tensor {
   explicit Tensor(detail::Node* adopted) noexcept : node_(adopted) {}
   detail::Node& node() const {
     if (!node_) [[unlikely]]
-      fail("an undefined tensor was used");
+      detail::fail("an undefined tensor was used", {});
     return *node_;
   }
   detail::Node* get() const { return node_; }
@@ -136,6 +136,7 @@ class Tensor {
   }
 
  private:
+  void check_item() const;
   void check_span(DType asked) const;
   void count_change(const char* what);
   std::int64_t offset_of(std::span<const std::int64_t> index) const;

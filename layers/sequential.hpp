@@ -24,7 +24,7 @@ class Sequential {
         layers_);
   }
   void parts(auto& list) {
-    std::apply([&list, i = 0](auto&... layer) mutable { (list_part(list, std::to_string(i++), layer), ...); }, layers_);
+    std::apply([&list, i = 0](auto&... layer) mutable { (list_part(list, i++, layer), ...); }, layers_);
   }
   template <std::size_t I>
   auto& layer() {
@@ -32,8 +32,8 @@ class Sequential {
   }
 
  private:
-  static void list_part(auto& list, const std::string& name, auto& layer) {
-    if constexpr (HasParts<std::remove_reference_t<decltype(layer)>>) list(name, layer);
+  static void list_part(auto& list, int place, auto& layer) {
+    if constexpr (HasParts<std::remove_reference_t<decltype(layer)>>) list(detail::place_name(place), layer);
   }
 
   std::tuple<Layers...> layers_;

@@ -25,7 +25,7 @@ void require_rate(const char* name, double value) {
 
 }  // namespace
 
-SGD::SGD(Parameters parameters, SGDOptions options) : parameters_(std::move(parameters)), options_(options) {
+SGD::SGD(const Parameters& parameters, SGDOptions options) : parameters_(parameters), options_(options) {
   require(parameters_.trained_elements() > 0, "SGD: none of the {} parameters requires a gradient", parameters_.size());
   require_rate("lr", options.lr);
   require_rate("momentum", options.momentum);

@@ -23,7 +23,7 @@ struct SGDOptions {
 class SGD {
  public:
   /// An Error for no trained parameter, a negative or non-finite rate, or Nesterov without momentum or with dampening.
-  explicit SGD(Parameters parameters, SGDOptions options = {});
+  explicit SGD(const Parameters& parameters, SGDOptions options = {});
 
   /// Changes every parameter by its gradient.
   void step();

@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "../engine.hpp"
 #include "elementwise.hpp"
 #include "ops.hpp"
