@@ -97,12 +97,15 @@ class Pass {
   void add(Node*& edge, C& contribution);
 
  private:
+  void make_slot();
+  void hold_for_slot(Node& n);
   Slot* open_slot(Node*& edge);
   Slot& leaf_slot(Node*& edge);
   Slot& slot_for(Node*& edge);
   static bool queue(Slot& slot, Product& product);
   static void flush(Slot& slot);
   Slot* pop();
+  bool leads_on(const Node& n) const;
   void propagate(Slot& slot);
   void check_versions(const Node& n, Rule& rule) const;
 
@@ -126,12 +129,24 @@ Pass::~Pass() {
   workspace = std::move(work_);
 }
 
+/// Sees to it that a slot is free. The room to give all of them back is there before the first of them is used.
+void Pass::make_slot() {
+  if (!work_.free.empty()) return;
+  Slot* slot = work_.slots.emplace_back(std::make_unique<Slot>()).get();
+  work_.free.reserve(work_.slots.capacity());
+  work_.free.push_back(slot);
+}
+
+/// A reference to n for its slot to take over, when no rule has one to give. Nothing can fail before the slot has it.
+void Pass::hold_for_slot(Node& n) {
+  if (options_.retain_graph || n.slot) return;
+  make_slot();
+  n.acquire();
+}
+
 /// For the node at the end of an edge, a reference that the slot takes over unless the graph stays.
 Slot* Pass::open_slot(Node*& edge) {
-  if (work_.free.empty()) {
-    work_.free.push_back(work_.slots.emplace_back(std::make_unique<Slot>()).get());
-    work_.free.reserve(work_.slots.size());
-  }
+  make_slot();
   Slot* slot = work_.free.back();
   work_.free.pop_back();
   if (options_.retain_graph) edge->acquire();
@@ -186,18 +201,24 @@ Slot* Pass::pop() {
 template <class Complete>
 void Pass::run(Node& y, Tensor cotangent, Complete&& complete) {
   const ModeScope mode(recording, options_.create_graph);
-  y.acquire();
+  if (!y.is_output) hold_for_slot(y);
   Node* edge = &y;
   add(edge, cotangent);
-  if (edge) edge->release();
   while (Slot* slot = pop()) {
     flush(*slot);
     complete(*slot);
-    if (!needed_ || needed_->at(slot->node.get())) propagate(*slot);
+    if (leads_on(*slot->node)) propagate(*slot);
     slot->close();
     work_.free.push_back(slot);
   }
   for (Slot* leaf : work_.leaves) flush(*leaf);
+}
+
+/// A node of several outputs gathers cotangents even when only the outputs are wanted, not what they came from.
+bool Pass::leads_on(const Node& n) const {
+  if (!needed_) return true;
+  const auto at = needed_->find(&n);
+  return at != needed_->end() && at->second;
 }
 
 /// The rules of a node, taken off it for good unless the graph is retained.
@@ -278,7 +299,7 @@ template <class C>
 void Pass::add(Node*& edge, C& contribution) {
   Node& input = *edge;
   Node* bundle = input.is_output ? input.bundle : nullptr;  // an output of several has no slot of its own
-  if (bundle && !bundle->slot && !options_.retain_graph) bundle->acquire();  // for the slot
+  if (bundle) hold_for_slot(*bundle);
   Slot& slot = slot_for(bundle ? bundle : edge);
   Tensor& there = input.is_output ? slot.of_outputs[input.outputs] : slot.cotangent;
   const bool in_place = !options_.create_graph && !detecting_anomalies;

@@ -19,6 +19,11 @@ std::string detail::PartList::joined(std::string_view name) const {
 
 void detail::PartList::operator()(std::string_view name, Tensor& tensor) { visit(object, joined(name), tensor); }
 
+const Parameter& Parameters::operator[](std::size_t i) const {
+  require(i < list_.size(), "parameters: there is no place {} among {}", i, list_.size());
+  return list_[i];
+}
+
 const Parameter* Parameters::find(std::string_view name) const {
   for (const Parameter& p : list_)
     if (p.name == name) return &p;

@@ -34,7 +34,7 @@ class Parameters {
   auto end() const { return list_.end(); }
   std::size_t size() const { return list_.size(); }
   bool empty() const { return list_.empty(); }
-  const Parameter& operator[](std::size_t i) const { return list_[i]; }
+  const Parameter& operator[](std::size_t i) const;
   /// The tensor of that name; an Error that lists the names when there is none.
   const Tensor& operator[](std::string_view name) const;
   bool contains(std::string_view name) const { return find(name) != nullptr; }

@@ -78,6 +78,7 @@ Tensor randn(const Shape& shape, const Generator& generator, DType dtype) {
 
 Tensor uniform(const Shape& shape, double low, double high, const Generator& generator, DType dtype) {
   require(low <= high, "uniform: the lower bound {} is above the upper bound {}", low, high);
+  require(std::isfinite(high - low), "uniform: the range from {} to {} is not finite", low, high);
   return filled("uniform", shape, dtype, [&] { return low + (high - low) * generator.uniform(); });
 }
 

@@ -29,6 +29,7 @@ struct Team::State {
   const void* f = nullptr;
   std::atomic<std::uint32_t> round{0};
   std::atomic<std::uint32_t> busy{0};
+  std::atomic<bool> running{false};
   std::vector<std::exception_ptr> failures;
   std::vector<std::thread> threads;
 
@@ -81,9 +82,11 @@ int Team::size() const { return static_cast<int>(state_->failures.size()); }
 
 void Team::run(Task task, const void* f) {
   State& s = *state_;
+  require(!s.running.exchange(true), "Team::run: the team is at work; a part of its work cannot give it more");
   s.start(task, f);
   s.call(0);
   while (const std::uint32_t left = s.busy.load(std::memory_order_acquire)) wait_while(s.busy, left);
+  s.running = false;
   std::exception_ptr first;
   for (std::exception_ptr& failure : s.failures)
     if (std::exception_ptr other = std::exchange(failure, nullptr); !first) first = std::move(other);
@@ -95,11 +98,17 @@ void add_gradients(const Parameters& to, const Parameters& from) {
   NoGrad scope;
   std::vector<Tensor> sums;  // all of them before the first changes hands
   for (std::size_t i = 0; i < to.size(); ++i) {
+    const Tensor &x = to[i].value, &y = from[i].value;
     require(to[i].name == from[i].name, "add_gradients: '{}' in place of '{}'", from[i].name, to[i].name);
-    const Tensor a = to[i].value.grad(), b = from[i].value.grad();
-    sums.push_back(!b.defined() ? a : a.defined() ? a + b : b.clone());
+    require(x.shape() == y.shape() && x.dtype() == y.dtype(), "add_gradients: '{}' is {} {}, the other {} {}",
+            to[i].name, x.shape(), x.dtype(), y.shape(), y.dtype());
+    require(x.is_leaf() && y.is_leaf(), "add_gradients: '{}' is the result of '{}', not a leaf", to[i].name,
+            (x.is_leaf() ? y : x).op());
+    const Tensor a = x.grad(), b = y.grad();
+    sums.push_back(!b.defined() ? Tensor() : a.defined() ? a + b : b.clone());
   }
-  for (std::size_t i = 0; i < to.size(); ++i) Tensor(to[i].value).set_grad(sums[i]);
+  for (std::size_t i = 0; i < to.size(); ++i)
+    if (sums[i].defined()) Tensor(to[i].value).set_grad(std::move(sums[i]));
 }
 
 }  // namespace retrace

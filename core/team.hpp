@@ -25,7 +25,7 @@ class Team {
 
   int size() const;
   /// Calls f(0), in this thread, to f(size() - 1) at the same time. When all are done, throws what the first of them
-  /// that failed threw. Modes such as no_grad are each thread's own: set them in f.
+  /// that failed threw. Modes such as no_grad are each thread's own: set them in f. An Error when called within f.
   template <class F>
   void run(const F& f) {
     run([](const void* f, int i) { (*static_cast<const F*>(f))(i); }, &f);
@@ -39,7 +39,8 @@ class Team {
   std::unique_ptr<State> state_;
 };
 
-/// Adds the gradients of `from` to those of `to`, parameter by parameter; an Error unless both list the same names.
+/// Adds the gradients of `from` to those of `to`, parameter by parameter; an Error unless both list the same names with
+/// the same shapes and dtypes.
 void add_gradients(const Parameters& to, const Parameters& from);
 
 }  // namespace retrace

@@ -122,6 +122,9 @@ std::int64_t Tensor::offset_of(std::span<const std::int64_t> index) const {
 void Tensor::assign(const Tensor& values) {
   require(values.shape() == shape() && values.dtype() == dtype(), "assign: expected {} {}, got {} {}", shape(), dtype(),
           values.shape(), values.dtype());
+  for (int i = 0; i < rank(); ++i)
+    require(is_contiguous() || shape()[i] == 1 || strides()[static_cast<unsigned>(i)] != 0,
+            "assign: axis {} of this view {} repeats elements; assign to a clone() of it", i, shape());
   const bool overlap = values.node().storage == node().storage;
   const Tensor from = overlap ? values.detach().clone() : values;
   count_change("assign");
@@ -153,6 +156,8 @@ void Tensor::set_grad(Tensor grad) {
   if (grad.defined())
     require(grad.shape() == shape() && grad.dtype() == dtype(), "set_grad: expected {} {}, got {} {}", shape(), dtype(),
             grad.shape(), grad.dtype());
+  // A node of its own: one that leads back here would keep itself alive.
+  if (grad.defined() && !grad.node().is_new()) grad = grad.detach();
   Node* before = std::exchange(node().link, grad.release());
   if (before) before->release_handle();
 }

@@ -64,7 +64,8 @@ class Tensor {
     check_span(dtype_of<T>);
     return {reinterpret_cast<const T*>(node().data), static_cast<std::size_t>(size())};
   }
-  /// The same to write to; handing it out counts as a change in place. Refused for recorded results.
+  /// The same to write to; handing it out counts as a change in place. Refused for recorded results. Write before the
+  /// tensor is used again: later writes through the same span go unnoticed.
   template <Element T>
   std::span<T> mutable_span() {
     check_span(dtype_of<T>);
@@ -90,7 +91,7 @@ class Tensor {
     return element<T>(offset_of(std::span(index.begin(), index.size())));
   }
 
-  /// Copies the values of a tensor of the same shape and dtype, in place.
+  /// Copies the values of a tensor of the same shape and dtype, in place. Refused for views that repeat elements.
   void assign(const Tensor& values);
   /// Sets every element, in place.
   void fill(double value);
@@ -107,6 +108,7 @@ class Tensor {
 
   /// The gradient that backward accumulated in this leaf; undefined before the first.
   Tensor grad() const;
+  /// Makes the elements of `grad`, without its history, the gradient of this leaf.
   void set_grad(Tensor grad);
   /// Forgets the gradient.
   void zero_grad() { set_grad({}); }

@@ -44,4 +44,12 @@ Recurrence SimpleRNN::operator()(const Tensor& x, const Tensor& state) const {
   return {last_only_ ? h : stack(states, 1), h};
 }
 
+Tensor SimpleRNN::step(const Tensor& x_t, const Tensor& h) const {
+  require(x_t.rank() == 2 && x_t.dim(1) == w_x.dim(0), "SimpleRNN::step: expected x [batch, {}], got {}", w_x.dim(0),
+          x_t.shape());
+  const Shape state_shape{x_t.dim(0), w_h.dim(0)};
+  require(h.shape() == state_shape, "SimpleRNN::step: expected a state {}, got {}", state_shape, h.shape());
+  return advance(project(x_t), h);
+}
+
 }  // namespace retrace

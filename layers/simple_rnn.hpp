@@ -28,7 +28,7 @@ class SimpleRNN {
   /// the returned state before it is carried into the next chunk.
   Recurrence operator()(const Tensor& x, const Tensor& state) const;
   /// One step: x_t [batch, features], h [batch, units] -> [batch, units].
-  Tensor step(const Tensor& x_t, const Tensor& h) const { return advance(project(x_t), h); }
+  Tensor step(const Tensor& x_t, const Tensor& h) const;
 
   /// The share of the input in what tanh is taken of, x w_x + b: for all steps in one product.
   Tensor project(const Tensor& x) const { return matmul(x, w_x) + b; }

@@ -27,6 +27,9 @@ void require_rate(const char* name, double value) {
 
 SGD::SGD(const Parameters& parameters, SGDOptions options) : parameters_(parameters), options_(options) {
   require(parameters_.trained_elements() > 0, "SGD: none of the {} parameters requires a gradient", parameters_.size());
+  for (const Parameter& p : parameters_)
+    require(p.value.is_leaf(), "SGD: parameter '{}' {} is the result of '{}', not a leaf; detach() it", p.name,
+            p.value.shape(), p.value.op());
   require_rate("lr", options.lr);
   require_rate("momentum", options.momentum);
   require_rate("weight_decay", options.weight_decay);

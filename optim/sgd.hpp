@@ -22,7 +22,8 @@ struct SGDOptions {
 /// Parameters without a gradient, and those that require none, are left alone.
 class SGD {
  public:
-  /// An Error for no trained parameter, a negative or non-finite rate, or Nesterov without momentum or with dampening.
+  /// An Error for no trained parameter, one that was computed, a negative or non-finite rate, or Nesterov without
+  /// momentum or with dampening.
   explicit SGD(const Parameters& parameters, SGDOptions options = {});
 
   /// Changes every parameter by its gradient.

@@ -19,10 +19,11 @@ Tensor constant_like(const char* op, const Tensor& x, double c) {
 template <class Prefer>
 Tensor extremum(const char* op, Tensor a, Tensor b, Prefer prefer) {
   const auto pick = [prefer](auto x, auto y) { return prefer(x, y) || std::isnan(x) ? x : y; };
-  // The share of the gradient that goes to x.
-  const auto share = [prefer](auto x, auto y) { return prefer(x, y) ? 1.0 : x == y ? 0.5 : 0.0; };
-  const auto rule = [op, share](Tensor dy, const Tensor& x, const Tensor& y) {
-    return std::move(dy) * zip(op, x, y, share);
+  // The share of the gradient that goes to x: all of it to both when one is NaN, as in PyTorch.
+  const auto share_of = [prefer](auto x, auto y) { return prefer(y, x) ? 0.0 : x == y ? 0.5 : 1.0; };
+  const auto rule = [op, share_of](const Tensor& dy, const Tensor& x, const Tensor& y) {
+    const Tensor share = zip(op, x, y, share_of);
+    return where(share, dy * share, 0.0);
   };
   return record(
       op, [&] { return zip(op, std::move(a), std::move(b), pick); }, wrt(a, keep(a, b), rule),

@@ -37,7 +37,7 @@ Tensor sigmoid(Tensor x) {
 Tensor relu(Tensor x) {
   return record(
       "relu", [&] { return map("relu", std::move(x), [](auto v) { return v < 0 ? 0 : v; }); },
-      wrt(x, [](Tensor dy, const Tensor& y) { return std::move(dy) * (y > 0.0); }));
+      wrt(x, [](const Tensor& dy, const Tensor& y) { return where(y <= 0.0, 0.0, dy); }));
 }
 
 Tensor exp(Tensor x) {

@@ -43,7 +43,7 @@ Tensor cross_entropy(const Tensor& logits, const Tensor& labels, CrossEntropyOpt
   const Tensor picked = gather(log_softmax(logits), reshape(places, labels.shape().inserted(labels.rank(), 1)), -1);
   Tensor losses = -reshape(picked, labels.shape());
   if (counted < labels.size()) {
-    const Tensor counts = not_equal(labels, full({}, static_cast<double>(options.ignore_index), i64));
+    const Tensor counts = not_equal(labels, tensor(std::vector{options.ignore_index}, {}));
     losses = where(counts, losses, 0.0);
   }
   return reduced(losses, options.reduction, counted);

@@ -26,10 +26,11 @@ inline Tensor operator+(double c, Tensor x) { return std::move(x) + c; }
 inline Tensor operator*(double c, Tensor x) { return std::move(x) * c; }
 inline Tensor operator-(Tensor x, double c) { return std::move(x) + -c; }
 
-/// x to a fixed power. At exponent 0 the gradient is 0, as in PyTorch.
+/// x to a fixed power, by the rules of std::pow. At exponent 0 the gradient is 0, as in PyTorch.
 Tensor pow(Tensor x, double exponent);
 
-/// The larger (smaller) of two; where they are equal each gets half of the gradient, as in PyTorch.
+/// The larger (smaller) of two, NaN if one is; where they are equal each gets half of the gradient, at NaN both all of
+/// it, as in PyTorch.
 Tensor maximum(Tensor a, Tensor b);
 Tensor minimum(Tensor a, Tensor b);
 Tensor maximum(Tensor x, double c);
@@ -69,7 +70,7 @@ Tensor tanh(Tensor x);
 Tensor tanh_vjp(Tensor dy, Tensor y);
 /// 1 / (1 + exp(-x)), without overflow at either end.
 Tensor sigmoid(Tensor x);
-/// max(x, 0); the gradient at 0 is 0.
+/// max(x, 0); the gradient at 0 is 0, at NaN it passes.
 Tensor relu(Tensor x);
 Tensor exp(Tensor x);
 Tensor log(Tensor x);

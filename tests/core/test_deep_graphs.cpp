@@ -1,39 +1,20 @@
 #include <doctest/doctest.h>
-#include <pthread.h>
+#include <malloc.h>
 
-#include <exception>
+#include <array>
+#include <cmath>
+#include <ctime>
 #include <retrace/core.hpp>
 #include <thread>
 
+#include "support/long_runs.hpp"
+#include "support/process.hpp"
+#include "support/small_stack.hpp"
+
 using namespace retrace;
+using test::with_small_stack;
 
 namespace {
-
-/// Runs f in a thread whose stack is 128 KiB, glibc's share for thread-local data included.
-template <class F>
-void with_small_stack(F f) {
-  struct Call {
-    F f;
-    std::exception_ptr error;
-  } call{f, nullptr};
-  pthread_attr_t attributes;
-  REQUIRE(pthread_attr_init(&attributes) == 0);
-  REQUIRE(pthread_attr_setstacksize(&attributes, 128 * 1024) == 0);
-  pthread_t thread;
-  const auto body = [](void* p) -> void* {
-    auto& c = *static_cast<Call*>(p);
-    try {
-      c.f();
-    } catch (...) {
-      c.error = std::current_exception();
-    }
-    return nullptr;
-  };
-  REQUIRE(pthread_create(&thread, &attributes, body, &call) == 0);
-  pthread_join(thread, nullptr);
-  pthread_attr_destroy(&attributes);
-  if (call.error) std::rethrow_exception(call.error);
-}
 
 constexpr int length = 1000000;
 
@@ -41,6 +22,52 @@ Tensor chain(const Tensor& x) {
   Tensor y = x;
   for (int i = 0; i < length; ++i) y = y + 1e-6;
   return y;
+}
+
+/// Nodes of other shapes; sanitizers would take minutes over a million of each.
+constexpr int node_count = test::is_sanitized ? length / 10 : length;
+
+Tensor chain_of_kept_values(const Tensor& x) {
+  Tensor y = x;
+  for (int i = 0; i < node_count; ++i) y = tanh(y);
+  return y;
+}
+/// Every rung is reached from both sides of the one before.
+Tensor ladder(const Tensor& x) {
+  Tensor a = x, b = x;
+  for (int i = 0; i < node_count / 4; ++i) {
+    Tensor next = a * 0.5 + b * b * 0.1;
+    b = std::move(a);
+    a = std::move(next);
+  }
+  return a;
+}
+/// A node uses the one before it and another far behind.
+Tensor skips(const Tensor& x) {
+  std::array<Tensor, 100> ring;
+  ring.fill(x);
+  for (std::size_t i = 1; i < static_cast<std::size_t>(node_count / 3); ++i) {
+    Tensor& farthest = ring[i % ring.size()];
+    farthest = ring[(i - 1) % ring.size()] * 0.5 + farthest * 0.25;
+  }
+  return ring[0] + ring[1];
+}
+/// All branch off at the leaf and come together in one node.
+Tensor wide(const Tensor& x) {
+  std::vector<Tensor> branches;
+  for (int i = 0; i < node_count / 2; ++i) branches.push_back(x * 2);
+  return concat(branches, 0);
+}
+
+/// Processor time of this thread.
+double seconds() {
+  timespec t{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+  return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
+}
+std::size_t allocated_bytes() {
+  const struct mallinfo2 info = mallinfo2();
+  return info.uordblks + info.hblkhd;
 }
 
 }  // namespace
@@ -71,21 +98,65 @@ TEST_CASE("deep graphs: a chain is freed without backward, and while an exceptio
   });
 }
 
-TEST_CASE("deep graphs: a ladder and a chain of kept values") {
-  with_small_stack([] {
-    Tensor x = tensor({0.5}, f64).requires_grad(true);
-    Tensor a = x, b = x;
-    for (int i = 0; i < 200000; ++i) {
-      Tensor next = tanh(a * 0.5 + b * b * 0.1);
-      b = std::move(a);
-      a = std::move(next);
-    }
-    sum(a).backward();
-    require(x.grad().defined(), "no gradient");
-    a = b = Tensor();
-    x = Tensor();
-    require(live_nodes() == 0, "{} nodes are left", live_nodes());
+TEST_CASE("deep graphs: other shapes run backward and are freed with and without it and while an exception unwinds") {
+  for (Tensor (*make)(const Tensor&) : {chain_of_kept_values, ladder, skips, wide})
+    with_small_stack([make] {
+      Tensor x = tensor({0.5}, f64).requires_grad(true);
+      const auto alone = [&](const char* after) {
+        require(live_nodes() == 1, "{} nodes are left {}", live_nodes(), after);
+      };
+      { const Tensor y = make(x); }
+      alone("without backward");
+      try {
+        const Tensor y = make(x);
+        fail("unwind");
+      } catch (const Error&) {
+      }
+      alone("after an exception");
+      sum(make(x)).backward();
+      require(std::isfinite(x.grad().item()), "the gradient is {}", x.grad().item());
+      x.zero_grad();
+      alone("after backward");
+      const Tensor y = make(x);
+      sum(y).backward({.retain_graph = true});
+    });
+}
+
+TEST_CASE("deep graphs: a scalar node takes 256 bytes at most and a million of them half a second") {
+  if (test::is_sanitized) return;
+  double bytes = 0, time = 0;
+  with_small_stack([&] {
+    const Tensor x = full({}, 0.5).requires_grad(true);
+    const double start = seconds();
+    const std::size_t before = allocated_bytes();
+    Tensor y = chain_of_kept_values(x);
+    bytes = static_cast<double>(allocated_bytes() - before) / node_count;
+    y.backward();
+    y = Tensor();
+    time = seconds() - start;
   });
+  if (test::in_full()) MESSAGE(bytes, " bytes a node, ", time, " s");
+  CHECK(bytes > 100);
+  CHECK(bytes < 256.5);                       // the lists of the engine add a little
+  CHECK(time < (test::in_full() ? 0.5 : 5));  // a busy machine may take its time
+}
+
+TEST_CASE("deep graphs: doubling thirty times is a matter of microseconds") {
+  const auto doubled = [] {
+    const Tensor x = full({}, 1, f64).requires_grad(true);
+    Tensor y = x;
+    for (int i = 0; i < 30; ++i) y = y + y;
+    return grad(y, {x})[0].item();
+  };
+  CHECK(doubled() == std::ldexp(1, 30));
+  double best = 1;
+  for (int i = 0; i < 50; ++i) {
+    const double start = seconds();
+    doubled();
+    best = std::min(best, seconds() - start);
+  }
+  if (test::in_full()) MESSAGE((best * 1e6), " us");
+  CHECK(best < (test::is_sanitized ? 1e-2 : 1e-4));
 }
 
 TEST_CASE("deep graphs: a failing backward over a long chain consumes all of it") {

@@ -5,34 +5,13 @@
 #include <string>
 
 #include "support/compare.hpp"
+#include "support/refuses.hpp"
 
 using namespace retrace;
+using test::refuses;
 using test::same;
 
 namespace {
-
-/// The call is refused by an Error that begins with the first text and holds the others, and leaves nothing behind.
-template <class Call>
-void refuses(Call call, std::initializer_list<std::string> texts) {
-  const std::string& op = *texts.begin();
-  INFO("expected the message of '", op, "'");
-  const std::int64_t nodes = live_nodes();
-  std::string message;
-  try {
-    call();
-    FAIL_CHECK("nothing was refused");
-    return;
-  } catch (const Error& e) {
-    message = e.what();
-  }
-  CAPTURE(message);
-  CHECK(message.rfind(op, 0) == 0);
-  for (const std::string& text : texts) {
-    CAPTURE(text);
-    CHECK(message.find(text) != std::string::npos);
-  }
-  CHECK(live_nodes() == nodes);
-}
 
 using Unary = Tensor (*)(const Tensor&);
 using Binary = Tensor (*)(const Tensor&, const Tensor&);

@@ -115,6 +115,19 @@ void check_case(const Fixture& data, const std::string& name, const Function& f)
 
 }  // namespace
 
+TEST_CASE("values and gradients at zeros and infinities and NaN are those of PyTorch") {
+  const Fixture data("special");
+  std::size_t checked = 0;
+  for (const std::string& name : data.cases()) {
+    INFO("case ", name);
+    const Function f = function_of(name.substr(0, name.find('.')), data, name);
+    REQUIRE(f);
+    check_case(data, name, f);
+    ++checked;
+  }
+  CHECK(checked == 50);
+}
+
 TEST_CASE("values and gradients and second order are those of PyTorch") {
   const Fixture data("ops");
   std::size_t checked = 0;

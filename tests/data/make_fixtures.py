@@ -51,9 +51,10 @@ class Fixture:
     def __init__(self):
         self.tensors, self.metadata = {}, {}
 
-    def put(self, prefix, **tensors):
+    def put(self, prefix, finite=True, **tensors):
         for name, tensor in tensors.items():
-            assert f"{prefix}.{name}" not in self.tensors and tensor.isfinite().all(), (prefix, name)
+            assert f"{prefix}.{name}" not in self.tensors, (prefix, name)
+            assert not finite or tensor.isfinite().all(), (prefix, name)
             self.tensors[f"{prefix}.{name}"] = tensor.detach().clone()
 
     def describe(self, key, **attributes):
@@ -327,6 +328,45 @@ def make_ops():
     return out
 
 
+def make_special():
+    """Values and gradients at zeros, infinities, NaN and huge numbers."""
+    out, count = Fixture(), {}
+    inf, nan = math.inf, math.nan
+
+    def case(op, f, *inputs, **attributes):
+        for cotangent in (1.0, inf):
+            k = count[op] = count.get(op, -1) + 1
+            xs = [torch.tensor(x, dtype=f64, requires_grad=True) for x in inputs]
+            y = f(*xs, **attributes)
+            dy = torch.full_like(y, cotangent)
+            gradients = torch.autograd.grad(y, xs, dy)
+            out.put(f"{op}.{k}", finite=False, y=y, dy=dy, **{f"x{i}": x for i, x in enumerate(xs)},
+                    **{f"d{i}": g for i, g in enumerate(gradients)})
+            out.describe(f"{op}.{k}", **attributes)
+
+    values = [-inf, -1e300, -1.0, -0.0, 0.0, 1.0, 1e300, inf, nan]
+    for op, f in (("abs", torch.abs), ("relu", torch.relu), ("exp", torch.exp), ("log", torch.log),
+                  ("sqrt", torch.sqrt), ("sigmoid", torch.sigmoid), ("tanh", torch.tanh)):
+        case(op, f, values)
+    case("clamp", lambda x, min, max: torch.clamp(x, min, max), values, min=-1.0, max=1.0)
+    for exponent in (0.0, 1.0, 2.0, 3.0, 0.5, -1.0):
+        # PyTorch takes the square root for 0.5, which differs from C's pow at -inf and -0.
+        xs = [x for x in values if exponent != 0.5 or x != -inf and str(x) != "-0.0"]
+        case("pow", lambda x, exponent: x**exponent, xs, exponent=exponent)
+    few = [-inf, -1.0, 0.0, 1.0, inf, nan]
+    for op, f in (("add", torch.add), ("sub", torch.sub), ("mul", torch.mul), ("div", torch.div),
+                  ("maximum", torch.maximum), ("minimum", torch.minimum)):
+        case(op, f, [a for a in few for _ in few], few * len(few))
+    rows = [[1e300, -1e300, 0.0], [1e300, 1e300, -1e300], [-1e300, -1e300, -1e300], [-inf, 0.0, 1.0], [inf, 0.0, 1.0],
+            [-inf, -inf, -inf], [nan, 0.0, 1.0], [inf, inf, -inf]]
+    case("softmax", lambda x, axis: F.softmax(x, dim=axis), rows, axis=1)
+    case("log_softmax", lambda x, axis: F.log_softmax(x, dim=axis), rows, axis=1)
+    case("amax", lambda x, axis, keepdim: torch.amax(x, axis, keepdim), rows, axis=1, keepdim=False)
+    for op, f in (("sum", torch.sum), ("mean", torch.mean)):
+        case(op, lambda x, axis, keepdim, f=f: f(x, axis, keepdim), rows, axis=1, keepdim=False)
+    return out
+
+
 def make_mlp():
     out, draw = Fixture(), Draw("mlp")
     vocabulary, width, units, batch, time, steps = 7, 5, 6, 3, 4, 10
@@ -372,14 +412,15 @@ def differences(old, new):
             part = slice(*(start + offset for offset in entry["data_offsets"]))
             a, b = (torch.frombuffer(bytearray(raw[part]), dtype=dtype) for raw in (old, new))
             rtol, atol = (1e-4, 1e-5) if dtype == f32 else (1e-10, 1e-12)
-            if not torch.allclose(a, b, rtol, atol):
+            if not torch.allclose(a, b, rtol, atol, equal_nan=True):
                 wrong.append(name)
     return wrong
 
 
 def main():
     good = True
-    for name, make in (("rnn", make_rnn), ("sgd", make_sgd), ("clip", make_clip), ("ops", make_ops), ("mlp", make_mlp)):
+    for name, make in (("rnn", make_rnn), ("sgd", make_sgd), ("clip", make_clip), ("ops", make_ops), ("special", make_special),
+                       ("mlp", make_mlp)):
         path, raw = HERE / f"{name}.safetensors", make().encode()
         if "--check" not in sys.argv[1:]:
             path.write_bytes(raw)

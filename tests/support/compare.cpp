@@ -8,6 +8,7 @@ namespace {
 
 bool agree(double a, double b, double rtol, double atol) {
   if (std::isnan(a) || std::isnan(b)) return std::isnan(a) && std::isnan(b);
+  if (std::isinf(a) || std::isinf(b)) return a == b;
   return a == b || std::abs(a - b) <= atol + rtol * std::abs(b);
 }
 

@@ -1,0 +1,247 @@
+#include <doctest/doctest.h>
+
+#include <array>
+#include <new>
+#include <string>
+#include <thread>
+
+#include "failing_allocations.hpp"
+#include "small_net.hpp"
+#include "support/long_runs.hpp"
+
+using namespace retrace;
+using namespace retrace::test;
+
+namespace {
+
+/// What an attempt came to and what it left behind in its thread.
+struct Attempt {
+  bool failed = false, was_last = false, modes_restored = false;
+  std::int64_t nodes = 0;
+};
+
+/// Calls work() with its k-th allocation failing, in a thread that has kept nothing from earlier attempts.
+template <class Work>
+Attempt attempt(Work work, std::int64_t k, bool all_after) {
+  Attempt attempt;
+  std::jthread([&] {
+    try {
+      const FailingAllocations failing(k, all_after);
+      work();
+      attempt.was_last = !failing.happened();
+    } catch (const std::bad_alloc&) {
+      attempt.failed = true;
+    }
+    attempt.nodes = live_nodes();
+    attempt.modes_restored = is_recording() && !is_training();
+  }).join();
+  return attempt;
+}
+
+/// Calls work() with its first allocation failing, then its second and so on until it succeeds, once with memory to be
+/// had again after that and once without. A failure leaves what observe() sees as it was; then() follows each attempt.
+template <class Work, class Observe, class Then>
+void fail_each_allocation(Work work, Observe observe, Then then) {
+  for (const bool all_after : {false, true}) {
+    CAPTURE(all_after);
+    std::int64_t k = 0;
+    for (bool was_last = false; !was_last;) {
+      ++k;
+      CAPTURE(k);
+      const auto before = observe();
+      const Attempt last = attempt(work, k, all_after);
+      REQUIRE(last.modes_restored);
+      was_last = last.was_last;
+      if (last.failed) {
+        REQUIRE(last.nodes == 0);
+        REQUIRE(observe() == before);
+      }
+      then();
+    }
+    CHECK(k > 1);
+    if (in_full()) MESSAGE((k - 1), " allocations failed in turn");
+  }
+}
+template <class Work, class Observe>
+void fail_each_allocation(Work work, Observe observe) {
+  fail_each_allocation(work, observe, [] {});
+}
+
+/// A model with gradients from an earlier batch.
+struct Situation {
+  SmallNet net;
+  Parameters list = parameters(net);
+  SGD sgd{list, {.lr = 0.1, .momentum = 0.9}};
+  Tensor symbols = net.draw(Generator(4));
+
+  Situation() : net({.symbols = 4, .width = 2, .units = 3, .batch = 2, .steps = reduced_or_full(3, 12)}, f64) {
+    loss().backward();
+  }
+  Tensor loss() { return net.loss(symbols); }
+  std::vector<double> gradients() const {
+    std::vector<double> all;
+    for (const Parameter& p : list)
+      for (const double g : p.value.grad().to_vector<double>()) all.push_back(g);
+    return all;
+  }
+  /// Weights, gradients and velocities.
+  std::array<std::vector<double>, 3> everything() { return {elements_of(list), gradients(), elements_of(sgd.state())}; }
+  /// Forgets the gradients and makes those of the batch anew.
+  void start_again() {
+    list.zero_grad();
+    loss().backward();
+  }
+};
+
+std::vector<double> twice(std::vector<double> values) {
+  for (double& v : values) v *= 2;
+  return values;
+}
+
+}  // namespace
+
+TEST_CASE("failures: a forward and backward pass that runs out of memory changes nothing") {
+  Situation s;
+  const std::vector<double> gradients = s.gradients();
+  fail_each_allocation([&] { s.loss().backward(); }, [&] { return s.everything(); },
+                       [&] {
+                         s.start_again();
+                         REQUIRE(s.gradients() == gradients);
+                       });
+}
+
+TEST_CASE("failures: a backward that runs out of memory can be run again if it retains the graph") {
+  Situation s;
+  const std::vector<double> gradients = s.gradients();
+  const Tensor loss = s.loss();
+  fail_each_allocation([&] { loss.backward({.retain_graph = true}); }, [&] { return s.everything(); },
+                       [&] {
+                         s.list.zero_grad();
+                         loss.backward({.retain_graph = true});
+                         REQUIRE(s.gradients() == gradients);
+                       });
+}
+
+TEST_CASE("failures: a backward that runs out of memory marks the graph consumed unless it had not begun") {
+  Situation s;
+  const std::vector<double> gradients = s.gradients();
+  int consumed = 0;
+  bool failed = true;
+  for (std::int64_t k = 1; failed; ++k) {
+    CAPTURE(k);
+    const Tensor loss = s.loss();
+    failed = attempt([&] { loss.backward(); }, k, true).failed;
+    if (failed) try {
+        REQUIRE(s.gradients() == gradients);
+        loss.backward();
+        REQUIRE(s.gradients() == twice(gradients));
+      } catch (const Error& e) {
+        REQUIRE(std::string(e.what()).find("consumed") != std::string::npos);
+        REQUIRE(s.gradients() == gradients);
+        ++consumed;
+      }
+    s.start_again();
+  }
+  CHECK(consumed > 10);
+}
+
+TEST_CASE("failures: gradients of gradients that run out of memory leave nothing behind") {
+  Situation s;
+  fail_each_allocation(
+      [&] {
+        const auto first = grad(s.loss(), {s.net.rnn.w_h, s.net.emb.w}, {.create_graph = true});
+        grad(sum(first[0] * first[0]) + sum(first[1]), {s.net.rnn.w_h});
+      },
+      [&] { return s.everything(); });
+}
+
+TEST_CASE("failures: an optimizer step allocates first and only then changes values") {
+  for (const bool first_step : {true, false}) {
+    CAPTURE(first_step);
+    Situation s, same;
+    for (Situation* each : {&s, &same}) {
+      if (!first_step) each->sgd.step();
+      // A gradient that is not contiguous has to be copied.
+      each->net.rnn.w_h.set_grad(transpose(each->net.rnn.w_h.grad()));
+    }
+    fail_each_allocation([&] { s.sgd.step(); }, [&] { return s.everything(); });
+    for (int i = 0; i < 2; ++i) same.sgd.step();  // as often as it succeeded
+    CHECK(s.everything() == same.everything());
+  }
+}
+
+TEST_CASE("failures: clipping and adding up gradients without memory leave all of them as they were") {
+  Situation s;
+  SmallNet other = share(s.net);
+  other.loss(s.symbols).backward();
+  const Parameters theirs = parameters(other);
+  fail_each_allocation([&] { add_gradients(s.list, theirs); }, [&] { return s.everything(); });
+  double limit = 1;
+  fail_each_allocation(
+      [&] {
+        clip_grad_norm(s.list, limit);
+        limit /= 2;
+      },
+      [&] { return s.everything(); });
+}
+
+TEST_CASE("failures: whatever runs out of memory leaves nothing behind") {
+  Situation s;
+  const auto tried = [&](auto work) { fail_each_allocation(work, [&] { return s.everything(); }); };
+  tried([&] { SmallNet(s.net.sizes, f32); });
+  tried([&] { clone(s.net); });
+  tried([&] { share(s.net); });
+  tried([&] { SGD(s.list, {}); });
+  tried([&] { to_dot(s.loss(), s.list); });
+  tried([&] { gradcheck([](const Tensor& x) { return tanh(x); }, {ones({2}, f64)}); });
+  tried([&] { to_string(stack(unstack(tensor({{1, 2}, {3, 4}}), 0), 1)); });
+  tried([&] {
+    const TrainingMode training;
+    no_grad([&] { return s.loss(); });
+  });
+}
+
+TEST_CASE("failures: a rule or a value of a user that throws anything leaves everything usable") {
+  struct Own {};
+  for (const bool in_rule : {false, true})
+    for (const bool create_graph : {false, true}) {
+      CAPTURE(in_rule);
+      CAPTURE(create_graph);
+      Situation s;
+      const std::vector<double> gradients = s.gradients();
+      const std::int64_t nodes = live_nodes();
+      bool on = true;
+      const auto moody = [&](const Tensor& x) {
+        return record(
+            "moody",
+            [&] {
+              if (on && !in_rule) throw Own();
+              return x * 1;
+            },
+            wrt(x, [&on, in_rule](const Tensor& dy) {
+              const Tensor half_done = dy * 2;
+              if (on && in_rule) throw Own();
+              return half_done * 0.5;
+            }));
+      };
+      const auto loss = [&] {
+        const Tensor hidden = s.net.rnn(s.net.emb(slice(s.symbols, 1, 0, 3)));
+        return sum(s.net.head(moody(hidden)) * moody(s.net.head(hidden)));
+      };
+      const auto run = [&] {
+        if (create_graph)
+          grad(loss(), {s.net.rnn.w_h, s.net.emb.w}, {.create_graph = true});
+        else
+          loss().backward();
+      };
+      CHECK_THROWS_AS(run(), Own);
+      CHECK(is_recording());
+      CHECK(live_nodes() == nodes);
+      CHECK(s.gradients() == gradients);
+      on = false;
+      run();
+      s.list.zero_grad();
+      s.loss().backward();
+      CHECK(s.gradients() == gradients);
+    }
+}
