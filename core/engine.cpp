@@ -107,7 +107,6 @@ class Pass {
   Slot* pop();
   bool leads_on(const Node& n) const;
   void propagate(Slot& slot);
-  void check_versions(const Node& n, Rule& rule) const;
 
   PassOptions options_;
   const std::unordered_map<const Node*, bool>* needed_;
@@ -244,19 +243,6 @@ void Pass::propagate(Slot& slot) {
   drop_rules(n);
 }
 
-void Pass::check_versions(const Node& n, Rule& rule) const {
-  const auto changed = [&](const char* what, const Shape& shape) {
-    fail("backward of '{}' {}: {} {} was changed in place after the forward pass; clone() it before the change", n.op,
-         n.shape, what, shape);
-  };
-  const Saved* saved = saved_of(rule);
-  for (std::size_t i = 0; i < rule.type->kept; ++i)
-    if (saved[i].value.node().storage->version.load(std::memory_order_relaxed) != saved[i].version)
-      changed("an operand", saved[i].value.shape());
-  if (rule.type->wants_output && n.storage->version.load(std::memory_order_relaxed) != n.rules.output_version)
-    changed("its result", n.shape);
-}
-
 /// A row-major accumulator that nobody else sees.
 Tensor& own(Tensor& accumulated, const Node& node) {
   if (!accumulated.defined())
@@ -306,8 +292,7 @@ void Pass::add(Node*& edge, C& contribution) {
   if constexpr (std::is_same_v<C, Product>)
     if (in_place && !input.is_output && queue(slot, contribution)) return;
   if constexpr (!std::is_same_v<C, Tensor>)
-    if (in_place && (there.defined() || !std::is_same_v<C, Product>))
-      return add_to(own(there, input), contribution);
+    if (in_place && (there.defined() || !std::is_same_v<C, Product>)) return add_to(own(there, input), contribution);
   Tensor t = evaluate(contribution, input.shape);
   require(t.dtype() == input.dtype, "the rule for an input {} {} returned {}", input.shape, input.dtype, t.dtype());
   if (detecting_anomalies) require_finite("the rule", t);

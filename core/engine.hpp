@@ -15,6 +15,9 @@ std::int64_t inner_size(const Product& product, const Shape& to, DType dtype);
 void add_to(Tensor& to, const Placed& placed);
 void add_to(Tensor& to, const Scattered& scattered);
 
+/// An Error if something that a rule of n wants to see again was changed in place.
+void check_versions(const Node& n, Rule& rule);
+
 /// All nodes that lead to y, each after its inputs: an edge always goes to a smaller depth.
 std::vector<Node*> nodes_by_depth(Node& y);
 

@@ -107,6 +107,19 @@ void attach_slowly(const char* op, Tensor& value, Rules& rules) {
   if (!rules.empty()) rules.move_to(op, value.node());
 }
 
+void check_versions(const Node& n, Rule& rule) {
+  const auto changed = [&](const char* what, const Shape& shape) {
+    fail("backward of '{}' {}: {} {} was changed in place after the forward pass; clone() it before the change", n.op,
+         n.shape, what, shape);
+  };
+  const Saved* saved = saved_of(rule);
+  for (std::size_t i = 0; i < rule.type->kept; ++i)
+    if (saved[i].value.node().storage->version.load(std::memory_order_relaxed) != saved[i].version)
+      changed("an operand", saved[i].value.shape());
+  if (rule.type->wants_output && n.storage->version.load(std::memory_order_relaxed) != n.rules.output_version)
+    changed("its result", n.shape);
+}
+
 void require_finite(const char* op, const Tensor& value) {
   if (value.dtype() == i64) return;
   const ModeScope not_here(detecting_anomalies, false);

@@ -28,8 +28,8 @@ struct NoGrad : private detail::ModeScope {
   NoGrad() : ModeScope(detail::recording, false) {}
 };
 
-/// While one lives, an operation in this thread, forward or in a backward rule, that makes a NaN or an infinity throws an
-/// Error that names it, its shapes and the place. Every result is read through once more.
+/// While one lives, an operation in this thread, forward or in a backward rule, that makes a NaN or an infinity throws
+/// an Error that names it, its shapes and the place. Every result is read through once more.
 struct DetectAnomalies : private detail::ModeScope {
   DetectAnomalies() : ModeScope(detail::detecting_anomalies, true) {}
 };

@@ -22,45 +22,45 @@ RETRACE_AVX2 __m256d _ZGVdN4v_exp(__m256d);
 namespace retrace::vector_math {
 namespace {
 
-/// x = tanh(x) for a vector of floats by a rational function of degrees 13 and 6, as in Eigen and XLA: within 5.4 ulp.
-/// As vectors, because compilers turn the same loop over floats into branches.
+/// tanh of a vector of floats by a rational function of degrees 13 and 6, as in Eigen and XLA: within 5.4 ulp. As
+/// vectors, because compilers turn the same loop over floats into branches. By address, because to Clang a reference to
+/// a vector promises the alignment of a whole one.
 template <int Bytes>
-RETRACE_INLINE inline void rational_tanh(typename VectorOf<float, Bytes>::Type& x) {
-  using Vector = typename VectorOf<float, Bytes>::Type;
-  constexpr float end = 7.90531110763549805F, one_from = 9.02F;
-  const Vector one = Vector{} + 1;
-  Vector v = x > end ? end * one : x;
-  v = v < -end ? -end * one : v;
-  const Vector s = v * v;
-  Vector p = s * -2.76076847742355e-16F + 2.00018790482477e-13F;
-  p = p * s + -8.60467152213735e-11F;
-  p = p * s + 5.12229709037114e-08F;
-  p = p * s + 1.48572235717979e-05F;
-  p = p * s + 6.37261928875436e-04F;
-  p = p * s + 4.89352455891786e-03F;
-  Vector q = s * 1.19825839466702e-06F + 1.18534705686654e-04F;
-  q = q * s + 2.26843463243900e-03F;
-  q = q * s + 4.89352518554385e-03F;
-  v = v * (p / q);  // in this order nothing falls below the normal numbers
-  v = x > one_from ? one : v;
-  x = x < -one_from ? -one : v;
-}
-
-template <int Bytes>
-RETRACE_INLINE inline void tanh_by(const float* from, float* to, std::int64_t n) {
-  using Vector = typename VectorOf<float, Bytes>::Type;
-  constexpr std::int64_t lanes = Bytes / sizeof(float);
-  std::int64_t i = 0;
-  Vector v{};
-  for (; i + lanes <= n; i += lanes) {
-    v = *reinterpret_cast<const Vector*>(from + i);
-    rational_tanh<Bytes>(v);
-    *reinterpret_cast<Vector*>(to + i) = v;
+struct RationalTanh {
+  RETRACE_INLINE inline void operator()(const float* from, float* to) const {
+    using Vector = typename VectorOf<float, Bytes>::Type;
+    constexpr float end = 7.90531110763549805F, one_from = 9.02F;
+    const Vector one = Vector{} + 1, x = *reinterpret_cast<const Vector*>(from);
+    Vector v = x > end ? end * one : x;
+    v = v < -end ? -end * one : v;
+    const Vector s = v * v;
+    Vector p = s * -2.76076847742355e-16F + 2.00018790482477e-13F;
+    p = p * s + -8.60467152213735e-11F;
+    p = p * s + 5.12229709037114e-08F;
+    p = p * s + 1.48572235717979e-05F;
+    p = p * s + 6.37261928875436e-04F;
+    p = p * s + 4.89352455891786e-03F;
+    Vector q = s * 1.19825839466702e-06F + 1.18534705686654e-04F;
+    q = q * s + 2.26843463243900e-03F;
+    q = q * s + 4.89352518554385e-03F;
+    v = v * (p / q);  // in this order nothing falls below the normal numbers
+    v = x > one_from ? one : v;
+    *reinterpret_cast<Vector*>(to) = x < -one_from ? -one : v;
   }
+};
+
+/// f(from, to) for every vector of `Bytes`. The rest of the array goes through f too, so that a value does not depend
+/// on its place.
+template <int Bytes, class T, class F>
+RETRACE_INLINE inline void in_vectors(const T* from, T* to, std::int64_t n, const F& f) {
+  constexpr std::int64_t lanes = Bytes / sizeof(T);
+  std::int64_t i = 0;
+  for (; i + lanes <= n; i += lanes) f(from + i, to + i);
   if (i == n) return;
-  std::copy_n(from + i, n - i, reinterpret_cast<float*>(&v));
-  rational_tanh<Bytes>(v);
-  std::copy_n(reinterpret_cast<const float*>(&v), n - i, to + i);
+  T rest[lanes] = {};
+  std::copy_n(from + i, n - i, rest);
+  f(rest, rest);
+  std::copy_n(rest, n - i, to + i);
 }
 
 template <class T>
@@ -70,68 +70,52 @@ T stable_sigmoid(T x) {
 }
 
 #if RETRACE_HAVE_LIBMVEC
-/// Eight floats or four doubles.
-struct Floats {
-  using Value = float;
-  using Vector = __m256;
-  static constexpr int lanes = 8;
-  RETRACE_AVX2 static Vector load(const float* p) { return _mm256_loadu_ps(p); }
-  RETRACE_AVX2 static void store(float* p, Vector v) { _mm256_storeu_ps(p, v); }
-  RETRACE_AVX2 static Vector exp(Vector v) { return _ZGVdN8v_expf(v); }
-  RETRACE_AVX2 static Vector sigmoid(Vector v) {
-    const Vector one = _mm256_set1_ps(1), sign = _mm256_set1_ps(-0.0F);
-    const Vector e = _ZGVdN8v_expf(_mm256_or_ps(v, sign));  // exp(-|v|)
-    const Vector top = _mm256_blendv_ps(one, e, v);
-    return _mm256_div_ps(top, _mm256_add_ps(one, e));
+struct Tanh {
+  RETRACE_AVX2 void operator()(const double* from, double* to) const {
+    _mm256_storeu_pd(to, _ZGVdN4v_tanh(_mm256_loadu_pd(from)));
   }
 };
-struct Doubles {
-  using Value = double;
-  using Vector = __m256d;
-  static constexpr int lanes = 4;
-  RETRACE_AVX2 static Vector load(const double* p) { return _mm256_loadu_pd(p); }
-  RETRACE_AVX2 static void store(double* p, Vector v) { _mm256_storeu_pd(p, v); }
-  RETRACE_AVX2 static Vector tanh(Vector v) { return _ZGVdN4v_tanh(v); }
-  RETRACE_AVX2 static Vector exp(Vector v) { return _ZGVdN4v_exp(v); }
-  RETRACE_AVX2 static Vector sigmoid(Vector v) {
-    const Vector one = _mm256_set1_pd(1), sign = _mm256_set1_pd(-0.0);
-    const Vector e = _ZGVdN4v_exp(_mm256_or_pd(v, sign));
-    const Vector top = _mm256_blendv_pd(one, e, v);
-    return _mm256_div_pd(top, _mm256_add_pd(one, e));
+struct Exp {
+  RETRACE_AVX2 void operator()(const float* from, float* to) const {
+    _mm256_storeu_ps(to, _ZGVdN8v_expf(_mm256_loadu_ps(from)));
+  }
+  RETRACE_AVX2 void operator()(const double* from, double* to) const {
+    _mm256_storeu_pd(to, _ZGVdN4v_exp(_mm256_loadu_pd(from)));
   }
 };
-template <class T>
-using Lanes = std::conditional_t<std::is_same_v<T, float>, Floats, Doubles>;
-
-/// The rest of the array goes through the same function, so that a value does not depend on its place.
-template <class L, typename L::Vector (*Function)(typename L::Vector)>
-RETRACE_AVX2 void in_lanes(const typename L::Value* from, typename L::Value* to, std::int64_t n) {
-  std::int64_t i = 0;
-  for (; i + L::lanes <= n; i += L::lanes) L::store(to + i, Function(L::load(from + i)));
-  if (i == n) return;
-  typename L::Value rest[L::lanes] = {};
-  for (std::int64_t j = i; j < n; ++j) rest[j - i] = from[j];
-  L::store(rest, Function(L::load(rest)));
-  for (std::int64_t j = i; j < n; ++j) to[j] = rest[j - i];
+struct Sigmoid {
+  template <class T>
+  RETRACE_AVX2 void operator()(const T* from, T* to) const {
+    using Vector = typename VectorOf<T, 32>::Type;
+    const Vector zero{}, one = zero + 1, v = *reinterpret_cast<const Vector*>(from);
+    Vector e = v < zero ? v : -v;
+    Exp()(reinterpret_cast<const T*>(&e), reinterpret_cast<T*>(&e));
+    *reinterpret_cast<Vector*>(to) = (v < zero ? e : one) / (one + e);
+  }
+};
+template <class F, class T>
+RETRACE_AVX2 void in_avx2(const T* from, T* to, std::int64_t n) {
+  in_vectors<32>(from, to, n, F());
 }
-#define RETRACE_IN_LANES(function)                       \
-  if (vector_unit() != VectorUnit::baseline) {           \
-    in_lanes<Lanes<T>, Lanes<T>::function>(from, to, n); \
-    return;                                              \
-  }
+constexpr bool have_libmvec = true;
 #else
-#define RETRACE_IN_LANES(function)
+struct Tanh;
+struct Exp;
+struct Sigmoid;
+template <class F, class T>
+void in_avx2(const T*, T*, std::int64_t) {}
+constexpr bool have_libmvec = false;
 #endif
 
-template <class T>
-void exp_of(const T* from, T* to, std::int64_t n) {
-  RETRACE_IN_LANES(exp)
-  for (std::int64_t i = 0; i < n; ++i) to[i] = std::exp(from[i]);
+/// By F where there is libmvec and a CPU for it, otherwise one by one.
+template <class F, class T, class One>
+void by_libmvec(const T* from, T* to, std::int64_t n, One one) {
+  if (have_libmvec && vector_unit() != VectorUnit::baseline) return in_avx2<F>(from, to, n);
+  for (std::int64_t i = 0; i < n; ++i) to[i] = one(from[i]);
 }
 template <class T>
-void sigmoid_of(const T* from, T* to, std::int64_t n) {
-  RETRACE_IN_LANES(sigmoid)
-  for (std::int64_t i = 0; i < n; ++i) to[i] = stable_sigmoid(from[i]);
+void exp_of(const T* from, T* to, std::int64_t n) {
+  by_libmvec<Exp>(from, to, n, [](T v) { return std::exp(v); });
 }
 
 }  // namespace
@@ -141,16 +125,17 @@ void tanh(const float* from, float* to, std::int64_t n) {
   if (vector_unit() == VectorUnit::baseline)
     for (std::int64_t i = 0; i < n; ++i) to[i] = std::tanh(from[i]);
   else
-    on_vector_unit<VectorUnit::avx512>([&](auto bytes) RETRACE_INLINE { tanh_by<bytes>(from, to, n); });
+    on_vector_unit<VectorUnit::avx512>([&](auto bytes)
+                                           RETRACE_INLINE { in_vectors<bytes>(from, to, n, RationalTanh<bytes>()); });
 }
 void tanh(const double* from, double* to, std::int64_t n) {
-  using T = double;
-  RETRACE_IN_LANES(tanh)
-  for (std::int64_t i = 0; i < n; ++i) to[i] = std::tanh(from[i]);
+  by_libmvec<Tanh>(from, to, n, [](double v) { return std::tanh(v); });
 }
 void exp(const float* from, float* to, std::int64_t n) { exp_of(from, to, n); }
 void exp(const double* from, double* to, std::int64_t n) { exp_of(from, to, n); }
-void sigmoid(const float* from, float* to, std::int64_t n) { sigmoid_of(from, to, n); }
-void sigmoid(const double* from, double* to, std::int64_t n) { sigmoid_of(from, to, n); }
+void sigmoid(const float* from, float* to, std::int64_t n) { by_libmvec<Sigmoid>(from, to, n, stable_sigmoid<float>); }
+void sigmoid(const double* from, double* to, std::int64_t n) {
+  by_libmvec<Sigmoid>(from, to, n, stable_sigmoid<double>);
+}
 
 }  // namespace retrace::vector_math

@@ -20,10 +20,10 @@ template <class Prefer>
 Tensor extremum(const char* op, Tensor a, Tensor b, Prefer prefer) {
   const auto pick = [prefer](auto x, auto y) { return prefer(x, y) || std::isnan(x) ? x : y; };
   // The share of the gradient that goes to x: all of it to both when one is NaN, as in PyTorch.
-  const auto share_of = [prefer](auto x, auto y) { return prefer(y, x) ? 0.0 : x == y ? 0.5 : 1.0; };
-  const auto rule = [op, share_of](const Tensor& dy, const Tensor& x, const Tensor& y) {
-    const Tensor share = zip(op, x, y, share_of);
-    return where(share, dy * share, 0.0);
+  const auto share_of_x = [prefer](auto x, auto y) { return prefer(y, x) ? 0.0 : x == y ? 0.5 : 1.0; };
+  const auto rule = [op, share_of_x](const Tensor& dy, const Tensor& x, const Tensor& y) {
+    const Tensor share = zip(op, x, y, share_of_x);
+    return where(share, dy * share, 0.0);  // not infinity times 0
   };
   return record(
       op, [&] { return zip(op, std::move(a), std::move(b), pick); }, wrt(a, keep(a, b), rule),
@@ -126,7 +126,7 @@ Tensor operator/(Tensor a, Tensor b) {
   return record(
       "div", [&] { return zip("div", std::move(a), std::move(b), [](auto x, auto y) { return x / y; }); },
       wrt(a, keep(b), [](Tensor dy, Tensor b) { return std::move(dy) / std::move(b); }),
-      wrt(b, keep(b), [](Tensor dy, const Tensor& b, const Tensor& y) { return -(std::move(dy) * y / b); }));
+      wrt(b, keep(b), [](Tensor dy, const Tensor& b, const Tensor& y) { return -(std::move(dy) * (y / b)); }));
 }
 
 Tensor operator-(Tensor x) {
@@ -162,7 +162,7 @@ Tensor operator/(Tensor x, double c) {
 Tensor operator/(double c, Tensor x) {
   return record(
       "div", [&] { return map("div", std::move(x), [c](auto v) { return static_cast<decltype(v)>(c) / v; }); },
-      wrt(x, keep(x), [](Tensor dy, const Tensor& x, const Tensor& y) { return -(std::move(dy) * y / x); }));
+      wrt(x, keep(x), [](Tensor dy, const Tensor& x, const Tensor& y) { return -(std::move(dy) * (y / x)); }));
 }
 
 Tensor pow(Tensor x, double p) {

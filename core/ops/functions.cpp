@@ -31,7 +31,18 @@ Tensor sigmoid(Tensor x) {
         return detail::map_all("sigmoid", std::move(x),
                                [](auto* from, auto* to, auto n) { vector_math::sigmoid(from, to, n); });
       },
-      wrt(x, [](Tensor dy, const Tensor& y) { return std::move(dy) * y * (1 - y); }));
+      wrt(x, [](Tensor dy, Tensor y) { return sigmoid_vjp(std::move(dy), std::move(y)); }));
+}
+
+Tensor sigmoid_vjp(Tensor dy, Tensor y) {
+  require(dy.shape() == y.shape(), "sigmoid_vjp: the cotangent is {}, the output {}", dy.shape(), y.shape());
+  return record(
+      "sigmoid_vjp",
+      [&] { return zip("sigmoid_vjp", std::move(dy), std::move(y), [](auto d, auto y) { return d * y * (1 - y); }); },
+      wrt(dy, keep(y), [](Tensor d, Tensor y) { return sigmoid_vjp(std::move(d), std::move(y)); }),
+      wrt(y, keep(dy, y), [](Tensor d, const Tensor& dy, const Tensor& y) {
+        return std::move(d) * dy * (1 - y * 2);  // in one product: an infinite cotangent stays one
+      }));
 }
 
 Tensor relu(Tensor x) {

@@ -70,6 +70,8 @@ Tensor tanh(Tensor x);
 Tensor tanh_vjp(Tensor dy, Tensor y);
 /// 1 / (1 + exp(-x)), without overflow at either end.
 Tensor sigmoid(Tensor x);
+/// dy * y * (1 - y): what sigmoid's rule computes from its output y, in one pass.
+Tensor sigmoid_vjp(Tensor dy, Tensor y);
 /// max(x, 0); the gradient at 0 is 0, at NaN it passes.
 Tensor relu(Tensor x);
 Tensor exp(Tensor x);

@@ -89,6 +89,11 @@ std::vector<OpRow> function_rows() {
          return op_case([](T dy, T y) { return tanh_vjp(dy, y); }, d.values(shape), d.values(shape, -1, 1));
        }},
       of_values("sigmoid", [](T x) { return sigmoid(x); }),
+      {"sigmoid_vjp",
+       [](Draw& d) {
+         const Shape shape = d.shape();
+         return op_case([](T dy, T y) { return sigmoid_vjp(dy, y); }, d.values(shape), d.values(shape, 0, 1));
+       }},
       of_values("exp", [](T x) { return exp(x); }),
       of_values(
           "log", [](T x) { return log(x); }, 0.5, 4),

@@ -149,6 +149,23 @@ TEST_CASE("the gradient of a tie is shared and that of a bound passes") {
   CHECK(same(grad(sum(maximum(x, 2)), {x})[0], {0, 0, 0.5, 1, 1}));
 }
 
+TEST_CASE("the one that loses has gradient 0 for infinite cotangents too and with NaN neither loses") {
+  const Tensor a = tensor({1, 5, NaN, 1}, f64).requires_grad(true), b = tensor({2, 4, 1, NaN}, f64).requires_grad(true);
+  const Tensor endless = full({4}, inf, f64);
+  const auto larger = grad(maximum(a, b), {a, b}, {.cotangent = endless});
+  CHECK(same(larger[0], {0, inf, inf, inf}));
+  CHECK(same(larger[1], {inf, 0, inf, inf}));
+  const auto smaller = grad(minimum(a, b), {a, b}, {.cotangent = endless});
+  CHECK(same(smaller[0], {inf, 0, inf, inf}));
+  CHECK(same(smaller[1], {0, inf, inf, inf}));
+}
+
+TEST_CASE("the gradient of a large quotient by its divisor does not overflow on its way") {
+  const Tensor b = tensor({1e100}, f64).requires_grad(true), cotangent = tensor({1e200}, f64);
+  CHECK(close(grad(tensor({1e300}, f64) / b, {b}, {.cotangent = cotangent})[0], {-1e300}, 1e-15));
+  CHECK(close(grad(1e300 / b, {b}, {.cotangent = cotangent})[0], {-1e300}, 1e-15));
+}
+
 TEST_CASE("comparisons give 0 and 1 in the dtype of the operands and no gradient") {
   for (const DType dtype : {f32, f64, i64}) {
     const Tensor a = tensor({1, 2, 3}, dtype), b = tensor({3, 2, 1}, dtype);

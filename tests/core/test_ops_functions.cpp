@@ -76,6 +76,25 @@ TEST_CASE("gradients at corners are 0") {
   CHECK(same(grad(sum(abs(x)), {x})[0], {-1, 0, 1}));
 }
 
+TEST_CASE("what relu keeps out is kept out of infinite cotangents and NaN passes them on") {
+  const Tensor x = tensor({-2, 0, 3, NaN}, f64).requires_grad(true);
+  CHECK(same(grad(relu(x), {x}, {.cotangent = tensor({inf, inf, inf, inf}, f64)})[0], {0.0, 0, inf, inf}));
+  CHECK(same(grad(relu(x), {x}, {.cotangent = tensor({NaN, NaN, NaN, 5}, f64)})[0], {0.0, 0, NaN, 5}));
+}
+
+TEST_CASE("an infinite cotangent of sigmoid gives an infinite second derivative and not NaN") {
+  const Tensor x = tensor({-1, 1}, f64).requires_grad(true);
+  const Tensor first = grad(sigmoid(x), {x}, {.cotangent = tensor({inf, inf}, f64), .create_graph = true})[0];
+  CHECK(same(first, {inf, inf}));
+  CHECK(same(grad(sum(first), {x})[0], {inf, -inf}));
+}
+
+TEST_CASE("sigmoid_vjp is what the derivative of sigmoid needs") {
+  CHECK(same(sigmoid_vjp(tensor({2, 3}), tensor({0.5, 1})), {0.5, 0}));
+  CHECK_THROWS_WITH_AS(sigmoid_vjp(tensor({2, 3}), tensor({1})), "sigmoid_vjp: the cotangent is [2], the output [1]",
+                       Error);
+}
+
 TEST_CASE("tanh_vjp is what the derivative of tanh needs") {
   const Tensor dy = tensor({2, 3}), y = tensor({0.5, 1});
   CHECK(same(tanh_vjp(dy, y), {1.5, 0}));

@@ -1,7 +1,6 @@
 #include <doctest/doctest.h>
 
 #include <cctype>
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <map>
@@ -19,45 +18,6 @@ using test::OpRow;
 namespace {
 
 const std::filesystem::path source_dir = RETRACE_SOURCE_DIR;
-
-/// RETRACE_DRAWS=n draws more, or fewer; RETRACE_SEED=n starts with the draw that failed.
-std::uint64_t from_environment(const char* name, std::uint64_t otherwise) {
-  const char* given = std::getenv(name);
-  return given ? std::strtoull(given, nullptr, 10) : otherwise;
-}
-
-/// Calls f(row, seed) for so many draws of each row; what it checks is reported with the seed.
-template <class F>
-void for_each_draw(const std::vector<OpRow>& rows, std::uint64_t draws, F f) {
-  const std::uint64_t first = from_environment("RETRACE_SEED", 1);
-  for (const OpRow& row : rows)
-    for (std::uint64_t seed = first; seed < first + draws; ++seed) {
-      INFO("row '", row.name, "', RETRACE_SEED=", seed);
-      f(row, seed);
-    }
-}
-
-std::string listed_shapes(const std::vector<Tensor>& xs) {
-  std::string shapes;
-  for (const Tensor& x : xs) shapes += fmt::format(" {}", x.shape());
-  return shapes;
-}
-
-void check(const std::vector<OpRow>& rows) {
-  double worst = 0;
-  for_each_draw(rows, from_environment("RETRACE_DRAWS", 100), [&](const OpRow& row, std::uint64_t seed) {
-    Draw draw(seed);
-    const OpCase made = draw.with_views(row.draw(draw));
-    INFO("inputs", listed_shapes(made.inputs));
-    GradcheckOptions options = row.options;
-    options.seed = seed;
-    const GradcheckReport report = gradcheck(made.f, made.inputs, options);
-    CHECK(report);
-    CHECK(report.worst < 1e-7);
-    worst = std::max(worst, report.worst);
-  });
-  if (std::getenv("RETRACE_DRAWS")) MESSAGE("worst relative difference ", worst);
-}
 
 /// The result and the gradients of a row's function for a cotangent.
 std::vector<Tensor> results(const OpCase& made, std::vector<Tensor> inputs, const Tensor& cotangent, DType dtype) {
@@ -154,17 +114,19 @@ std::map<std::string, std::string> names_in_the_sources() {
 
 }  // namespace
 
-TEST_CASE("gradients agree with differences: arithmetic") { check(test::arithmetic_rows()); }
-TEST_CASE("gradients agree with differences: functions of each element") { check(test::function_rows()); }
-TEST_CASE("gradients agree with differences: shapes") { check(test::shape_rows()); }
-TEST_CASE("gradients agree with differences: regions and lists") { check(test::region_rows()); }
-TEST_CASE("gradients agree with differences: reductions") { check(test::reduction_rows()); }
-TEST_CASE("gradients agree with differences: indices") { check(test::index_rows()); }
-TEST_CASE("gradients agree with differences: losses") { check(test::loss_rows()); }
-TEST_CASE("gradients agree with differences: products") { check(test::product_rows()); }
+TEST_CASE("gradients agree with differences: arithmetic") { test::check_gradients(test::arithmetic_rows()); }
+TEST_CASE("gradients agree with differences: functions of each element") {
+  test::check_gradients(test::function_rows());
+}
+TEST_CASE("gradients agree with differences: shapes") { test::check_gradients(test::shape_rows()); }
+TEST_CASE("gradients agree with differences: regions and lists") { test::check_gradients(test::region_rows()); }
+TEST_CASE("gradients agree with differences: reductions") { test::check_gradients(test::reduction_rows()); }
+TEST_CASE("gradients agree with differences: indices") { test::check_gradients(test::index_rows()); }
+TEST_CASE("gradients agree with differences: losses") { test::check_gradients(test::loss_rows()); }
+TEST_CASE("gradients agree with differences: products") { test::check_gradients(test::product_rows()); }
 
 TEST_CASE("values and gradients in f32 are those in f64 (rounded)") {
-  for_each_draw(test::all_rows(), 5, [](const OpRow& row, std::uint64_t seed) {
+  test::for_each_draw(test::all_rows(), 5, [](const OpRow& row, std::uint64_t seed) {
     if (row.op() == "to") return;
     Draw draw(seed);
     const OpCase made = draw.with_views(row.draw(draw));
@@ -178,7 +140,7 @@ TEST_CASE("values and gradients in f32 are those in f64 (rounded)") {
 }
 
 TEST_CASE("operands and cotangents stay as they were") {
-  for_each_draw(test::all_rows(), 5, [](const OpRow& row, std::uint64_t seed) {
+  test::for_each_draw(test::all_rows(), 5, [](const OpRow& row, std::uint64_t seed) {
     Draw draw(seed);
     const OpCase made = draw.with_views(row.draw(draw));
     std::vector<Tensor> before;

@@ -65,6 +65,7 @@ TEST_CASE("operations of one tensor refuse i64 and no tensor at all") {
                                                {"where", [](T x) { return where(x, 1, x); }},
                                                {"tanh", [](T x) { return tanh(x); }},
                                                {"tanh_vjp", [](T x) { return tanh_vjp(x, x); }},
+                                               {"sigmoid_vjp", [](T x) { return sigmoid_vjp(x, x); }},
                                                {"sigmoid", [](T x) { return sigmoid(x); }},
                                                {"relu", [](T x) { return relu(x); }},
                                                {"exp", [](T x) { return exp(x); }},
@@ -100,6 +101,8 @@ TEST_CASE("functions refuse arguments out of order and shapes that differ") {
   refuses([] { tanh_vjp(f, four); }, {"tanh_vjp", "[2, 3]", "[4]"});
   refuses([] { tanh_vjp(f, ones({1, 3})); }, {"tanh_vjp", "[2, 3]", "[1, 3]"});
   refuses([] { tanh_vjp(f, d); }, {"tanh_vjp", "f32", "f64"});
+  refuses([] { sigmoid_vjp(f, four); }, {"sigmoid_vjp", "[2, 3]", "[4]"});
+  refuses([] { sigmoid_vjp(f, d); }, {"sigmoid_vjp", "f32", "f64"});
   refuses([] { where(four, f, f); }, {"where", "[4]", "[2, 3]"});
   refuses([] { tensor({1, std::nan("")}).to(i64); }, {"to", "nan", "i64"});
   refuses([] { tensor({1e30}).to(i64); }, {"to", "e+30", "i64"});

@@ -1,0 +1,99 @@
+#include <doctest/doctest.h>
+
+#include <retrace/layers.hpp>
+
+#include "support/gradient_rows.hpp"
+
+using namespace retrace;
+using namespace retrace::test;
+
+namespace {
+
+using T = const Tensor&;
+using Tensors = std::span<const Tensor>;
+
+const Generator any(0);  // of weights that are replaced
+
+OpCase linear(Draw& d) {
+  const int in = d.integer(1, 4), out = d.integer(1, 4);
+  const Shape shape = d.shape(0, 3);
+  const auto with_weights = [=](Tensors xs) {
+    Linear layer(in, out, any, {.bias = xs.size() == 3, .dtype = f64});
+    layer.w = xs[1];
+    if (xs.size() == 3) layer.b = xs[2];
+    return layer(xs[0]);
+  };
+  OpCase made{with_weights, {d.values(shape.inserted(shape.rank(), in)), d.values({in, out})}};
+  if (d.chance(0.7)) made.inputs.push_back(d.values({out}));
+  return made;
+}
+
+OpCase embedded(Draw& d) {
+  const int count = d.integer(1, 5), width = d.integer(1, 4);
+  const auto with_weights = [=](T index, T w) {
+    Embedding layer(count, width, any, {.dtype = f64});
+    layer.w = w;
+    return layer(index);
+  };
+  return op_case(with_weights, d.indices(d.shape(0, 3), count), d.values({count, width}));
+}
+
+OpCase dropped(Draw& d) {
+  const double probability = d.one_of({0.0, 0.3, 0.8});
+  const bool training = d.chance(0.8);
+  const Generator mask = d.generator();
+  const auto in_mode = [=](T x) {
+    const TrainingMode mode(training);
+    return Dropout(probability, mask.clone())(x);
+  };
+  return op_case(in_mode, d.values(d.shape()));
+}
+
+/// All states and the carried one side by side; from a given state, or from zeros.
+OpCase recurrent(Draw& d) {
+  const int features = d.integer(1, 3), units = d.integer(1, 3), steps = d.integer(1, 4);
+  const int batch = d.chance(0.05) ? 0 : d.integer(1, 3);
+  const bool last_only = d.chance(0.3);
+  const auto with_weights = [=](Tensors xs) {
+    SimpleRNN layer(features, units, any, {.last_only = last_only, .dtype = f64});
+    layer.w_x = xs[1];
+    layer.w_h = xs[2];
+    layer.b = xs[3];
+    const Recurrence r = layer(xs[0], xs.size() == 5 ? xs[4] : Tensor());
+    return concat({reshape(r.y, {r.y.size()}), reshape(r.state, {r.state.size()})}, 0);
+  };
+  OpCase made{with_weights,
+              {d.values({batch, steps, features}, -1, 1), d.values({features, units}, -1, 1),
+               d.values({units, units}, -1, 1), d.values({units}, -1, 1)}};
+  if (d.chance(0.5)) made.inputs.push_back(d.values({batch, units}, -1, 1));
+  return made;
+}
+
+OpCase chained(Draw& d) {
+  const int symbols = d.integer(1, 4), units = d.integer(1, 3);
+  const Generator mask = d.generator();
+  const auto with_weights = [=](T index, T table, T w_x, T w_h, T b, T w) {
+    Sequential net{Embedding(symbols, units, any, {.dtype = f64}), SimpleRNN(units, units, any, {.dtype = f64}),
+                   Dropout(0.4, mask.clone()), Linear(units, symbols, any, {.bias = false, .dtype = f64})};
+    net.layer<0>().w = table;
+    net.layer<1>().w_x = w_x;
+    net.layer<1>().w_h = w_h;
+    net.layer<1>().b = b;
+    net.layer<3>().w = w;
+    const TrainingMode mode;
+    return net(index);
+  };
+  const auto weight = [&](const Shape& shape) { return d.values(shape, -1, 1); };
+  return op_case(with_weights, d.indices({d.integer(1, 3), d.integer(1, 4)}, symbols), weight({symbols, units}),
+                 weight({units, units}), weight({units, units}), weight({units}), weight({units, symbols}));
+}
+
+}  // namespace
+
+TEST_CASE("gradients of layers agree with differences: by inputs and by weights") {
+  check_gradients({{"Linear", linear},
+                   {"Embedding", embedded},
+                   {"Dropout", dropped},
+                   {"SimpleRNN", recurrent},
+                   {"Sequential", chained}});
+}
