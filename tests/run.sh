@@ -6,7 +6,7 @@ source tests/setup.sh
 preset=${1:-${PRESET:-release}}
 
 need_to_build wamerican
-[[ $preset != clang ]] || need clang
+[[ $preset != *clang ]] || need clang
 cmake --preset "$preset" >/dev/null
 cmake --build --preset "$preset"
 ctest --preset "$preset"

@@ -23,11 +23,12 @@ void read_state(const Fields& fields, const std::string& name, GeneratorState& s
   require(state != GeneratorState{}, "cannot use {}: '{}' is no state of a generator", fields.source(), name);
 }
 
-/// Calls visit(name, number) for what a position and a place are made of.
-void for_each_number(auto& position, auto& place, auto&& visit) {
-  visit("step", position.step);
-  visit("characters", position.characters);
-  visit("seconds_taken", position.seconds);
+/// Calls visit(name, number) for the counts of a state and of its place in the text.
+void for_each_number(auto& state, auto& place, auto&& visit) {
+  visit("step", state.position.step);
+  visit("characters", state.position.characters);
+  visit("seconds_taken", state.position.seconds);
+  visit("best_step", state.best_step);
   visit("epoch", place.epoch);
   visit("words_of_epoch", place.dealt);
 }
@@ -112,7 +113,7 @@ void save_weights(const std::string& path, const TrainingState& state, const Run
   store(options, metadata);
   put(metadata, "vocabulary", characters_of(data.vocabulary));
   put(metadata, "held_out_loss", state.best_loss);
-  put(metadata, "step", state.position.step);
+  put(metadata, "step", state.best_step);
   retrace::save(path, retrace::parameters(state.best), metadata);
 }
 
@@ -132,7 +133,7 @@ void save_checkpoint(const std::string& path, TrainingState& state, const RunOpt
   put(metadata, "vocabulary", characters_of(data.vocabulary));
   put(metadata, "text_fingerprint", data.fingerprint());
   put(metadata, "best_loss", state.best_loss);
-  for_each_number(state.position, place, [&](const char* name, const auto& value) { put(metadata, name, value); });
+  for_each_number(state, place, [&](const char* name, const auto& value) { put(metadata, name, value); });
   put_state(metadata, "generator", state.generator.state());
   put_state(metadata, "generator_before_epoch", place.shuffled_from);
   retrace::save(path,
@@ -154,7 +155,7 @@ void load_checkpoint(const std::string& path, TrainingState& state, const Data& 
           "cannot resume {}: the run was started with another text", path);
   Lanes::Place place = state.lanes.place();
   fields.read("best_loss", state.best_loss);
-  for_each_number(state.position, place, [&](const char* name, auto& value) {
+  for_each_number(state, place, [&](const char* name, auto& value) {
     fields.read(name, value);
     require(value >= 0, "cannot use {}: '{}' is {} in its metadata", path, name, value);
   });

@@ -10,6 +10,7 @@
 #include <fmt/format.h>
 
 #include <cerrno>
+#include <cmath>
 #include <cstdio>
 #include <filesystem>
 #include <system_error>
@@ -35,9 +36,11 @@ class Run {
 
  private:
   void clear_folder();
+  void resume();
   void save_checkpoint() {
     words::save_checkpoint(checkpoint_file(folder_), trainer_.state(), trainer_.options(), data_);
   }
+  void save_best() { save_weights(weights_file(folder_), trainer_.state(), trainer_.options(), data_); }
   /// Keeps the weights if they are the best so far, and tells how the network does.
   std::string evaluate();
   std::vector<std::string> invent(const Net& net, std::int64_t count) const;
@@ -58,7 +61,7 @@ Run::Run(const Command& command, const RunOptions& options)
   if (command.resume.empty())
     clear_folder();
   else
-    trainer_.resume(checkpoint_file(folder_));
+    resume();
   print(describe_run(trainer_, data_));
   baselines_ = baselines(data_);
 }
@@ -74,6 +77,12 @@ void Run::clear_folder() {
   save_checkpoint();
 }
 
+/// Goes on from the checkpoint. The weights in the folder may be of a later step, which is now done again.
+void Run::resume() {
+  trainer_.resume(checkpoint_file(folder_));
+  if (std::isfinite(trainer_.state().best_loss)) save_best();
+}
+
 std::vector<std::string> Run::invent(const Net& net, std::int64_t count) const {
   // A generator of their own, so that looking at samples changes nothing about training.
   const retrace::Generator generator(static_cast<std::uint64_t>(trainer_.options().seed) +
@@ -83,7 +92,7 @@ std::vector<std::string> Run::invent(const Net& net, std::int64_t count) const {
 }
 
 std::string Run::evaluate() {
-  if (trainer_.evaluate()) save_weights(weights_file(folder_), trainer_.state(), trainer_.options(), data_);
+  if (trainer_.evaluate()) save_best();
   const ChartSeries& curves = trainer_.state().curves;
   ChartSeries picture = curves;
   picture.baselines = {{"bigrams", baselines_.bigrams}, {"trigrams", baselines_.trigrams}};

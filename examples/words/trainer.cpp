@@ -95,6 +95,7 @@ bool Trainer::evaluate() {
   if (!(loss < state_.best_loss)) return false;
   state_.best = retrace::clone(state_.net);
   state_.best_loss = loss;
+  state_.best_step = state_.position.step;
   return true;
 }
 

@@ -35,6 +35,7 @@ struct TrainingState {
   Position position;
   Net best;  ///< a copy of the network when its held-out loss was lowest
   double best_loss = std::numeric_limits<double>::infinity();
+  std::int64_t best_step = 0;
   ChartSeries curves;
 };
 

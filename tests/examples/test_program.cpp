@@ -4,6 +4,7 @@
 
 #include "support/temporary_directory.hpp"
 #include "tiny_list.hpp"
+#include "words/checkpoint.hpp"
 
 #include <fcntl.h>
 #include <spawn.h>
@@ -12,6 +13,7 @@
 #include <algorithm>
 #include <chrono>
 #include <csignal>
+#include <random>
 #include <string>
 #include <thread>
 #include <vector>
@@ -22,6 +24,7 @@ namespace {
 
 using retrace::test::read_bytes;
 using retrace::test::TemporaryDirectory;
+using retrace::test::write_bytes;
 
 /// The program `words` as it runs, with what it prints going to files.
 class Program {
@@ -93,20 +96,25 @@ std::vector<std::string> tiny_run(const TemporaryDirectory& scratch, const std::
   return arguments;
 }
 
-/// All of a checkpoint but the time it took.
-void check_equal_checkpoints(const std::string& a, const std::string& b) {
-  retrace::SafetensorsFile x = retrace::read_safetensors(a), y = retrace::read_safetensors(b);
-  x.metadata.erase("seconds_taken");
-  y.metadata.erase("seconds_taken");
-  CHECK(x.metadata == y.metadata);
-  REQUIRE(x.tensors.size() == y.tensors.size());
-  for (const auto& entry : x.tensors) {
-    const std::string& name = entry.first;
-    CAPTURE(name);
-    const retrace::Tensor &value = entry.second, &other = y.tensors.at(name);
-    REQUIRE(value.shape() == other.shape());
-    REQUIRE(value.dtype() == other.dtype());
-    CHECK(value.to(retrace::f64).to_vector<double>() == other.to(retrace::f64).to_vector<double>());
+/// The bytes of a checkpoint without the time it took.
+std::string timeless_bytes(const std::string& checkpoint) {
+  retrace::SafetensorsFile file = retrace::read_safetensors(checkpoint);
+  REQUIRE(file.metadata.erase("seconds_taken") == 1);
+  retrace::Parameters tensors;
+  for (const auto& [name, value] : file.tensors) tensors.add(name, value);
+  retrace::save(checkpoint + ".timeless", tensors, file.metadata);
+  return read_bytes(checkpoint + ".timeless");
+}
+
+/// The weights and the picture in two folders, and the checkpoints but for the time they took.
+void check_equal_runs(const std::string& a, const std::string& b) {
+  // One comparison each: doctest would print the bytes.
+  const bool equal_checkpoints = timeless_bytes(words::checkpoint_file(a)) == timeless_bytes(words::checkpoint_file(b));
+  CHECK(equal_checkpoints);
+  for (const auto& file : {words::weights_file, words::picture_file}) {
+    CAPTURE(file(a));
+    const bool equal_files = read_bytes(file(a)) == read_bytes(file(b));
+    CHECK(equal_files);
   }
 }
 
@@ -193,32 +201,41 @@ TEST_CASE("program: a run tells what it does and leaves weights that invent word
 TEST_CASE("program: two runs of equal options leave equal files") {
   const TemporaryDirectory scratch;
   for (const char* folder : {"a", "b"}) CHECK(run(scratch, tiny_run(scratch, folder, {"--steps", "60"})).status == 0);
-  check_equal_checkpoints(scratch.path("a/checkpoint.safetensors"), scratch.path("b/checkpoint.safetensors"));
-  CHECK(read_bytes(scratch.path("a/weights.safetensors")) == read_bytes(scratch.path("b/weights.safetensors")));
-  CHECK(read_bytes(scratch.path("a/loss.svg")) == read_bytes(scratch.path("b/loss.svg")));
+  check_equal_runs(scratch.path("a"), scratch.path("b"));
 }
 
 TEST_CASE("program: a run that is killed at any moment resumes as if nothing had happened") {
-  const TemporaryDirectory scratch;
-  const std::vector<std::string> length{"--steps", "400", "--save-every", "0"};
+  const TemporaryDirectory scratch = TemporaryDirectory::in_memory();
+  const std::vector<std::string> length{"--steps", "2000", "--save-every", "0"};
   CHECK(run(scratch, tiny_run(scratch, "whole", length)).status == 0);
 
+  const unsigned seed = std::random_device{}();
+  CAPTURE(seed);
+  const retrace::Generator generator(seed);
   const std::vector<std::string> start = tiny_run(scratch, "killed", length);
   const std::vector<std::string> resume{"--resume", scratch.path("killed"), "--save-every", "0"};
   int killed = 0;
   for (int i = 0; i < 12; ++i) {
     Program program(scratch, i == 0 ? start : resume);
-    if (i == 0) program.wait_for_output("held-out loss");
-    std::this_thread::sleep_for(std::chrono::milliseconds(30 + 7 * i));
+    if (i == 0) program.wait_for_output("parameters");  // from then on there is a checkpoint
+    std::this_thread::sleep_for(std::chrono::milliseconds(generator.below(120)));
     program.send(SIGKILL);
     killed += program.wait() == -SIGKILL ? 1 : 0;
   }
   CHECK(killed > 0);
   CHECK(run(scratch, resume).status == 0);
-  check_equal_checkpoints(scratch.path("whole/checkpoint.safetensors"), scratch.path("killed/checkpoint.safetensors"));
-  CHECK(read_bytes(scratch.path("whole/weights.safetensors")) ==
-        read_bytes(scratch.path("killed/weights.safetensors")));
-  CHECK(read_bytes(scratch.path("whole/loss.svg")) == read_bytes(scratch.path("killed/loss.svg")));
+  check_equal_runs(scratch.path("whole"), scratch.path("killed"));
+}
+
+TEST_CASE("program: a resumed run has the weights of its checkpoint and not later ones") {
+  const TemporaryDirectory scratch;
+  CHECK(run(scratch, tiny_run(scratch, "run", {"--steps", "40"})).status == 0);
+  CHECK(run(scratch, tiny_run(scratch, "later", {"--steps", "80"})).status == 0);
+  const std::string weights = words::weights_file(scratch.path("run")), before = read_bytes(weights);
+  write_bytes(weights, read_bytes(words::weights_file(scratch.path("later"))));
+  CHECK(run(scratch, {"--resume", scratch.path("run")}).status == 0);
+  const bool as_before = read_bytes(weights) == before;
+  CHECK(as_before);
 }
 
 TEST_CASE("program: Ctrl-C ends a run cleanly and it resumes as if nothing had happened") {
@@ -238,8 +255,7 @@ TEST_CASE("program: Ctrl-C ends a run cleanly and it resumes as if nothing had h
     const Result resumed = run(scratch, {"--resume", scratch.path(folder)});
     CHECK(resumed.status == 0);
     CHECK(resumed.out.find("resumed after step") != std::string::npos);
-    check_equal_checkpoints(scratch.path("whole/checkpoint.safetensors"),
-                            scratch.path(folder + "/checkpoint.safetensors"));
+    check_equal_runs(scratch.path("whole"), scratch.path(folder));
   }
 }
 

@@ -194,8 +194,8 @@ TEST_CASE("checkpoint: every field that is missing or no number is refused by na
   retrace::Parameters tensors;
   for (const auto& [name, value] : file.tensors) tensors.add(name, value);
 
-  for (const char* field : {"step", "characters", "seconds_taken", "epoch", "words_of_epoch", "generator_0",
-                            "generator_before_epoch_3", "text_fingerprint", "vocabulary"}) {
+  for (const char* field : {"step", "characters", "seconds_taken", "best_step", "epoch", "words_of_epoch",
+                            "generator_0", "generator_before_epoch_3", "text_fingerprint", "vocabulary"}) {
     const std::string name = field;
     CAPTURE(name);
     for (const char* value : {"", "x", "-1", "1e9999"}) {

@@ -24,10 +24,12 @@ inline std::string read_bytes(const std::string& path) {
 /// A directory of the test's own, gone with all its files when the test ends.
 class TemporaryDirectory {
  public:
-  TemporaryDirectory() {
-    std::string name = (std::filesystem::temp_directory_path() / "retrace-test-XXXXXX").string();
-    if (!::mkdtemp(name.data())) throw std::runtime_error("there is no directory for temporary files");
-    path_ = name;
+  TemporaryDirectory() : TemporaryDirectory(std::filesystem::temp_directory_path()) {}
+  /// For files that are saved so often that flushing them to a disk would take all the time.
+  static TemporaryDirectory in_memory() {
+    const std::filesystem::path shared_memory = "/dev/shm";
+    if (!std::filesystem::is_directory(shared_memory)) return {};
+    return TemporaryDirectory(shared_memory);
   }
   TemporaryDirectory(const TemporaryDirectory&) = delete;
   TemporaryDirectory& operator=(const TemporaryDirectory&) = delete;
@@ -47,6 +49,12 @@ class TemporaryDirectory {
   std::ptrdiff_t files() const { return std::distance(std::filesystem::directory_iterator(path_), {}); }
 
  private:
+  explicit TemporaryDirectory(const std::filesystem::path& parent) {
+    std::string name = (parent / "retrace-test-XXXXXX").string();
+    if (!::mkdtemp(name.data())) throw std::runtime_error("there is no directory for temporary files");
+    path_ = name;
+  }
+
   std::filesystem::path path_;
 };
 
