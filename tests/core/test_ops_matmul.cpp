@@ -256,6 +256,18 @@ TEST_CASE("a matrix that was used before lends its elements only without their p
   for (int i = 0; i < 3; ++i) CHECK(same(matmul(x, w), expected));
 }
 
+TEST_CASE("parts of one matrix that begin together are told apart however often they were used") {
+  const Tensor x = randn({20, 64}, Generator(1)), w = randn({64, 64}, Generator(2));
+  for (int i = 0; i < 3; ++i)
+    for (const std::int64_t rows : {64, 40})
+      for (const std::int64_t columns : {64, 48}) {
+        CAPTURE(rows);
+        CAPTURE(columns);
+        const Tensor part = slice(slice(w, 0, 0, rows), 1, 0, columns), left = slice(x, 1, 0, rows);
+        CHECK(close(matmul(left, part), matmul(left, part.clone()), 1e-5, 1e-5));
+      }
+}
+
 TEST_CASE("threads use one matrix at the same time") {
   const Tensor x = randn({5, 40}, Generator(1)), w = randn({40, 50}, Generator(2)), expected = matmul(x, w);
   std::vector<std::thread> threads;

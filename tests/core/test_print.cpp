@@ -13,16 +13,29 @@ TEST_CASE("print: floats are aligned at the point without needless zeros") {
   CHECK(to_string(tensor({1, 2, 3}, f64)) == "[1. 2. 3.]");
   CHECK(to_string(tensor(3.5)) == "3.5");
   CHECK(to_string(full({1}, 1.0 / 3)) == "[0.33333334]");
+  CHECK(to_string(full({1}, 0.1 + 1e-12, f64)) == "[0.1]");
 }
 
 TEST_CASE("print: numbers far apart in size take the exponent form") {
   CHECK(to_string(tensor({1e-9, 1.0, 123456.789}, f64)) == "[1.00000000e-09 1.00000000e+00 1.23456789e+05]");
+  CHECK(to_string(tensor({0.01, 100}, f64)) == "[1.e-02 1.e+02]");
+  CHECK(to_string(tensor({30, 40}, f64)) == "[30. 40.]");
+  CHECK(to_string(tensor({1e8}, f64)) == "[1.e+08]");
+  CHECK(to_string(tensor({1e-5}, f64)) == "[1.e-05]");
   CHECK(to_string(tensor({{1.0 / 3, 2.0 / 3, 1e5}})) == "[[3.3333334e-01 6.6666669e-01 1.0000000e+05]]");
 }
 
 TEST_CASE("print: what is not finite") {
   constexpr double inf = std::numeric_limits<double>::infinity();
   CHECK(to_string(tensor({std::numeric_limits<double>::quiet_NaN(), inf, -inf, 0.5}, f64)) == "[ nan  inf -inf  0.5]");
+}
+
+TEST_CASE("print: no line ends with blanks") {
+  Tensor x = ones({40});
+  x.mutable_span<float>()[0] = 0.25F;  // the others are filled up with blanks to its width
+  const std::string text = to_string(x);
+  CHECK(text.find('\n') != text.npos);
+  CHECK(text.find(" \n") == text.npos);
 }
 
 TEST_CASE("print: integers, several axes, wrapped lines and shortened axes") {

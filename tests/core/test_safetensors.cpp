@@ -199,6 +199,14 @@ TEST_CASE("safetensors: a file that does not fit the model is refused and change
   Parameters many;
   for (int i = 0; i < 100; ++i) many.add(std::to_string(i), zeros({}));
   CHECK_THROWS_WITH_AS(load(path, many), Contains("tensor '5': not in the file; and 96 more"), Error);
+  Parameters four;  // with two in the file that are not among them six in all, none of which is left out
+  for (int i = 0; i < 4; ++i) four.add(std::to_string(i), zeros({}));
+  CHECK_THROWS_WITH_AS(load(path, four),
+                       ("cannot load " + path +
+                        ": tensor '0': not in the file; tensor '1': not in the file; tensor '2': not in the file; "
+                        "tensor '3': not in the file; tensor 'a': not in the model; tensor 'b': not in the model")
+                           .c_str(),
+                       Error);
 }
 
 TEST_CASE("safetensors: what cannot be saved is refused and the old file stays") {

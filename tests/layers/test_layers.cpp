@@ -50,7 +50,9 @@ TEST_CASE("Linear: values, any leading axes, no bias, a single row") {
   CHECK(same(layer(tensor({{1, 1}}, f64)), {{5, 7, 9}}));
   CHECK(names_of(parameters(layer)) == std::vector<std::string>{"w"});
   CHECK_THROWS_WITH_AS(layer(ones({4, 3}, f64)), "Linear: expected [..., 2], got [4, 3]", Error);
+  CHECK_THROWS_WITH_AS(layer(tensor(1, f64)), "Linear: expected [..., 2], got []", Error);
   CHECK_THROWS_WITH_AS(Linear(2, 0, Generator(1)), Contains("out = 0"), Error);
+  CHECK_THROWS_WITH_AS(Linear(0, 2, Generator(1)), Contains("in = 0"), Error);
 }
 
 TEST_CASE("Linear and Embedding: gradients agree with finite differences") {
@@ -78,6 +80,8 @@ TEST_CASE("Embedding: rows by index, and an index that is not there") {
   CHECK(same(layer(tensor({{2, 0}, {1, 2}}, i64)), {{{5, 6}, {1, 2}}, {{3, 4}, {5, 6}}}));
   CHECK_THROWS_WITH_AS(layer(tensor({0, 3}, i64)), "embedding: index 3 is out of range 0 .. 2", Error);
   CHECK_THROWS_WITH_AS(layer(ones({2})), Contains("embedding: the index must be i64, got f32"), Error);
+  CHECK_THROWS_WITH_AS(Embedding(0, 3, Generator(1)), Contains("count = 0"), Error);
+  CHECK_THROWS_WITH_AS(Embedding(3, 0, Generator(1)), Contains("width = 0"), Error);
 }
 
 TEST_CASE("Dropout: active in training mode only, and reproducible") {
@@ -95,6 +99,7 @@ TEST_CASE("Dropout: active in training mode only, and reproducible") {
     const TrainingMode off(false);
     CHECK(same(layer(x), x));
   }
+  CHECK_THROWS_WITH_AS(Dropout(-0.1, Generator(1)), "Dropout: the probability must be in [0, 1), got -0.1", Error);
   CHECK_THROWS_WITH_AS(Dropout(1, Generator(1)), "Dropout: the probability must be in [0, 1), got 1", Error);
 }
 

@@ -189,6 +189,7 @@ TEST_CASE("SimpleRNN: wrong shapes are refused with both shapes") {
   CHECK_THROWS_WITH_AS(rnn(ones({2, 5, 3}), ones({2, 3})), "SimpleRNN: expected a state [2, 4], got [2, 3]", Error);
   CHECK_THROWS_WITH_AS(rnn(ones({2, 5, 3}, f64)), Contains("f64"), Error);
   CHECK_THROWS_WITH_AS(SimpleRNN(0, 4, Generator(1)), Contains("features = 0"), Error);
+  CHECK_THROWS_WITH_AS(SimpleRNN(3, 0, Generator(1)), Contains("units = 0"), Error);
 }
 
 TEST_CASE("SimpleRNN: training leaves no node alive but the parameters and their gradients") {

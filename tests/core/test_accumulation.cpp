@@ -1,0 +1,58 @@
+#include <doctest/doctest.h>
+
+#include <retrace/core.hpp>
+
+#include "support/compare.hpp"
+#include "support/random_cases.hpp"
+
+using namespace retrace;
+using test::close;
+using test::Draw;
+using test::same;
+
+TEST_CASE("accumulation: of forty leaves used twice each gets both of its shares") {
+  std::vector<Tensor> leaves;
+  Tensor y = zeros({1}, f64);
+  for (int i = 0; i < 40; ++i) leaves.push_back(full({1}, 1, f64).requires_grad(true));
+  for (int i = 0; i < 40; ++i) y = y + leaves[static_cast<std::size_t>(i)] * i;
+  for (int i = 0; i < 40; ++i) y = y + leaves[static_cast<std::size_t>(i)] * (100 * i);
+  y.backward();
+  for (int i = 0; i < 40; ++i) CHECK(leaves[static_cast<std::size_t>(i)].grad().item() == 101 * i);
+}
+
+TEST_CASE("accumulation: products for one weight add up whether or not they are long enough to go alone") {
+  const std::vector<std::vector<std::int64_t>> lists = {
+      {300, 300},  {300, 20, 300}, {20, 300, 20}, {256, 256}, {50, 50, 50, 50, 50, 50, 50, 50},
+      {1, 255, 1}, {1, 1, 255, 7}};
+  for (const DType dtype : {f32, f64})
+    for (std::size_t list = 0; list < lists.size(); ++list) {
+      CAPTURE(dtype);
+      CAPTURE(list);
+      Draw draw(list + 1);
+      Tensor w = draw.values({5, 3}).to(dtype).requires_grad(true);
+      Tensor y = zeros({}, dtype), expected = zeros({5, 3}, dtype);
+      for (const std::int64_t rows : lists[list]) {
+        const Tensor x = draw.values({rows, 5}).to(dtype), weight = draw.values({rows, 3}).to(dtype);
+        y = y + sum(matmul(x, w) * weight);
+        expected = expected + matmul(transpose(x), weight);
+      }
+      y.backward();
+      CHECK(close(w.grad(), expected, 0, dtype == f32 ? 1e-3 : 1e-11));
+    }
+}
+
+TEST_CASE("accumulation: grad of some outputs of an op and of its input at once") {
+  const Tensor x = tensor({{1, 2}, {3, 4}, {5, 6}}, f64).requires_grad(true);
+  const std::vector<Tensor> rows = unstack(x, 0);
+  const Tensor y = sum(rows[0] * rows[2] * 2);
+  const auto g = grad(y, {rows[2], x, rows[0]});
+  CHECK(same(g[0], {2, 4}));
+  CHECK(same(g[1], {{10, 12}, {0, 0}, {2, 4}}));
+  CHECK(same(g[2], {10, 12}));
+}
+
+TEST_CASE("accumulation: an output that nothing depends on has no gradient") {
+  const Tensor x = tensor({{1, 2}, {3, 4}}, f64).requires_grad(true);
+  const std::vector<Tensor> rows = unstack(x, 0);
+  CHECK_THROWS_WITH_AS(grad(sum(rows[0]), {rows[1]}), doctest::Contains("does not depend on input 0 [2]"), Error);
+}

@@ -1,0 +1,75 @@
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <retrace/core.hpp>
+
+#include "support/compare.hpp"
+
+using namespace retrace;
+using doctest::Contains;
+using test::close;
+using test::same;
+
+// What a small mistake in the engine would break without any other test noticing.
+
+namespace {
+
+Tensor leaf(const Literal& values) { return tensor(values, f64).requires_grad(true); }
+
+}  // namespace
+
+TEST_CASE("graph: an operand that needs no gradient and is handed back does not become the result") {
+  const Tensor x = leaf({1, 2}), plain = tensor({5, 6}, f64);
+  const auto back = [&](const Tensor& of) {
+    return record(
+        "mine", [&] { return plain; }, wrt(of, [](const Tensor& dy) { return dy * 3; }));
+  };
+  const Tensor recorded = back(x), unrecorded = back(plain);
+  CHECK(plain.is_leaf());
+  CHECK_FALSE(plain.requires_grad());
+  CHECK(same(grad(sum(recorded), {x})[0], {3, 3}));
+  CHECK_FALSE(unrecorded.same_as(plain));
+  CHECK(unrecorded.is_leaf());
+  CHECK_FALSE(unrecorded.requires_grad());
+}
+
+TEST_CASE("graph: a buffer that was changed in place before it was lent is no changed result") {
+  Tensor x = leaf({0.5}), lent = tensor({0}, f64);
+  lent.fill(1);
+  const Tensor y = tanh(std::move(lent) + x);  // tanh wants its result, which lies in that buffer
+  y.backward();
+  CHECK(close(x.grad(), {1 - std::pow(std::tanh(1.5), 2)}, 1e-12));
+}
+
+TEST_CASE("graph: grad records nothing and uses the graph up unless told") {
+  const Tensor x = leaf({3});
+  const Tensor y = sum(x * x * x);
+  CHECK_FALSE(grad(y, {x}, {.retain_graph = true})[0].requires_grad());
+  CHECK(grad(y, {x})[0].item() == 27);
+  CHECK_THROWS_WITH_AS(grad(y, {x}), Contains("was consumed by an earlier backward"), Error);
+}
+
+TEST_CASE("graph: a backward that fails leaves no node behind") {
+  const std::int64_t before = live_nodes();
+  {
+    const Tensor x = leaf({1, 2});
+    const Tensor y = exp(exp(x)) * 2;
+    const Tensor bad = record(
+        "bad", [&] { return y + 1; }, wrt(y, [](const Tensor&) { return Tensor(); }));
+    CHECK_THROWS_WITH_AS(sum(bad + y).backward(), Contains("the rule for an input [2] returned an undefined tensor"),
+                         Error);
+    CHECK_FALSE(x.grad().defined());
+  }
+  CHECK(live_nodes() == before);
+}
+
+TEST_CASE("graph: the memory that a graph took goes back to where it came from") {
+  const auto use = [] {
+    const Tensor x = leaf({1, 2});
+    sum(exp(x * x)).backward();
+  };
+  for (int i = 0; i < 3; ++i) use();
+  const std::size_t room = detail::pool.room;  // less by every block that is kept
+  use();
+  CHECK(detail::pool.room == room);
+}
