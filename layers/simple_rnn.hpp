@@ -31,9 +31,9 @@ class SimpleRNN {
   Tensor step(const Tensor& x_t, const Tensor& h) const;
 
   /// The share of the input in what tanh is taken of, x w_x + b: for all steps in one product.
-  Tensor project(const Tensor& x) const { return matmul(x, w_x) + b; }
+  Tensor project(const Tensor& x) const { return addmm(b, x, w_x); }
   /// A step from the projected input.
-  Tensor advance(Tensor projected, const Tensor& h) const { return tanh(std::move(projected) + matmul(h, w_h)); }
+  Tensor advance(Tensor projected, const Tensor& h) const { return tanh(addmm(std::move(projected), h, w_h)); }
 
   void parts(auto& list) {
     list("w_x", w_x);

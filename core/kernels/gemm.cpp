@@ -57,12 +57,10 @@ void blas(int ta, int tb, int m, int n, int k, const double* a, int lda, const d
 }
 
 template <class T>
-RETRACE_INLINE inline void loops(std::int64_t m, std::int64_t n, const Factors<T>& f, bool add, T* c,
-                                 std::int64_t ldc) {
+RETRACE_INLINE inline void loops(std::int64_t m, std::int64_t n, const Factors<T>& f, T* c, std::int64_t ldc) {
   const auto& [a, b, k, packed] = f;
   for (std::int64_t i = 0; i < m; ++i) {
     T* row = c + i * ldc;
-    if (!add) std::fill_n(row, n, T{0});
     if (b.column_step == 1) {
       for (std::int64_t p = 0; p < k; ++p) {
         const T x = a.data[i * a.row_step + p * a.column_step];
@@ -93,7 +91,7 @@ Matrix<const T> fit_for_blas(const Matrix<const T>& x, std::int64_t rows, std::i
 }
 
 template <class T>
-void by_blas(std::int64_t m, std::int64_t n, const Factors<T>& f, bool add, T* c, std::int64_t ldc) {
+void by_blas(std::int64_t m, std::int64_t n, const Factors<T>& f, T* c, std::int64_t ldc) {
   std::vector<T> buffer_a, buffer_b;
   const auto a = fit_for_blas(f.a, m, f.k, buffer_a), b = fit_for_blas(f.b, f.k, n, buffer_b);
   const auto size = [](std::int64_t v) {
@@ -102,8 +100,7 @@ void by_blas(std::int64_t m, std::int64_t n, const Factors<T>& f, bool add, T* c
   };
   const bool ta = a.column_step != 1, tb = b.column_step != 1;
   blas(ta ? trans : no_trans, tb ? trans : no_trans, size(m), size(n), size(f.k), a.data,
-       size(ta ? a.column_step : a.row_step), b.data, size(tb ? b.column_step : b.row_step), add ? T{1} : T{0}, c,
-       size(ldc));
+       size(ta ? a.column_step : a.row_step), b.data, size(tb ? b.column_step : b.row_step), T{1}, c, size(ldc));
 }
 
 // ---- the vector unit -----------------------------------------------------------------------------------------------
@@ -164,18 +161,19 @@ constexpr std::int64_t few_multiplications = 128;  // too few to prepare anythin
 
 /// One block on the vector unit; on its own, so that a small product does not pay for what surrounds a large one.
 template <class T, int Bytes>
-void block(std::int64_t m, std::int64_t n, std::int64_t k, Matrix<const T> a, Panels<T> b, bool add, T* c,
+void block(std::int64_t m, std::int64_t n, std::int64_t k, Matrix<const T> a, Panels<T> b, Addend<T> addend, T* c,
            std::int64_t ldc) {
   on_vector_unit<VectorUnit::avx512>(
       [=](auto bytes) RETRACE_INLINE {
-        if constexpr (bytes == Bytes) MicroKernel<T, Bytes>::block(m, n, k, a, b, add, c, ldc);
+        if constexpr (bytes == Bytes) MicroKernel<T, Bytes>::block(m, n, k, a, b, addend, c, ldc);
       },
       Bytes == 64 ? VectorUnit::avx512 : VectorUnit::avx2);
 }
 
 /// By blocks with vectors of Bytes, or false when that is not worth it.
 template <class T, int Bytes>
-bool blocked(std::int64_t m, std::int64_t n, std::span<const Factors<T>> list, bool add, T* c, std::int64_t ldc) {
+bool blocked(std::int64_t m, std::int64_t n, std::span<const Factors<T>> list, Addend<T> addend, T* c,
+             std::int64_t ldc) {
   using Kernel = MicroKernel<T, Bytes>;
   constexpr std::int64_t width = Kernel::width;
   const Factors<T>& f = list[0];
@@ -194,7 +192,7 @@ bool blocked(std::int64_t m, std::int64_t n, std::span<const Factors<T>> list, b
     return {copy_b ? nullptr : packed_b + k0 * rounded_up(n, width), width, width * k};
   };
   if (!copy_b && !copy_a && f.k <= block_k && m <= Kernel::most_block_rows) {  // most products of a small model
-    block<T, Bytes>(m, n, f.k, f.a, panels(0, f.k), add, c, ldc);
+    block<T, Bytes>(m, n, f.k, f.a, panels(0, f.k), addend, c, ldc);
     return true;
   }
   if (m * n * f.k <= few_multiplications) return false;
@@ -224,7 +222,7 @@ bool blocked(std::int64_t m, std::int64_t n, std::span<const Factors<T>> list, b
         });
         a = {to, row_step, column_step};
       }
-      block<T, Bytes>(rows, n, k, a, b, add || k0 > 0, c + i * ldc, ldc);
+      block<T, Bytes>(rows, n, k, a, b, moved(k0 > 0 ? Addend<T>{c, ldc} : addend, i, 0), c + i * ldc, ldc);
     }
   }
   return true;
@@ -242,29 +240,36 @@ int vector_bytes(std::int64_t n) {
 }
 
 template <class T>
-void multiply(std::int64_t m, std::int64_t n, std::span<const Factors<T>> list, bool add, T* c, std::int64_t ldc) {
+void multiply(std::int64_t m, std::int64_t n, std::span<const Factors<T>> list, Addend<T> addend, T* c,
+              std::int64_t ldc) {
   const VectorUnit unit = vector_unit();
   if (unit != VectorUnit::baseline && !is_for_blas(unit, m, n, list[0].k) &&
-      (vector_bytes<T>(n) == 64 ? blocked<T, 64>(m, n, list, add, c, ldc) : blocked<T, 32>(m, n, list, add, c, ldc)))
+      (vector_bytes<T>(n) == 64 ? blocked<T, 64>(m, n, list, addend, c, ldc)
+                                : blocked<T, 32>(m, n, list, addend, c, ldc)))
     return;
+  for (std::int64_t i = 0; addend.data != c && i < m; ++i)
+    if (addend.data)
+      std::copy_n(addend.data + i * addend.row_step, n, c + i * ldc);
+    else
+      std::fill_n(c + i * ldc, n, T{0});
   const std::int64_t loops_up_to = unit == VectorUnit::baseline ? 4096 : few_multiplications;
   for (const Factors<T>& f : list) {
     if (m * n * f.k <= loops_up_to)
-      loops(m, n, f, add, c, ldc);
+      loops(m, n, f, c, ldc);
     else
-      by_blas(m, n, f, add, c, ldc);
-    add = true;
+      by_blas(m, n, f, c, ldc);
   }
 }
 
 }  // namespace
 
-void gemm(std::int64_t m, std::int64_t n, std::span<const Factors<float>> list, bool add, float* c, std::int64_t ldc) {
-  multiply(m, n, list, add, c, ldc);
-}
-void gemm(std::int64_t m, std::int64_t n, std::span<const Factors<double>> list, bool add, double* c,
+void gemm(std::int64_t m, std::int64_t n, std::span<const Factors<float>> list, Addend<float> addend, float* c,
           std::int64_t ldc) {
-  multiply(m, n, list, add, c, ldc);
+  multiply(m, n, list, addend, c, ldc);
+}
+void gemm(std::int64_t m, std::int64_t n, std::span<const Factors<double>> list, Addend<double> addend, double* c,
+          std::int64_t ldc) {
+  multiply(m, n, list, addend, c, ldc);
 }
 
 template <class T>

@@ -44,30 +44,41 @@ void check(const Operand& a, const Operand& b, const Shape& to, DType dtype) {
           b.x->dtype);
 }
 
-/// to = a b, or to += a b, `to` having the product's elements in row-major order.
-void multiply(const Operand& a, const Operand& b, bool add, const Tensor& to) {
+/// What a product is added to: as many elements, or one row that counts for all. Without data, nothing.
+struct Addend {
+  const std::byte* data = nullptr;
+  bool is_row = false;
+};
+
+/// to = addend + a b, `to` having the product's elements in row-major order.
+void multiply(const Operand& a, const Operand& b, const Addend& addend, const Tensor& to) {
   check(a, b, to.shape(), to.dtype());
   visit_float("matmul", to.dtype(), [&]<class T>(T) {
     const T* packed = kernels::packed_form(*b.x->storage, b.rows, b.columns, b.matrix<T>());
     const kernels::Factors<T> one{a.matrix<T>(), b.matrix<T>(), b.rows, packed};
-    kernels::gemm(a.rows, b.columns, std::span(&one, 1), add, to.data<T>(), b.columns);
+    const kernels::Addend<T> added{reinterpret_cast<const T*>(addend.data), addend.is_row ? 0 : b.columns};
+    kernels::gemm(a.rows, b.columns, std::span(&one, 1), added, to.data<T>(), b.columns);
   });
 }
 
 Tensor multiplied(const Operand& a, const Operand& b, const Shape& shape) {
   Tensor c = empty(shape, a.x->dtype);
-  multiply(a, b, false, c);
+  multiply(a, b, {}, c);
   return c;
 }
 
-/// [..., k] x [k, n]: all rows of the batch in one product.
-Tensor matmul_rows(const Tensor& a, const Tensor& b) {
+Shape product_shape(const Tensor& a, const Tensor& b) {
   Shape shape = a.shape();
   shape[a.rank() - 1] = b.shape()[1];
-  return record(
-      "matmul", [&] { return multiplied(Operand(a), Operand(b), shape); },
-      wrt(a, keep(b), [](Tensor dy, Tensor b) { return product(std::move(dy), transposed(std::move(b))); }),
-      wrt(b, keep(a), [](Tensor dy, Tensor a) { return product(transposed(std::move(a)), std::move(dy)); }));
+  return shape;
+}
+
+/// [..., k] x [k, n]: all rows of the batch in one product, which value() makes.
+template <class Value>
+Tensor matmul_rows(const Tensor& a, const Tensor& b, Value&& value) {
+  return record("matmul", value,
+                wrt(a, keep(b), [](Tensor dy, Tensor b) { return product(std::move(dy), transposed(std::move(b))); }),
+                wrt(b, keep(a), [](Tensor dy, Tensor a) { return product(transposed(std::move(a)), std::move(dy)); }));
 }
 
 /// [..., m, k] x [..., k, n] with broadcast leading axes.
@@ -87,7 +98,7 @@ Tensor matmul_batched(const Tensor& a, const Tensor& b, const Shape& batch) {
     const Tensor cs = reshape(c, {batch.size(), a.dim(-2), b.dim(-1)});
     for (std::int64_t i = 0; i < batch.size(); ++i) {
       const Tensor ai = select(as, 0, i), bi = select(bs, 0, i);
-      multiply(Operand(ai), Operand(bi), false, select(cs, 0, i));
+      multiply(Operand(ai), Operand(bi), {}, select(cs, 0, i));
     }
     return c;
   };
@@ -98,15 +109,37 @@ Tensor matmul_batched(const Tensor& a, const Tensor& b, const Shape& batch) {
 
 Shape leading(const Shape& shape) { return shape.erased(shape.rank() - 1).erased(shape.rank() - 2); }
 
+void require_factors(const char* op, const Tensor& a, const Tensor& b) {
+  require(a.rank() >= 2 && b.rank() >= 2, "{}: expected two axes or more: {} x {}", op, a.shape(), b.shape());
+  require(a.shape().back() == b.shape()[b.rank() - 2], "{}: inner sizes differ: {} x {}", op, a.shape(), b.shape());
+  require(a.dtype() == b.dtype() && a.dtype() != i64, "{}: expected two f32 or two f64, got {} {} x {} {}", op,
+          a.dtype(), a.shape(), b.dtype(), b.shape());
+}
+
 }  // namespace
 
 Tensor matmul(const Tensor& a, const Tensor& b) {
-  require(a.rank() >= 2 && b.rank() >= 2, "matmul: expected two axes or more: {} x {}", a.shape(), b.shape());
-  require(a.shape().back() == b.shape()[b.rank() - 2], "matmul: inner sizes differ: {} x {}", a.shape(), b.shape());
-  require(a.dtype() == b.dtype() && a.dtype() != i64, "matmul: expected two f32 or two f64, got {} {} x {} {}",
-          a.dtype(), a.shape(), b.dtype(), b.shape());
-  if (b.rank() == 2) return matmul_rows(a, b);
+  require_factors("matmul", a, b);
+  if (b.rank() == 2) return matmul_rows(a, b, [&] { return multiplied(Operand(a), Operand(b), product_shape(a, b)); });
   return matmul_batched(a, b, broadcast_shapes("matmul", leading(a.shape()), leading(b.shape())));
+}
+
+Tensor addmm(Tensor c, const Tensor& a, const Tensor& b) {
+  require_factors("addmm", a, b);
+  const Shape shape = b.rank() == 2 ? product_shape(a, b) : Shape();
+  const bool is_row = c.rank() == 1 && c.dim(0) == b.dim(-1);
+  // An anomaly is searched for in the value of each node.
+  if (b.rank() != 2 || !(is_row || c.shape() == shape) || !c.is_contiguous() || c.dtype() != a.dtype() ||
+      detail::detecting_anomalies)
+    return std::move(c) + matmul(a, b);
+  const Tensor ab = matmul_rows(a, b, [&] { return Tensor(detail::Node::create(shape, a.dtype())); });
+  const auto value = [&] {
+    const Addend addend{c.node().data, is_row};
+    Tensor sum = is_row ? empty(shape, a.dtype()) : detail::reuse_or_empty(c);
+    multiply(Operand(a), Operand(b), addend, sum);
+    return sum;
+  };
+  return record("add", value, wrt(c, [](Tensor dy) { return dy; }), wrt(ab, [](Tensor dy) { return dy; }));
 }
 
 Tensor detail::evaluate(const Product& p, const Shape& shape) {
@@ -118,7 +151,7 @@ Tensor detail::evaluate(const Product& p, const Shape& shape) {
   return reshape(matmul(matrix(p.a), matrix(p.b)), shape);
 }
 
-void detail::add_to(Tensor& to, const Product& p) { multiply(Operand(p.a), Operand(p.b), true, to); }
+void detail::add_to(Tensor& to, const Product& p) { multiply(Operand(p.a), Operand(p.b), {to.node().data}, to); }
 
 void detail::add_to(Tensor& to, std::span<const Product> products) {
   visit_float("matmul", to.dtype(), [&]<class T>(T) {
@@ -130,8 +163,8 @@ void detail::add_to(Tensor& to, std::span<const Product> products) {
       const Operand &a = operands.emplace_back(p.a), &b = operands.emplace_back(p.b);
       list.push_back({a.matrix<T>(), b.matrix<T>(), a.columns});
     }
-    kernels::gemm(operands[0].rows, operands[1].columns, std::span<const kernels::Factors<T>>(list), true, to.data<T>(),
-                  operands[1].columns);
+    kernels::gemm(operands[0].rows, operands[1].columns, std::span<const kernels::Factors<T>>(list),
+                  kernels::Addend<T>{to.data<T>(), operands[1].columns}, to.data<T>(), operands[1].columns);
   });
 }
 

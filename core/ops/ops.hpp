@@ -84,6 +84,9 @@ Tensor abs(Tensor x);
 
 /// Matrix product [m, k] x [k, n] -> [m, n]; leading axes are a batch and broadcast: [..., m, k] x [..., k, n].
 Tensor matmul(const Tensor& a, const Tensor& b);
+/// c + matmul(a, b), recorded as these two, in one pass over the result if b is a matrix and c has the product's shape
+/// or is one row. The elements of an expiring c of the product's shape are overwritten.
+Tensor addmm(Tensor c, const Tensor& a, const Tensor& b);
 
 // ---- shape ---------------------------------------------------------------------------------------------------------
 

@@ -15,10 +15,11 @@ namespace {
 struct Part {
   SimpleRNN rnn;
   Tensor x;
+  Parameters weights = parameters(rnn);
   double loss = 0;
 
   void forward_and_backward() {
-    parameters(rnn).zero_grad();
+    weights.zero_grad();
     x.zero_grad();
     const Tensor h = rnn(x);
     const Tensor half = sum(h * h) * 0.5;
@@ -53,7 +54,7 @@ struct Task {
     team.run([&](int i) { parts[static_cast<std::size_t>(i)].forward_and_backward(); });
     double loss = parts[0].loss;
     for (std::size_t i = 1; i < parts.size(); ++i) {
-      add_gradients(parameters(rnn), parameters(parts[i].rnn));
+      add_gradients(parts[0].weights, parts[i].weights);
       loss += parts[i].loss;
     }
     sgd.step();

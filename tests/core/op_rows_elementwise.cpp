@@ -135,6 +135,18 @@ std::vector<OpRow> product_rows() {
          for (const std::int64_t s : {k, n}) b.push_back(s);
          return op_case(product, d.values(a), d.values(b));
        }},
+      {"addmm",
+       [=](Draw& d) {
+         const std::int64_t m = size(d), k = size(d), n = size(d);
+         const Shape c = d.one_of<Shape>({{m, n}, {n}, {m, 1}});
+         return op_case([](T x, T a, T b) { return addmm(x, a, b); }, d.values(c), d.values({m, k}), d.values({k, n}));
+       }},
+      {"addmm: an expiring addend",
+       [=](Draw& d) {
+         const std::int64_t m = size(d), k = size(d), n = size(d);
+         return op_case([](T x, T a, T b) { return addmm(x * 2, a, b); }, d.values({m, n}), d.values({m, k}),
+                        d.values({k, n}));
+       }},
       {"matmul: a matrix by its own transpose",
        [=](Draw& d) {
          const std::int64_t m = size(d), k = size(d);

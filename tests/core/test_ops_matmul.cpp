@@ -151,8 +151,14 @@ template <class T>
 void check_list(std::uint64_t seed) {
   Draw draw(seed);
   const std::int64_t m = draw.integer(0, 40), n = draw.integer(0, 70), parts = draw.integer(1, 6);
-  const bool one = parts == 1, add = draw.chance(0.5), read_before = add;
-  Tensor expected = full({m, n}, 3, f64) * (add ? 1 : 0);
+  const bool one = parts == 1;
+  enum { nothing, in_place, matrix_apart, row };
+  const auto addend = static_cast<int>(draw.integer(nothing, row));
+  const Tensor apart = draw.values(addend == row ? Shape{n} : Shape{m, n + 2}).to(dtype_of<T>);
+  Tensor expected = addend == in_place       ? full({m, n}, 3, f64)
+                    : addend == matrix_apart ? slice(apart, 1, 0, n).to(f64)
+                    : addend == row          ? broadcast_to(apart, {m, n}).to(f64)
+                                             : zeros({m, n}, f64);
   std::vector<Tensor> kept;
   std::vector<std::vector<T>> copies;
   std::vector<kernels::Factors<T>> list;
@@ -174,16 +180,20 @@ void check_list(std::uint64_t seed) {
     kept.insert(kept.end(), {a, b});
   }
   // Two elements more in every row, which stay as they are; c is not read unless it is added to.
-  Tensor c = full({m, n + 2}, read_before ? 3 : std::numeric_limits<double>::quiet_NaN(), dtype_of<T>);
+  Tensor c = full({m, n + 2}, addend == in_place ? 3 : std::numeric_limits<double>::quiet_NaN(), dtype_of<T>);
   const Tensor around = slice(c, 1, n, n + 2).clone();
-  kernels::gemm(m, n, std::span<const kernels::Factors<T>>(list), add, c.data<T>(), n + 2);
+  const kernels::Addend<T> added{addend == nothing    ? nullptr
+                                 : addend == in_place ? c.data<T>()
+                                                      : apart.data<T>(),
+                                 addend == row ? 0 : n + 2};
+  kernels::gemm(m, n, std::span<const kernels::Factors<T>>(list), added, c.data<T>(), n + 2);
   CHECK(same(slice(c, 1, n, n + 2), around));
   const double tolerance = 2000 * static_cast<double>(std::numeric_limits<T>::epsilon());
   CHECK(close(slice(c, 1, 0, n).to(f64), expected, tolerance, tolerance));
 }
 }  // namespace
 
-TEST_CASE("the kernel sums a list of products onto what is there or without reading it") {
+TEST_CASE("the kernel sums a list of products onto a matrix or a row or what is there or nothing") {
   for (const VectorUnit unit : test::vector_units()) {
     const test::LimitedTo scope(unit);
     for (std::uint64_t seed = 1; seed <= 200; ++seed) {

@@ -78,6 +78,7 @@ TEST_CASE("operations of one tensor refuse i64 and no tensor at all") {
                                                {"softmax", [](T x) { return softmax(x); }},
                                                {"log_softmax", [](T x) { return log_softmax(x); }},
                                                {"matmul", [](T x) { return matmul(x, transpose(x)); }},
+                                               {"addmm", [](T x) { return addmm(x, x, transpose(x)); }},
                                                {"mse_loss", [](T x) { return mse_loss(x, x); }}};
   for (const auto& [name, op] : ops) {
     refuses([op = op] { op(whole); }, {std::string(name) + ":", "expected", "i64"});
@@ -117,6 +118,9 @@ TEST_CASE("matmul refuses what does not fit") {
   refuses([] { matmul(ones({2, 4, 5}), ones({3, 5, 4})); }, {"matmul: shapes do not broadcast", "[2] and [3]"});
   refuses([] { matmul(ones({2, 4, 5}), ones({4, 5})); }, {"matmul: inner sizes differ", "[2, 4, 5] x [4, 5]"});
   refuses([] { matmul(f, Tensor()); }, {"an undefined tensor was used"});
+  refuses([] { addmm(f, f, f); }, {"addmm: inner sizes differ", "[2, 3] x [2, 3]"});
+  refuses([] { addmm(four, f, transpose(f)); }, {"add: shapes do not broadcast", "[4] and [2, 2]"});
+  refuses([] { addmm(d, f, transpose(f)); }, {"add: dtypes differ", "f64 [2, 3]", "f32 [2, 2]"});
 }
 
 TEST_CASE("changes of shape refuse sizes and axes that are not there") {
