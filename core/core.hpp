@@ -1,6 +1,7 @@
 #pragma once
 
 /// Tensors, the graph, operations and what works on them.
+#include "checkpoint.hpp"
 #include "dot.hpp"
 #include "file.hpp"
 #include "gradcheck.hpp"

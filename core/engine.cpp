@@ -95,6 +95,7 @@ class Pass {
   /// there without being made in full, unless it is recorded, or the first to come and a product.
   template <class C>
   void add(Node*& edge, C& contribution);
+  bool needs(const Rule& rule) const { return !needed_ || !rule.input || needed_->contains(rule.input); }
 
  private:
   void make_slot();
@@ -228,7 +229,7 @@ void Pass::propagate(Slot& slot) {
   std::uint32_t left = n.rules.bytes;
   for_each(n.rules, [&](Rule& rule) {
     left -= static_cast<std::uint32_t>(rule.type->bytes);
-    if (needed_ && !needed_->contains(rule.input)) return;
+    if (!needs(rule)) return;
     check_versions(n, rule);
     Tensor dy = left == 0 ? std::move(slot.cotangent) : slot.cotangent;
     const std::span<Tensor> cotangents = n.outputs > 0 ? std::span(slot.of_outputs) : std::span(&dy, 1);
@@ -303,6 +304,7 @@ void contribute(Pass& pass, Rule& rule, Tensor cotangent) { pass.add(rule.input,
 void contribute(Pass& pass, Rule& rule, Product product) { pass.add(rule.input, product); }
 void contribute(Pass& pass, Rule& rule, Placed placed) { pass.add(rule.input, placed); }
 void contribute(Pass& pass, Rule& rule, Scattered scattered) { pass.add(rule.input, scattered); }
+bool is_needed(const Pass& pass, const Rule& rule) { return pass.needs(rule); }
 
 namespace {
 

@@ -62,6 +62,7 @@ namespace {
 void destroy(const RuleList& rules) noexcept {
   for_each(rules, [](Rule& rule) {
     std::destroy_n(saved_of(rule), rule.type->kept);
+    if (rule.type->destroy) rule.type->destroy(rule);
     if (rule.input) rule.input->release();
   });
 }

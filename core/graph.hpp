@@ -74,12 +74,13 @@ struct RuleType {
   /// Takes the cotangents of the outputs and contributes that of the input; `consume` hands the kept values over for
   /// good.
   void (*apply)(Rule& rule, std::span<Tensor> cotangents, Node& output, bool consume, Pass& pass);
+  void (*destroy)(Rule& rule) = nullptr;  // of what it owns besides kept values
 };
 
 /// The backward rule of one input; the values it keeps follow.
 struct Rule {
   const RuleType* type;
-  Node* input;  // owned reference; null once a pass has taken it
+  Node* input;  // owned reference; null once a pass has taken it, or for a rule that leads to no input
 };
 inline Saved* saved_of(Rule& rule) { return reinterpret_cast<Saved*>(&rule + 1); }
 
@@ -88,6 +89,8 @@ void contribute(Pass& pass, Rule& rule, Tensor cotangent);
 void contribute(Pass& pass, Rule& rule, Product product);
 void contribute(Pass& pass, Rule& rule, Placed placed);
 void contribute(Pass& pass, Rule& rule, Scattered scattered);
+/// Whether anybody wants the cotangent of its input.
+bool is_needed(const Pass& pass, const Rule& rule);
 
 template <class F>
 void for_each(const RuleList& rules, F&& f) {
@@ -132,9 +135,9 @@ class Rules {
   /// Where the next rule is to be made; `append` counts it in.
   std::byte* end() const { return list_.first + list_.bytes; }
   void append(Rule& rule) {
-    rule.input->acquire();
     list_.bytes += rule.type->bytes;
-    if (depth_ <= rule.input->depth) depth_ = rule.input->depth + 1;
+    if (rule.input) rule.input->acquire();
+    if (rule.input && depth_ <= rule.input->depth) depth_ = rule.input->depth + 1;
     want_output_ = want_output_ || rule.type->wants_output;
   }
   std::uint32_t depth() const { return depth_; }

@@ -147,6 +147,12 @@ std::vector<OpRow> product_rows() {
          return op_case([](T x, T a, T b) { return addmm(x * 2, a, b); }, d.values({m, n}), d.values({m, k}),
                         d.values({k, n}));
        }},
+      {"checkpoint",
+       [=](Draw& d) {
+         const std::int64_t m = size(d), n = size(d);
+         return op_case([](T x, T w) { return checkpoint([](T x, T w) { return tanh(matmul(x, w)) * x; }, x, w); },
+                        d.values({m, n}), d.values({n, n}));
+       }},
       {"matmul: a matrix by its own transpose",
        [=](Draw& d) {
          const std::int64_t m = size(d), k = size(d);

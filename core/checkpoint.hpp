@@ -1,0 +1,50 @@
+#pragma once
+
+#include "graph.hpp"
+
+namespace retrace {
+
+namespace detail {
+/// What checkpoint runs again.
+struct Segment {
+  Segment() = default;
+  Segment(const Segment&) = delete;
+  Segment& operator=(const Segment&) = delete;
+  virtual ~Segment() = default;
+  virtual std::vector<Tensor> run(std::span<const Tensor> inputs) = 0;
+};
+std::vector<Tensor> run_segment(std::shared_ptr<Segment> segment, const std::vector<Tensor>& inputs);
+}  // namespace detail
+
+/// f(inputs...), a tensor or a vector of tensors, without the graph that leads to it: backward runs f again on the same
+/// inputs to get it back. A sequence of T steps in segments of about sqrt(T) so trains in memory that grows with
+/// sqrt(T), for the time of a second forward pass (Chen et al. 2016, "Training deep nets with sublinear memory cost").
+/// Gradients go to the inputs and to every leaf that f refers to. f is kept until the graph is freed and must give the
+/// same values again: backward fails when it does not, as with a generator that it shares (draw from a clone() of it)
+/// or a parameter that was changed.
+template <class F, class... Inputs>
+auto checkpoint(F f, const Inputs&... inputs) {
+  using Result = std::invoke_result_t<F&, const Inputs&...>;
+  constexpr bool is_one = std::is_same_v<Result, Tensor>;
+  static_assert(is_one || std::is_same_v<Result, std::vector<Tensor>>, "f must return a Tensor or a vector of them");
+  struct Run : detail::Segment {
+    explicit Run(F function) : f(std::move(function)) {}
+    std::vector<Tensor> run(std::span<const Tensor> x) override {
+      return [&]<std::size_t... I>(std::index_sequence<I...>)->std::vector<Tensor> {
+        if constexpr (is_one)
+          return {f(x[I]...)};
+        else
+          return f(x[I]...);
+      }
+      (std::index_sequence_for<Inputs...>());
+    }
+    F f;
+  };
+  std::vector<Tensor> ys = detail::run_segment(std::make_shared<Run>(std::move(f)), {inputs...});
+  if constexpr (is_one)
+    return Tensor(std::move(ys[0]));
+  else
+    return ys;
+}
+
+}  // namespace retrace

@@ -1,0 +1,172 @@
+#include <doctest/doctest.h>
+
+#include <string>
+
+#include "support/compare.hpp"
+#include "support/refuses.hpp"
+
+using namespace retrace;
+using test::close;
+using test::refuses;
+using test::same;
+using T = const Tensor&;
+
+namespace {
+
+struct Cell {
+  Generator generator{1};
+  Tensor w = randn({4, 4}, generator, f64).requires_grad(true);
+  Tensor b = randn({4}, generator, f64).requires_grad(true);
+
+  Tensor operator()(T h) const { return tanh(matmul(h, w) + b); }
+};
+Tensor state() { return randn({2, 4}, Generator(2), f64).requires_grad(true); }
+
+std::string message_of_backward(T y) {
+  try {
+    y.backward();
+  } catch (const Error& e) {
+    return e.what();
+  }
+  return "no error";
+}
+bool starts_with(const std::string& text, const std::string& start) { return text.rfind(start, 0) == 0; }
+
+/// The first and second gradients of sum(f(h)^2) for h, w and b.
+template <class F>
+std::vector<Tensor> gradients(const Cell& cell, F f) {
+  const Tensor h = state(), y = f(h);
+  const std::vector<Tensor> xs{h, cell.w, cell.b};
+  std::vector<Tensor> all = grad(sum(y * y), xs, {.create_graph = true});
+  const Tensor squares = sum(all[0] * all[0]) + sum(all[1] * all[1]) + sum(all[2] * all[2]);
+  for (Tensor& g : grad(squares, xs)) all.push_back(std::move(g));
+  const Tensor z = f(h);
+  sum(z * z).backward();
+  for (T x : xs) all.push_back(x.grad());
+  return all;
+}
+
+}  // namespace
+
+TEST_CASE("checkpoint: gradients are those without it, for inputs and for what the function refers to") {
+  const std::int64_t before = live_nodes();
+  {
+    const Cell cell, twin;
+    const auto plain = gradients(twin, [&](T h) { return twin(twin(twin(h))); });
+    const auto again = gradients(cell, [&](T h) {
+      const Tensor half = checkpoint([&](T h) { return cell(cell(h)); }, h);
+      return checkpoint([&](T h) { return cell(h); }, half);
+    });
+    REQUIRE(plain.size() == again.size());
+    for (std::size_t i = 0; i < plain.size(); ++i) CHECK(close(again[i], plain[i], 1e-12, 1e-12));
+  }
+  CHECK(live_nodes() == before);
+}
+
+TEST_CASE("checkpoint: one within another") {
+  const Cell cell, twin;
+  const auto plain = gradients(twin, [&](T h) { return twin(twin(h)); });
+  const auto once = [&](T h) { return checkpoint([&](T h) { return cell(h); }, h); };
+  const auto nested = gradients(cell, [&](T h) { return checkpoint([&](T h) { return once(once(h)); }, h); });
+  for (std::size_t i = 0; i < plain.size(); ++i) CHECK(close(nested[i], plain[i], 1e-12, 1e-12));
+}
+
+TEST_CASE("checkpoint: several outputs of which not all are used") {
+  const Cell cell;
+  const Tensor index = tensor({1, 0}, i64);
+  const auto f = [&](T h, T index) {
+    const Tensor y = cell(h);
+    return std::vector<Tensor>{y, cell.b * 2, embedding(y, index), index};
+  };
+  const auto check = [&](auto use) {
+    const Tensor h = state();
+    const std::vector<Tensor> ys = checkpoint(f, h, index), expected = f(h, index);
+    REQUIRE(ys.size() == 4);
+    for (std::size_t i = 0; i < ys.size(); ++i) CHECK(same(ys[i], expected[i]));
+    CHECK_FALSE(ys[3].requires_grad());
+    const GradOptions options{.allow_unused = true};
+    const auto got = grad(use(ys), {h, cell.w, cell.b}, options);
+    const auto right = grad(use(expected), {h, cell.w, cell.b}, options);
+    for (std::size_t i = 0; i < got.size(); ++i) CHECK(close(got[i], right[i], 1e-12, 1e-12));
+  };
+  using Ys = const std::vector<Tensor>&;
+  check([](Ys ys) { return sum(ys[0] * ys[2]) + sum(ys[1]); });
+  check([](Ys ys) { return sum(ys[2] * ys[2]); });
+  check([](Ys ys) { return sum(ys[1]); });
+}
+
+TEST_CASE("checkpoint: a graph that is kept can be walked again") {
+  const Cell cell;
+  const Tensor h = state(), y = sum(checkpoint([&](T h) { return cell(cell(h)); }, h));
+  const auto first = grad(y, {h}, {.retain_graph = true});
+  CHECK(same(grad(y, {h}, {.retain_graph = true})[0], first[0]));
+  const auto both = grad(y, {cell.w, h});
+  CHECK(same(both[1], first[0]));
+  CHECK(starts_with(message_of_backward(y), "backward: the graph of 'sum' [] was consumed"));
+}
+
+TEST_CASE("checkpoint: only its inputs and outputs are in the graph and in memory") {
+  const Cell cell;
+  const Tensor h = state();
+  const std::int64_t before = live_nodes();
+  const Tensor y = checkpoint(
+      [&](Tensor h) {
+        for (int i = 0; i < 100; ++i) h = cell(h);
+        return h;
+      },
+      h);
+  CHECK(live_nodes() - before < 8);
+  CHECK(recorded_graph(y).size() == 5);  // h, w, b, the call and its output
+}
+
+TEST_CASE("checkpoint: nothing is recorded where nothing would be without it") {
+  const Cell cell;
+  const Tensor h = state();
+  const auto f = [&](T h) { return cell(h); };
+  CHECK(no_grad([&] { return checkpoint(f, h); }).is_leaf());
+  CHECK(same(no_grad([&] { return checkpoint(f, h); }), cell(h)));
+  CHECK_FALSE(checkpoint([](T h) { return h * 2; }, h.detach()).requires_grad());
+  const Tensor given = checkpoint([&](T h, T nothing) { return nothing.defined() ? h : f(h); }, h, Tensor());
+  CHECK(same(given, f(h)));
+}
+
+TEST_CASE("checkpoint: a dropout is repeated in the mode it had, and refused when it draws anew") {
+  const Cell cell;
+  const Generator generator(5);
+  const auto masked = [&](T h, const Generator& g) { return is_training() ? dropout(cell(h), 0.5, g) : cell(h); };
+  const Tensor h = state();
+  const auto run = [&](auto f) {
+    const TrainingMode training;
+    return sum(checkpoint(f, h));
+  };
+  const Tensor y = run([&, g = generator.clone()](T h) { return masked(h, g.clone()); });
+  const Tensor expected = sum(dropout(cell(h), 0.5, generator.clone()));
+  CHECK(same(grad(y, {h})[0], grad(expected, {h})[0]));
+  const Tensor other = run([&](T h) { return masked(h, generator); });
+  CHECK(starts_with(message_of_backward(other), "backward of 'checkpoint' []: the function gave other values"));
+  CHECK_FALSE(h.grad().defined());
+}
+
+TEST_CASE("checkpoint: a value changed before backward is noticed, and what the function throws gets out") {
+  Cell cell;
+  Tensor h = state();
+  const auto f = [&](T h) { return cell(h); };
+  const Tensor y = sum(checkpoint(f, h)), z = sum(checkpoint(f, h));
+  cell.w.fill(0.5);
+  const std::string text = "backward of 'checkpoint' []: ";
+  CHECK(starts_with(message_of_backward(y), text + "an input [4, 4] was changed in place after the forward pass"));
+  h.fill(0.5);
+  CHECK(starts_with(message_of_backward(z), text + "an input [2, 4] was changed in place after the forward pass"));
+  CHECK_FALSE(h.grad().defined());
+
+  bool fails = false;
+  const Tensor late = sum(checkpoint(
+      [&](T h) {
+        if (fails) fail("no more");
+        return cell(h);
+      },
+      h));
+  fails = true;
+  CHECK(message_of_backward(late) == text + "no more");
+  refuses([&] { checkpoint([](T) { return Tensor(); }, h); }, {"checkpoint: the function gave an undefined tensor"});
+}
