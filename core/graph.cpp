@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <mutex>
+#include <set>
 #include <unordered_map>
 
 #include "engine.hpp"
@@ -119,6 +121,14 @@ void check_versions(const Node& n, Rule& rule) {
       changed("an operand", saved[i].value.shape());
   if (rule.type->wants_output && n.storage->version.load(std::memory_order_relaxed) != n.rules.output_version)
     changed("its result", n.shape);
+}
+
+const char* located(const char* op, const char* file, int line) {
+  static std::mutex mutex;
+  static auto& texts = *new std::set<std::string>;  // never freed: a graph may be the last to go
+  const char* slash = std::strrchr(file, '/');
+  const std::lock_guard lock(mutex);
+  return texts.insert(fmt::format("{} at {}:{}", op, slash ? slash + 1 : file, line)).first->c_str();
 }
 
 void require_finite(const char* op, const Tensor& value) {

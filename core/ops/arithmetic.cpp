@@ -165,29 +165,34 @@ Tensor operator/(double c, Tensor x) {
       wrt(x, keep(x), [](Tensor dy, const Tensor& x, const Tensor& y) { return -(std::move(dy) * (y / x)); }));
 }
 
-Tensor pow(Tensor x, double p) {
+Tensor pow(Tensor x, double p, Caller at) {
   return record(
-      "pow", [&] { return map("pow", std::move(x), [p](auto v) { return std::pow(v, static_cast<decltype(v)>(p)); }); },
+      at("pow"),
+      [&] { return map("pow", std::move(x), [p](auto v) { return std::pow(v, static_cast<decltype(v)>(p)); }); },
       wrt(x, keep(x), [p](const Tensor& dy, const Tensor& x) {
         return p == 0 ? zeros(dy.shape(), dy.dtype()) : dy * (pow(x, p - 1) * p);
       }));
 }
 
-Tensor maximum(Tensor a, Tensor b) { return extremum("maximum", std::move(a), std::move(b), std::greater()); }
-Tensor minimum(Tensor a, Tensor b) { return extremum("minimum", std::move(a), std::move(b), std::less()); }
-Tensor maximum(Tensor x, double c) {
-  Tensor other = constant_like(x, c);
-  return maximum(std::move(x), std::move(other));
+Tensor maximum(Tensor a, Tensor b, Caller at) {
+  return extremum(at("maximum"), std::move(a), std::move(b), std::greater());
 }
-Tensor minimum(Tensor x, double c) {
+Tensor minimum(Tensor a, Tensor b, Caller at) {
+  return extremum(at("minimum"), std::move(a), std::move(b), std::less());
+}
+Tensor maximum(Tensor x, double c, Caller at) {
   Tensor other = constant_like(x, c);
-  return minimum(std::move(x), std::move(other));
+  return maximum(std::move(x), std::move(other), at);
+}
+Tensor minimum(Tensor x, double c, Caller at) {
+  Tensor other = constant_like(x, c);
+  return minimum(std::move(x), std::move(other), at);
 }
 
-Tensor clamp(Tensor x, double low, double high) {
+Tensor clamp(Tensor x, double low, double high, Caller at) {
   require(low <= high, "clamp: the lower bound {} is above the upper bound {}", low, high);
   return record(
-      "clamp",
+      at("clamp"),
       [&] {
         return map("clamp", std::move(x), [low, high](auto v) {
           return std::clamp(v, static_cast<decltype(v)>(low), static_cast<decltype(v)>(high));
@@ -211,7 +216,7 @@ Tensor operator<=(const Tensor& x, double c) { return less_equal(x, constant_lik
 Tensor operator>(const Tensor& x, double c) { return greater(x, constant_like("greater", x, c)); }
 Tensor operator>=(const Tensor& x, double c) { return greater_equal(x, constant_like("greater_equal", x, c)); }
 
-Tensor where(const Tensor& condition, const Tensor& a, const Tensor& b) {
+Tensor where(const Tensor& condition, const Tensor& a, const Tensor& b, Caller at) {
   detail::require_same_dtype("where", a, b);
   detail::require_float("where", a);
   const Shape shape = broadcast_shapes("where", condition.shape(), broadcast_shapes("where", a.shape(), b.shape()));
@@ -230,11 +235,15 @@ Tensor where(const Tensor& condition, const Tensor& a, const Tensor& b) {
     });
     return out;
   };
-  return record("where", value,
+  return record(at("where"), value,
                 wrt(a, keep(condition), [](const Tensor& dy, const Tensor& c) { return where(c, dy, 0.0); }),
                 wrt(b, keep(condition), [](const Tensor& dy, const Tensor& c) { return where(c, 0.0, dy); }));
 }
-Tensor where(const Tensor& condition, const Tensor& a, double b) { return where(condition, a, constant_like(a, b)); }
-Tensor where(const Tensor& condition, double a, const Tensor& b) { return where(condition, constant_like(b, a), b); }
+Tensor where(const Tensor& condition, const Tensor& a, double b, Caller at) {
+  return where(condition, a, constant_like(a, b), at);
+}
+Tensor where(const Tensor& condition, double a, const Tensor& b, Caller at) {
+  return where(condition, constant_like(b, a), b, at);
+}
 
 }  // namespace retrace

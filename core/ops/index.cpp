@@ -64,10 +64,10 @@ Tensor gathered(const char* op, const Tensor& x, const Tensor& index, int axis) 
 
 }  // namespace
 
-Tensor gather(const Tensor& x, const Tensor& index, int axis) {
+Tensor gather(const Tensor& x, const Tensor& index, int axis, Caller at) {
   axis = normalize_axis("gather", axis, x.shape());
   return record(
-      "gather", [&] { return gathered("gather", x, index, axis); },
+      at("gather"), [&] { return gathered(at("gather"), x, index, axis); },
       wrt(x, keep(index), [axis](const Tensor& dy, const Tensor& index) {
         return Scattered{dy, index, axis};
       }));
@@ -87,23 +87,23 @@ void detail::add_to(Tensor& to, const Scattered& scattered) {
   });
 }
 
-Tensor scatter_add(const Tensor& values, const Tensor& index, int axis, const Shape& shape) {
+Tensor scatter_add(const Tensor& values, const Tensor& index, int axis, const Shape& shape, Caller at) {
   axis = normalize_axis("scatter_add", axis, shape);
   const auto value = [&] {
     Tensor out = zeros(shape, values.dtype());
     detail::add_to(out, Scattered{values, index, axis});
     return out;
   };
-  return record("scatter_add", value, wrt(values, keep(index), [axis](const Tensor& dy, const Tensor& index) {
+  return record(at("scatter_add"), value, wrt(values, keep(index), [axis](const Tensor& dy, const Tensor& index) {
                   return gather(dy, index, axis);
                 }));
 }
 
-Tensor embedding(const Tensor& table, const Tensor& index) {
+Tensor embedding(const Tensor& table, const Tensor& index, Caller at) {
   require(table.rank() == 2, "embedding: expected a table [n, d], got {}", table.shape());
   const Shape shape = index.shape().inserted(index.rank(), table.dim(1));
   return record(
-      "embedding", [&] { return reshape(gathered("embedding", table, as_list(index), 0), shape); },
+      at("embedding"), [&] { return reshape(gathered(at("embedding"), table, as_list(index), 0), shape); },
       wrt(table, keep(index), [](const Tensor& dy, const Tensor& index) {
         return Scattered{reshape(dy, {index.size(), dy.dim(-1)}), as_list(index), 0};
       }));

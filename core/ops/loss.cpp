@@ -5,24 +5,24 @@ namespace retrace {
 namespace {
 
 /// The losses as they are, their sum, or their mean over `count`.
-Tensor reduced(const Tensor& losses, Reduction reduction, std::int64_t count) {
+Tensor reduced(const Tensor& losses, Reduction reduction, std::int64_t count, Caller at) {
   if (reduction == Reduction::none) return losses;
-  const Tensor total = sum(losses);
+  const Tensor total = sum(losses, {}, {}, at);
   return reduction == Reduction::sum ? total : total / static_cast<double>(count);
 }
 
 }  // namespace
 
-Tensor mse_loss(const Tensor& prediction, const Tensor& target, LossOptions options) {
+Tensor mse_loss(const Tensor& prediction, const Tensor& target, LossOptions options, Caller at) {
   require(prediction.shape() == target.shape(), "mse_loss: the prediction is {}, the target {}", prediction.shape(),
           target.shape());
   require(prediction.dtype() == target.dtype() && prediction.dtype() != i64,
           "mse_loss: expected two f32 or two f64, got {} and {}", prediction.dtype(), target.dtype());
   const Tensor difference = prediction - target;
-  return reduced(difference * difference, options.reduction, difference.size());
+  return reduced(difference * difference, options.reduction, difference.size(), at);
 }
 
-Tensor cross_entropy(const Tensor& logits, const Tensor& labels, CrossEntropyOptions options) {
+Tensor cross_entropy(const Tensor& logits, const Tensor& labels, CrossEntropyOptions options, Caller at) {
   require(logits.rank() >= 1 && labels.shape() == logits.shape().erased(logits.rank() - 1),
           "cross_entropy: expected logits [..., classes] and labels [...], got {} and {}", logits.shape(),
           labels.shape());
@@ -40,13 +40,14 @@ Tensor cross_entropy(const Tensor& logits, const Tensor& labels, CrossEntropyOpt
     counted += !ignored;
     if (ignored) label = 0;
   }
-  const Tensor picked = gather(log_softmax(logits), reshape(places, labels.shape().inserted(labels.rank(), 1)), -1);
+  const Tensor picked =
+      gather(log_softmax(logits, -1, at), reshape(places, labels.shape().inserted(labels.rank(), 1)), -1);
   Tensor losses = -reshape(picked, labels.shape());
   if (counted < labels.size()) {
     const Tensor counts = not_equal(labels, tensor(std::vector{options.ignore_index}, {}));
     losses = where(counts, losses, 0.0);
   }
-  return reduced(losses, options.reduction, counted);
+  return reduced(losses, options.reduction, counted, at);
 }
 
 }  // namespace retrace

@@ -75,14 +75,14 @@ Shape product_shape(const Tensor& a, const Tensor& b) {
 
 /// [..., k] x [k, n]: all rows of the batch in one product, which value() makes.
 template <class Value>
-Tensor matmul_rows(const Tensor& a, const Tensor& b, Value&& value) {
-  return record("matmul", value,
+Tensor matmul_rows(const Tensor& a, const Tensor& b, Caller at, Value&& value) {
+  return record(at("matmul"), value,
                 wrt(a, keep(b), [](Tensor dy, Tensor b) { return product(std::move(dy), transposed(std::move(b))); }),
                 wrt(b, keep(a), [](Tensor dy, Tensor a) { return product(transposed(std::move(a)), std::move(dy)); }));
 }
 
 /// [..., m, k] x [..., k, n] with broadcast leading axes.
-Tensor matmul_batched(const Tensor& a, const Tensor& b, const Shape& batch) {
+Tensor matmul_batched(const Tensor& a, const Tensor& b, const Shape& batch, Caller at) {
   const auto spread = [&](const Tensor& x) {
     Shape shape = batch;
     shape.push_back(x.dim(-2));
@@ -102,7 +102,7 @@ Tensor matmul_batched(const Tensor& a, const Tensor& b, const Shape& batch) {
     }
     return c;
   };
-  return record("matmul", value,
+  return record(at("matmul"), value,
                 wrt(a, keep(b), [](const Tensor& dy, const Tensor& b) { return matmul(dy, transpose(b)); }),
                 wrt(b, keep(a), [](const Tensor& dy, const Tensor& a) { return matmul(transpose(a), dy); }));
 }
@@ -118,28 +118,29 @@ void require_factors(const char* op, const Tensor& a, const Tensor& b) {
 
 }  // namespace
 
-Tensor matmul(const Tensor& a, const Tensor& b) {
+Tensor matmul(const Tensor& a, const Tensor& b, Caller at) {
   require_factors("matmul", a, b);
-  if (b.rank() == 2) return matmul_rows(a, b, [&] { return multiplied(Operand(a), Operand(b), product_shape(a, b)); });
-  return matmul_batched(a, b, broadcast_shapes("matmul", leading(a.shape()), leading(b.shape())));
+  if (b.rank() == 2)
+    return matmul_rows(a, b, at, [&] { return multiplied(Operand(a), Operand(b), product_shape(a, b)); });
+  return matmul_batched(a, b, broadcast_shapes("matmul", leading(a.shape()), leading(b.shape())), at);
 }
 
-Tensor addmm(Tensor c, const Tensor& a, const Tensor& b) {
+Tensor addmm(Tensor c, const Tensor& a, const Tensor& b, Caller at) {
   require_factors("addmm", a, b);
   const Shape shape = b.rank() == 2 ? product_shape(a, b) : Shape();
   const bool is_row = c.rank() == 1 && c.dim(0) == b.dim(-1);
   // An anomaly is searched for in the value of each node.
   if (b.rank() != 2 || !(is_row || c.shape() == shape) || !c.is_contiguous() || c.dtype() != a.dtype() ||
       detail::detecting_anomalies)
-    return std::move(c) + matmul(a, b);
-  const Tensor ab = matmul_rows(a, b, [&] { return Tensor(detail::Node::create(shape, a.dtype())); });
+    return std::move(c) + matmul(a, b, at);
+  const Tensor ab = matmul_rows(a, b, at, [&] { return Tensor(detail::Node::create(shape, a.dtype())); });
   const auto value = [&] {
     const Addend addend{c.node().data, is_row};
     Tensor sum = is_row ? empty(shape, a.dtype()) : detail::reuse_or_empty(c);
     multiply(Operand(a), Operand(b), addend, sum);
     return sum;
   };
-  return record("add", value, wrt(c, [](Tensor dy) { return dy; }), wrt(ab, [](Tensor dy) { return dy; }));
+  return record(at("add"), value, wrt(c, [](Tensor dy) { return dy; }), wrt(ab, [](Tensor dy) { return dy; }));
 }
 
 Tensor detail::evaluate(const Product& p, const Shape& shape) {

@@ -27,16 +27,16 @@ inline Tensor operator*(double c, Tensor x) { return std::move(x) * c; }
 inline Tensor operator-(Tensor x, double c) { return std::move(x) + -c; }
 
 /// x to a fixed power, by the rules of std::pow. At exponent 0 the gradient is 0, as in PyTorch.
-Tensor pow(Tensor x, double exponent);
+Tensor pow(Tensor x, double exponent, Caller at = {});
 
 /// The larger (smaller) of two, NaN if one is; where they are equal each gets half of the gradient, at NaN both all of
 /// it, as in PyTorch.
-Tensor maximum(Tensor a, Tensor b);
-Tensor minimum(Tensor a, Tensor b);
-Tensor maximum(Tensor x, double c);
-Tensor minimum(Tensor x, double c);
+Tensor maximum(Tensor a, Tensor b, Caller at = {});
+Tensor minimum(Tensor a, Tensor b, Caller at = {});
+Tensor maximum(Tensor x, double c, Caller at = {});
+Tensor minimum(Tensor x, double c, Caller at = {});
 /// x limited to [low, high]; the gradient passes where low <= x <= high.
-Tensor clamp(Tensor x, double low, double high);
+Tensor clamp(Tensor x, double low, double high, Caller at = {});
 
 // Comparisons give 0 or 1 in the operands' dtype, take i64 too, and have no gradient.
 Tensor equal(const Tensor& a, const Tensor& b);
@@ -59,65 +59,65 @@ Tensor operator>(const Tensor& x, double c);
 Tensor operator>=(const Tensor& x, double c);
 
 /// a where condition is not 0, b elsewhere; all three broadcast. The condition may have any dtype and has no gradient.
-Tensor where(const Tensor& condition, const Tensor& a, const Tensor& b);
-Tensor where(const Tensor& condition, const Tensor& a, double b);
-Tensor where(const Tensor& condition, double a, const Tensor& b);
+Tensor where(const Tensor& condition, const Tensor& a, const Tensor& b, Caller at = {});
+Tensor where(const Tensor& condition, const Tensor& a, double b, Caller at = {});
+Tensor where(const Tensor& condition, double a, const Tensor& b, Caller at = {});
 
 // ---- functions of each element -------------------------------------------------------------------------------------
 
-Tensor tanh(Tensor x);
+Tensor tanh(Tensor x, Caller at = {});
 /// dy * (1 - y^2): what tanh's rule computes from its output y, in one pass.
-Tensor tanh_vjp(Tensor dy, Tensor y);
+Tensor tanh_vjp(Tensor dy, Tensor y, Caller at = {});
 /// 1 / (1 + exp(-x)), without overflow at either end.
-Tensor sigmoid(Tensor x);
+Tensor sigmoid(Tensor x, Caller at = {});
 /// dy * y * (1 - y): what sigmoid's rule computes from its output y, in one pass.
-Tensor sigmoid_vjp(Tensor dy, Tensor y);
+Tensor sigmoid_vjp(Tensor dy, Tensor y, Caller at = {});
 /// max(x, 0); the gradient at 0 is 0, at NaN it passes.
-Tensor relu(Tensor x);
-Tensor exp(Tensor x);
-Tensor log(Tensor x);
-Tensor sqrt(Tensor x);
+Tensor relu(Tensor x, Caller at = {});
+Tensor exp(Tensor x, Caller at = {});
+Tensor log(Tensor x, Caller at = {});
+Tensor sqrt(Tensor x, Caller at = {});
 /// The gradient at 0 is 0.
-Tensor abs(Tensor x);
+Tensor abs(Tensor x, Caller at = {});
 
 // ---- products ------------------------------------------------------------------------------------------------------
 
 /// Matrix product [m, k] x [k, n] -> [m, n]; leading axes are a batch and broadcast: [..., m, k] x [..., k, n].
-Tensor matmul(const Tensor& a, const Tensor& b);
+Tensor matmul(const Tensor& a, const Tensor& b, Caller at = {});
 /// c + matmul(a, b), recorded as these two, in one pass over the result if b is a matrix and c has the product's shape
 /// or is one row. The elements of an expiring c of the product's shape are overwritten.
-Tensor addmm(Tensor c, const Tensor& a, const Tensor& b);
+Tensor addmm(Tensor c, const Tensor& a, const Tensor& b, Caller at = {});
 
 // ---- shape ---------------------------------------------------------------------------------------------------------
 
 /// The same elements in row-major order in another shape; one size may be -1 and follows from the others.
 /// x itself when it has that shape, a view when it is contiguous, a copy otherwise.
-Tensor reshape(const Tensor& x, Shape shape);
+Tensor reshape(const Tensor& x, Shape shape, Caller at = {});
 /// A view with the axes in another order: axis i of the result is axis axes[i] of x.
-Tensor permute(const Tensor& x, const Axes& axes);
+Tensor permute(const Tensor& x, const Axes& axes, Caller at = {});
 /// A view with two axes exchanged, the last two unless said otherwise.
-Tensor transpose(const Tensor& x, int axis_a = -2, int axis_b = -1);
+Tensor transpose(const Tensor& x, int axis_a = -2, int axis_b = -1, Caller at = {});
 /// A view of x repeated along new leading axes and along axes of size 1.
-Tensor broadcast_to(const Tensor& x, const Shape& shape);
+Tensor broadcast_to(const Tensor& x, const Shape& shape, Caller at = {});
 /// x summed over the axes that broadcasting from `shape` would have repeated: the reverse of broadcast_to.
-Tensor sum_to(Tensor x, const Shape& shape);
+Tensor sum_to(Tensor x, const Shape& shape, Caller at = {});
 /// A view of elements start, start + step, ... below stop of one axis. Negative start and stop count from the end;
 /// both are clipped to the axis, as in Python. step >= 1.
-Tensor slice(const Tensor& x, int axis, std::int64_t start, std::int64_t stop, std::int64_t step = 1);
+Tensor slice(const Tensor& x, int axis, std::int64_t start, std::int64_t stop, std::int64_t step = 1, Caller at = {});
 /// A view of element `index` of one axis, which disappears. Negative indices count from the end.
-Tensor select(const Tensor& x, int axis, std::int64_t index);
+Tensor select(const Tensor& x, int axis, std::int64_t index, Caller at = {});
 /// All elements of one axis as views: one node of the graph, however many there are.
-std::vector<Tensor> unstack(const Tensor& x, int axis);
+std::vector<Tensor> unstack(const Tensor& x, int axis, Caller at = {});
 /// Tensors of equal shape side by side along a new axis.
-Tensor stack(std::span<const Tensor> xs, int axis);
-Tensor stack(std::initializer_list<Tensor> xs, int axis);
+Tensor stack(std::span<const Tensor> xs, int axis, Caller at = {});
+Tensor stack(std::initializer_list<Tensor> xs, int axis, Caller at = {});
 /// Tensors one after the other along an axis that is there; the other sizes must agree.
-Tensor concat(std::span<const Tensor> xs, int axis);
-Tensor concat(std::initializer_list<Tensor> xs, int axis);
+Tensor concat(std::span<const Tensor> xs, int axis, Caller at = {});
+Tensor concat(std::initializer_list<Tensor> xs, int axis, Caller at = {});
 /// Zeros of `shape` with x at a region: what the gradient of slice and select is.
-Tensor place(const Tensor& x, const Region& region, const Shape& shape);
+Tensor place(const Tensor& x, const Region& region, const Shape& shape, Caller at = {});
 /// A view of a region: the reverse of place.
-Tensor region_of(const Tensor& x, const Region& region);
+Tensor region_of(const Tensor& x, const Region& region, Caller at = {});
 
 // ---- reductions ----------------------------------------------------------------------------------------------------
 
@@ -126,26 +126,26 @@ struct ReduceOptions {
 };
 
 /// Reductions run over all axes when `axes` is {} or left out.
-Tensor sum(const Tensor& x, const Axes& axes = {}, ReduceOptions options = {});
+Tensor sum(const Tensor& x, const Axes& axes = {}, ReduceOptions options = {}, Caller at = {});
 /// The mean of no elements is NaN.
-Tensor mean(const Tensor& x, const Axes& axes = {}, ReduceOptions options = {});
+Tensor mean(const Tensor& x, const Axes& axes = {}, ReduceOptions options = {}, Caller at = {});
 /// The largest; elements that tie share the gradient evenly (PyTorch's amax). NaN wins. No elements are an Error.
-Tensor max(const Tensor& x, const Axes& axes = {}, ReduceOptions options = {});
+Tensor max(const Tensor& x, const Axes& axes = {}, ReduceOptions options = {}, Caller at = {});
 /// Place of the largest element along an axis as i64, the first of several; no gradient.
 Tensor argmax(const Tensor& x, int axis, ReduceOptions options = {});
 /// exp(x) / sum(exp(x)) along an axis, shifted by the maximum so that it cannot overflow.
-Tensor softmax(const Tensor& x, int axis = -1);
-Tensor log_softmax(const Tensor& x, int axis = -1);
+Tensor softmax(const Tensor& x, int axis = -1, Caller at = {});
+Tensor log_softmax(const Tensor& x, int axis = -1, Caller at = {});
 
 // ---- indices -------------------------------------------------------------------------------------------------------
 
 /// y[i][j][k] = x[i][index[i][j][k]][k] for axis 1: index (i64) has sizes no larger than x's off the axis. Axes that it
 /// has fewer than x are taken whole: y[i][j] = x[i][index[i][j]] are rows.
-Tensor gather(const Tensor& x, const Tensor& index, int axis);
+Tensor gather(const Tensor& x, const Tensor& index, int axis, Caller at = {});
 /// Zeros of `shape` with each value added where gather would read it: the gradient of gather.
-Tensor scatter_add(const Tensor& values, const Tensor& index, int axis, const Shape& shape);
+Tensor scatter_add(const Tensor& values, const Tensor& index, int axis, const Shape& shape, Caller at = {});
 /// Rows of a table [n, d] picked by index (i64) [...]: [..., d].
-Tensor embedding(const Tensor& table, const Tensor& index);
+Tensor embedding(const Tensor& table, const Tensor& index, Caller at = {});
 
 // ---- losses --------------------------------------------------------------------------------------------------------
 
@@ -155,7 +155,7 @@ struct LossOptions {
   Reduction reduction = Reduction::mean;
 };
 /// Mean squared error; both must have the same shape, so that nothing broadcasts by accident.
-Tensor mse_loss(const Tensor& prediction, const Tensor& target, LossOptions options = {});
+Tensor mse_loss(const Tensor& prediction, const Tensor& target, LossOptions options = {}, Caller at = {});
 
 struct CrossEntropyOptions {
   std::int64_t ignore_index = -100;  ///< rows with this label count nothing
@@ -163,6 +163,6 @@ struct CrossEntropyOptions {
 };
 /// -log softmax(logits)[label], in nats: logits [..., classes], labels (i64) [...]. The mean runs over the labels that
 /// are not ignored and is NaN when there are none, as in PyTorch. Reduction::none gives [...], ignored ones 0.
-Tensor cross_entropy(const Tensor& logits, const Tensor& labels, CrossEntropyOptions options = {});
+Tensor cross_entropy(const Tensor& logits, const Tensor& labels, CrossEntropyOptions options = {}, Caller at = {});
 
 }  // namespace retrace

@@ -100,32 +100,33 @@ Tensor along_axis(const char* op, const Tensor& x, int axis, Row row) {
 
 }  // namespace
 
-Tensor sum(const Tensor& x, const Axes& axes, ReduceOptions options) {
+Tensor sum(const Tensor& x, const Axes& axes, ReduceOptions options, Caller at) {
   const Reduced shape("sum", x, axes);
   const auto value = [&] {
     const auto run = [](const auto* p, std::int64_t n) { return pairwise_sum(p, n); };
-    return reduce("sum", x, shape, options.keepdims, 0, run, std::plus());
+    return reduce(at("sum"), x, shape, options.keepdims, 0, run, std::plus());
   };
-  return record("sum", value, wrt(x, [full = x.shape(), kept = shape.kept](const Tensor& dy) {
+  return record(at("sum"), value, wrt(x, [full = x.shape(), kept = shape.kept](const Tensor& dy) {
                   return broadcast_to(dy.rank() == 0 ? dy : reshape(dy, kept), full);
                 }));
 }
 
-Tensor mean(const Tensor& x, const Axes& axes, ReduceOptions options) {
+Tensor mean(const Tensor& x, const Axes& axes, ReduceOptions options, Caller at) {
   require(x.dtype() != i64, "mean: expected f32 or f64, got i64; cast with .to(f32)");
   const auto count = static_cast<double>(Reduced("mean", x, axes).count);
-  return sum(x, axes, options) / count;
+  return sum(x, axes, options, at) / count;
 }
 
-Tensor max(const Tensor& x, const Axes& axes, ReduceOptions options) {
+Tensor max(const Tensor& x, const Axes& axes, ReduceOptions options, Caller at) {
   const Reduced shape("max", x, axes);
   require(shape.count > 0, "max: no elements to choose from in shape {}", x.shape());
   const auto value = [&] {
     const auto run = [](const auto* p, std::int64_t n) { return largest(p, n); };
     const auto combine = [](auto a, auto b) { return larger(a, b); };
-    return reduce("max", x, shape, options.keepdims, -std::numeric_limits<double>::infinity(), run, combine);
+    return reduce(at("max"), x, shape, options.keepdims, -std::numeric_limits<double>::infinity(), run, combine);
   };
-  return record("max", value, wrt(x, keep(x), [kept = shape.kept](const Tensor& dy, const Tensor& x, const Tensor& y) {
+  return record(at("max"), value,
+                wrt(x, keep(x), [kept = shape.kept](const Tensor& dy, const Tensor& x, const Tensor& y) {
                   const Tensor share = no_grad([&] {
                     const Tensor best = equal(x, reshape(y, kept));
                     return best / sum_to(best, kept);
@@ -153,27 +154,28 @@ Tensor argmax(const Tensor& x, int axis, ReduceOptions options) {
   return options.keepdims ? kept : reshape(kept, kept.shape().erased(axis));
 }
 
-Tensor softmax(const Tensor& x, int axis) {
+Tensor softmax(const Tensor& x, int axis, Caller at) {
   axis = normalize_axis("softmax", axis, x.shape());
   const auto row = []<class T>(const T* from, T* to, std::int64_t n) {
     const T top = largest(from, n), total = exp_shifted(from, to, n, top);
     for (std::int64_t i = 0; i < n; ++i) to[i] /= total;
   };
   return record(
-      "softmax", [&] { return along_axis("softmax", x, axis, row); }, wrt(x, [axis](const Tensor& dy, const Tensor& y) {
+      at("softmax"), [&] { return along_axis(at("softmax"), x, axis, row); },
+      wrt(x, [axis](const Tensor& dy, const Tensor& y) {
         const Tensor weighted = dy * y;
         return weighted - y * sum(weighted, axis, {.keepdims = true});
       }));
 }
 
-Tensor log_softmax(const Tensor& x, int axis) {
+Tensor log_softmax(const Tensor& x, int axis, Caller at) {
   axis = normalize_axis("log_softmax", axis, x.shape());
   const auto row = []<class T>(const T* from, T* to, std::int64_t n) {
     const T top = largest(from, n), log_total = std::log(exp_shifted(from, to, n, top));
     for (std::int64_t i = 0; i < n; ++i) to[i] = from[i] - top - log_total;
   };
   return record(
-      "log_softmax", [&] { return along_axis("log_softmax", x, axis, row); },
+      at("log_softmax"), [&] { return along_axis(at("log_softmax"), x, axis, row); },
       wrt(x, [axis](const Tensor& dy, const Tensor& y) { return dy - exp(y) * sum(dy, axis, {.keepdims = true}); }));
 }
 

@@ -97,14 +97,14 @@ Tensor joined(const char* op, const Shape& shape, std::span<const Tensor> xs, in
 
 }  // namespace
 
-Tensor reshape(const Tensor& x, Shape shape) {
+Tensor reshape(const Tensor& x, Shape shape, Caller at) {
   shape = resolved(x, shape);
   return record(
-      "reshape", [&] { return detail::view(detail::dense(x), shape, row_major(shape)); },
+      at("reshape"), [&] { return detail::view(detail::dense(x), shape, row_major(shape)); },
       wrt(x, [before = x.shape()](const Tensor& dy) { return reshape(dy, before); }));
 }
 
-Tensor permute(const Tensor& x, const Axes& axes) {
+Tensor permute(const Tensor& x, const Axes& axes, Caller at) {
   require(axes.size() == x.rank(), "permute: expected {} axes for shape {}, got {}", x.rank(), x.shape(), axes.size());
   Axes back = axes;
   if (x.rank() > 0) marked_axes("permute", axes, x.shape());  // refuses axes out of range or listed twice
@@ -118,22 +118,22 @@ Tensor permute(const Tensor& x, const Axes& axes) {
     back[from] = i;
   }
   return record(
-      "permute", [&] { return detail::view(x, shape, strides); },
+      at("permute"), [&] { return detail::view(x, shape, strides); },
       wrt(x, [back](const Tensor& dy) { return permute(dy, back); }));
 }
 
-Tensor transpose(const Tensor& x, int axis_a, int axis_b) {
+Tensor transpose(const Tensor& x, int axis_a, int axis_b, Caller at) {
   const int a = normalize_axis("transpose", axis_a, x.shape()), b = normalize_axis("transpose", axis_b, x.shape());
   Shape shape = x.shape();
   Strides strides = x.strides();
   std::swap(shape[a], shape[b]);
   std::swap(strides[static_cast<unsigned>(a)], strides[static_cast<unsigned>(b)]);
   return record(
-      "transpose", [&] { return detail::view(x, shape, strides); },
+      at("transpose"), [&] { return detail::view(x, shape, strides); },
       wrt(x, [a, b](const Tensor& dy) { return transpose(dy, a, b); }));
 }
 
-Tensor broadcast_to(const Tensor& x, const Shape& shape) {
+Tensor broadcast_to(const Tensor& x, const Shape& shape, Caller at) {
   require(broadcasts_to(x.shape(), shape) && is_possible(shape), "broadcast_to: {} does not broadcast to {}", x.shape(),
           shape);
   const Strides own = x.strides();
@@ -143,38 +143,38 @@ Tensor broadcast_to(const Tensor& x, const Shape& shape) {
         x.shape()[x.rank() - i] == 1 ? 0 : own[static_cast<unsigned>(x.rank() - i)];
   // The engine sums the cotangent over what was repeated, as for every op.
   return record(
-      "broadcast_to", [&] { return detail::view(x, shape, strides); }, wrt(x, [](Tensor dy) { return dy; }));
+      at("broadcast_to"), [&] { return detail::view(x, shape, strides); }, wrt(x, [](Tensor dy) { return dy; }));
 }
 
-Tensor sum_to(Tensor x, const Shape& shape) {
+Tensor sum_to(Tensor x, const Shape& shape, Caller at) {
   if (x.shape() == shape) return x;
   require(broadcasts_to(shape, x.shape()), "sum_to: {} does not broadcast to {}", shape, x.shape());
   const int extra = x.rank() - shape.rank();
   Axes repeated;
   for (int i = 0; i < x.rank(); ++i)
     if (i < extra || (shape[i - extra] == 1 && x.shape()[i] != 1)) repeated.push_back(i);
-  if (repeated.size() > 0) x = sum(x, repeated, {.keepdims = repeated.size() > extra});
-  return x.shape() == shape ? x : reshape(x, shape);
+  if (repeated.size() > 0) x = sum(x, repeated, {.keepdims = repeated.size() > extra}, at);
+  return x.shape() == shape ? x : reshape(x, shape, at);
 }
 
-Tensor slice(const Tensor& x, int axis, std::int64_t start, std::int64_t stop, std::int64_t step) {
+Tensor slice(const Tensor& x, int axis, std::int64_t start, std::int64_t stop, std::int64_t step, Caller at) {
   axis = normalize_axis("slice", axis, x.shape());
   require(step >= 1, "slice: the step must be 1 or more, got {}", step);
   const std::int64_t n = x.shape()[axis];
   const auto clipped = [n](std::int64_t i) { return std::clamp<std::int64_t>(i < 0 ? i + n : i, 0, n); };
   start = clipped(start);
   const std::int64_t length = std::max<std::int64_t>(0, clipped(stop) - start);
-  return take_region("slice", x, {axis, start, step, length / step + (length % step != 0), false});
+  return take_region(at("slice"), x, {axis, start, step, length / step + (length % step != 0), false});
 }
 
-Tensor select(const Tensor& x, int axis, std::int64_t index) {
+Tensor select(const Tensor& x, int axis, std::int64_t index, Caller at) {
   axis = normalize_axis("select", axis, x.shape());
   const std::int64_t n = x.shape()[axis];
   require(index >= -n && index < n, "select: index {} is out of range for axis {} of shape {}", index, axis, x.shape());
-  return take_region("select", x, {axis, index < 0 ? index + n : index, 1, 1, true});
+  return take_region(at("select"), x, {axis, index < 0 ? index + n : index, 1, 1, true});
 }
 
-std::vector<Tensor> unstack(const Tensor& x, int axis) {
+std::vector<Tensor> unstack(const Tensor& x, int axis, Caller at) {
   axis = normalize_axis("unstack", axis, x.shape());
   const auto value = [&] {
     const Shape shape = x.shape().erased(axis);
@@ -186,7 +186,7 @@ std::vector<Tensor> unstack(const Tensor& x, int axis) {
     for (std::int64_t i = 0; i < x.shape()[axis]; ++i) parts.push_back(detail::view(x, shape, strides, i * step));
     return parts;
   };
-  return record("unstack", value, wrt(x, [axis](std::span<const Tensor> dys) {
+  return record(at("unstack"), value, wrt(x, [axis](std::span<const Tensor> dys) {
                   const auto defined = [](const Tensor& dy) { return dy.defined(); };
                   if (std::all_of(dys.begin(), dys.end(), defined)) return stack(dys, axis);
                   // An output that nobody used has no cotangent: zeros like those of its sisters.
@@ -200,7 +200,7 @@ std::vector<Tensor> unstack(const Tensor& x, int axis) {
                 }));
 }
 
-Tensor stack(std::span<const Tensor> xs, int axis) {
+Tensor stack(std::span<const Tensor> xs, int axis, Caller at) {
   require(!xs.empty(), "stack: expected one tensor or more, got none");
   Shape shape = xs[0].shape();
   for (const Tensor& x : xs) {
@@ -210,11 +210,13 @@ Tensor stack(std::span<const Tensor> xs, int axis) {
   require(axis >= -shape.rank() - 1 && axis <= shape.rank(), "stack: axis {} is out of range for shape {}", axis,
           shape);
   if (axis < 0) axis += shape.rank() + 1;
-  return joined("stack", shape.inserted(axis, static_cast<std::int64_t>(xs.size())), xs, axis, true);
+  return joined(at("stack"), shape.inserted(axis, static_cast<std::int64_t>(xs.size())), xs, axis, true);
 }
-Tensor stack(std::initializer_list<Tensor> xs, int axis) { return stack(std::span(xs.begin(), xs.size()), axis); }
+Tensor stack(std::initializer_list<Tensor> xs, int axis, Caller at) {
+  return stack(std::span(xs.begin(), xs.size()), axis, at);
+}
 
-Tensor concat(std::span<const Tensor> xs, int axis) {
+Tensor concat(std::span<const Tensor> xs, int axis, Caller at) {
   require(!xs.empty(), "concat: expected one tensor or more, got none");
   Shape shape = xs[0].shape();
   axis = normalize_axis("concat", axis, shape);
@@ -225,19 +227,21 @@ Tensor concat(std::span<const Tensor> xs, int axis) {
     detail::require_same_dtype("concat", xs[0], x);
     shape[axis] += x.dim(axis);
   }
-  return joined("concat", shape, xs, axis, false);
+  return joined(at("concat"), shape, xs, axis, false);
 }
-Tensor concat(std::initializer_list<Tensor> xs, int axis) { return concat(std::span(xs.begin(), xs.size()), axis); }
+Tensor concat(std::initializer_list<Tensor> xs, int axis, Caller at) {
+  return concat(std::span(xs.begin(), xs.size()), axis, at);
+}
 
-Tensor region_of(const Tensor& x, const Region& region) { return take_region("region_of", x, region); }
+Tensor region_of(const Tensor& x, const Region& region, Caller at) { return take_region(at("region_of"), x, region); }
 
-Tensor place(const Tensor& x, const Region& region, const Shape& shape) {
+Tensor place(const Tensor& x, const Region& region, const Shape& shape, Caller at) {
   const auto value = [&] {
     Tensor out = zeros(shape, x.dtype());
     detail::copy_elements(x, place_for(x, out, region));
     return out;
   };
-  return record("place", value, wrt(x, [region](const Tensor& dy) { return region_of(dy, region); }));
+  return record(at("place"), value, wrt(x, [region](const Tensor& dy) { return region_of(dy, region); }));
 }
 
 void detail::add_to(Tensor& to, const Placed& placed) {

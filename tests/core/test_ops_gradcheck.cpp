@@ -81,20 +81,26 @@ std::vector<std::size_t> calls(const std::string& text, const std::string& funct
   return places;
 }
 
+/// The name in "name" or at("name"); empty for anything else.
+std::string quoted_name(const std::string& text, std::size_t first) {
+  if (text.compare(first, 3, "at(") == 0) first += 3;
+  return text[first] == '"' ? word_from(text, first + 1) : "";
+}
+
 /// Calls f(name) for every name that a source records an operation under. A function that takes the name as its
 /// parameter `op` counts by the names it is called with.
 template <class F>
 void for_each_name(const std::string& text, F f) {
   for (const std::size_t at : calls(text, "record")) {
-    const std::string argument = word_from(text, at);
-    if (text[at] == '"') {
-      f(word_from(text, at + 1));
+    const std::string argument = word_from(text, at), name = quoted_name(text, at);
+    if (!name.empty()) {
+      f(name);
     } else if (text[at + argument.size()] == ',') {  // not the definition of a variable or of record itself
       const std::size_t parameters = text.rfind("(const char* op", at);
       REQUIRE(argument == "op");
       REQUIRE(parameters != std::string::npos);
       for (const std::size_t use : calls(text, word_before(text, parameters)))
-        if (text[use] == '"') f(word_from(text, use + 1));
+        if (const std::string used = quoted_name(text, use); !used.empty()) f(used);
     }
   }
 }
