@@ -39,6 +39,15 @@ class Parameters {
   const Tensor& operator[](std::string_view name) const;
   bool contains(std::string_view name) const { return find(name) != nullptr; }
 
+  /// Those of which chosen(parameter) is true and the others, as groups for an optimizer:
+  /// `const auto [matrices, biases] = weights.split([](const Parameter& p) { return p.value.rank() > 1; });`
+  template <class Predicate>
+  std::pair<Parameters, Parameters> split(Predicate chosen) const {
+    std::pair<Parameters, Parameters> parts;
+    for (const Parameter& p : list_) (chosen(p) ? parts.first : parts.second).list_.push_back(p);
+    return parts;
+  }
+
   /// Number of elements of the trained parameters.
   std::int64_t trained_elements() const;
   /// Forgets all gradients.

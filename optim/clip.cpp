@@ -3,6 +3,18 @@
 #include <cmath>
 
 namespace retrace {
+namespace {
+
+/// Makes f(g) the gradient in place of g; all of them are there before the first changes hands.
+template <class F>
+void replace_gradients(const Parameters& parameters, F f) {
+  std::vector<std::pair<Tensor, Tensor>> replaced;
+  for (const Parameter& p : parameters)
+    if (const Tensor g = p.value.grad(); g.defined()) replaced.emplace_back(p.value, f(g));
+  for (auto& [parameter, g] : replaced) parameter.set_grad(std::move(g));
+}
+
+}  // namespace
 
 double clip_grad_norm(const Parameters& parameters, double max_norm) {
   require(max_norm >= 0, "clip_grad_norm: the limit must not be negative, got {}", max_norm);
@@ -14,13 +26,14 @@ double clip_grad_norm(const Parameters& parameters, double max_norm) {
       squares += sum(g * g).item();
     }
   const double norm = std::sqrt(squares), factor = max_norm / (norm + 1e-6);
-  if (factor < 1) {
-    std::vector<std::pair<Tensor, Tensor>> scaled;  // all of them before the first changes hands
-    for (const Parameter& p : parameters)
-      if (const Tensor g = p.value.grad(); g.defined()) scaled.emplace_back(p.value, g * factor);
-    for (auto& [parameter, g] : scaled) parameter.set_grad(std::move(g));
-  }
+  if (factor < 1) replace_gradients(parameters, [&](const Tensor& g) { return g * factor; });
   return norm;
+}
+
+void clip_grad_value(const Parameters& parameters, double limit) {
+  require(limit >= 0, "clip_grad_value: the limit must not be negative, got {}", limit);
+  NoGrad scope;
+  replace_gradients(parameters, [&](const Tensor& g) { return clamp(g, -limit, limit); });
 }
 
 }  // namespace retrace

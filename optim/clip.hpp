@@ -9,4 +9,8 @@ namespace retrace {
 /// a gradient are passed over.
 double clip_grad_norm(const Parameters& parameters, double max_norm);
 
+/// Moves every element of the gradients into [-limit, limit]. As PyTorch's clip_grad_value_: NaN stays. Parameters
+/// without a gradient are passed over.
+void clip_grad_value(const Parameters& parameters, double limit);
+
 }  // namespace retrace

@@ -2,4 +2,5 @@
 
 /// Optimizers: they know tensors and their gradients, not graphs or layers.
 #include "clip.hpp"
-#include "sgd.hpp"
+#include "rules.hpp"
+#include "schedule.hpp"

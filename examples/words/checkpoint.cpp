@@ -94,7 +94,7 @@ Parameters tensors_of(TrainingState& state, const Tensor& cursors, const Tensor&
   };
   add("net.", retrace::parameters(state.net));
   add("best.", retrace::parameters(state.best));
-  add("velocity.", state.optimizer.state(true));
+  add("optimizer.", state.optimizer.state());
   for (std::size_t i = 0; i < state.states.size(); ++i) all.add(fmt::format("state.{}", i), state.states[i]);
   all.add("lanes", cursors);
   all.add("curve.training", training);

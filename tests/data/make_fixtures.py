@@ -142,46 +142,139 @@ def make_rnn():
     return out
 
 
+def descend(out, name, make, v_has_grad, dtype, before_step=lambda optimizer, t: None):
+    """A path of an optimizer on the same problem in every case: parameters w and v, each with a target and scales."""
+    draw = Draw("sgd", dtype)
+    problem = {f"{p}_{role}": (draw.positive if role == "scale" else draw.normal)(*shape)
+               for p, shape in (("w", (5,)), ("v", (2, 3))) for role in ("start", "target", "scale")}
+    params = {p: problem[f"{p}_start"].clone().requires_grad_() for p in "wv"}
+    optimizer = make(params)
+    path = {"w": [], "v": []}
+    for t, has_grad in enumerate(v_has_grad):
+        before_step(optimizer, t)
+        optimizer.zero_grad(set_to_none=True)
+        sum(0.5 * ((params[p] - problem[f"{p}_target"])**2 * problem[f"{p}_scale"]).sum() for p in "wv").backward()
+        if not has_grad:
+            params["v"].grad = None
+        optimizer.step()
+        for p in "wv":
+            path[p].append(params[p].detach().clone())
+    out.put(name, **problem, w=torch.stack(path["w"]), v=torch.stack(path["v"]), v_has_grad=torch.tensor(v_has_grad))
+
+
+STEPS = 20
+ALWAYS, SOMETIMES = [1] * STEPS, [int(t not in (0, 1, 5, 6, 7, 13)) for t in range(STEPS)]
+
+
 def make_sgd():
-    out, steps = Fixture(), 20
-    always, sometimes = [1] * steps, [int(t not in (0, 1, 5, 6, 7, 13)) for t in range(steps)]
-    constant, lowered = [0.05] * steps, [0.05] * (steps // 2) + [0.02] * (steps // 2)
+    out = Fixture()
+    constant, lowered = [0.05] * STEPS, [0.05] * (STEPS // 2) + [0.02] * (STEPS // 2)
     cases = {  # options of torch.optim.SGD, learning rate per step, whether v has a gradient per step
-        "plain": ({}, constant, always, f64),
-        "weight_decay": ({"weight_decay": 0.1}, constant, always, f64),
-        "momentum": ({"momentum": 0.9}, constant, always, f64),
-        "momentum_dampening": ({"momentum": 0.9, "dampening": 0.3}, constant, always, f64),
-        "nesterov": ({"momentum": 0.9, "nesterov": True}, constant, always, f64),
-        "momentum_decay": ({"momentum": 0.9, "weight_decay": 0.1}, constant, always, f64),
-        "dampening_decay": ({"momentum": 0.9, "dampening": 0.3, "weight_decay": 0.1}, constant, always, f64),
-        "nesterov_decay": ({"momentum": 0.9, "nesterov": True, "weight_decay": 0.1}, constant, always, f64),
-        "lr_change": ({}, lowered, always, f64),
-        "momentum_lr_change": ({"momentum": 0.9}, lowered, always, f64),
-        "missing": ({"weight_decay": 0.1}, constant, sometimes, f64),
-        "momentum_missing": ({"momentum": 0.9, "dampening": 0.3, "weight_decay": 0.1}, constant, sometimes, f64),
-        "nesterov_missing": ({"momentum": 0.9, "nesterov": True}, constant, sometimes, f64),
-        "f32": ({"momentum": 0.9, "nesterov": True, "weight_decay": 0.1}, lowered, always, f32),
+        "plain": ({}, constant, ALWAYS, f64),
+        "weight_decay": ({"weight_decay": 0.1}, constant, ALWAYS, f64),
+        "momentum": ({"momentum": 0.9}, constant, ALWAYS, f64),
+        "momentum_dampening": ({"momentum": 0.9, "dampening": 0.3}, constant, ALWAYS, f64),
+        "nesterov": ({"momentum": 0.9, "nesterov": True}, constant, ALWAYS, f64),
+        "momentum_decay": ({"momentum": 0.9, "weight_decay": 0.1}, constant, ALWAYS, f64),
+        "dampening_decay": ({"momentum": 0.9, "dampening": 0.3, "weight_decay": 0.1}, constant, ALWAYS, f64),
+        "nesterov_decay": ({"momentum": 0.9, "nesterov": True, "weight_decay": 0.1}, constant, ALWAYS, f64),
+        "lr_change": ({}, lowered, ALWAYS, f64),
+        "momentum_lr_change": ({"momentum": 0.9}, lowered, ALWAYS, f64),
+        "missing": ({"weight_decay": 0.1}, constant, SOMETIMES, f64),
+        "momentum_missing": ({"momentum": 0.9, "dampening": 0.3, "weight_decay": 0.1}, constant, SOMETIMES, f64),
+        "nesterov_missing": ({"momentum": 0.9, "nesterov": True}, constant, SOMETIMES, f64),
+        "f32": ({"momentum": 0.9, "nesterov": True, "weight_decay": 0.1}, lowered, ALWAYS, f32),
     }
     for name, (options, rates, v_has_grad, dtype) in cases.items():
-        draw = Draw("sgd", dtype)  # the same problem in every case
-        problem = {f"{p}_{role}": (draw.positive if role == "scale" else draw.normal)(*shape)
-                   for p, shape in (("w", (5,)), ("v", (2, 3))) for role in ("start", "target", "scale")}
-        params = {p: problem[f"{p}_start"].clone().requires_grad_() for p in "wv"}
-        sgd = torch.optim.SGD(params.values(), lr=rates[0], **options)
-        path = {"w": [], "v": []}
-        for rate, has_grad in zip(rates, v_has_grad):
-            sgd.param_groups[0]["lr"] = rate
-            sgd.zero_grad(set_to_none=True)
-            sum(0.5 * ((params[p] - problem[f"{p}_target"])**2 * problem[f"{p}_scale"]).sum() for p in "wv").backward()
-            if not has_grad:
-                params["v"].grad = None
-            sgd.step()
-            for p in "wv":
-                path[p].append(params[p].detach().clone())
+        set_rate = lambda sgd, t: sgd.param_groups[0].update(lr=rates[t])
+        descend(out, name, lambda params: torch.optim.SGD(params.values(), lr=rates[0], **options), v_has_grad, dtype, set_rate)
         full = {"momentum": 0.0, "dampening": 0.0, "weight_decay": 0.0, "nesterov": False, **options}
-        out.put(name, **problem, w=torch.stack(path["w"]), v=torch.stack(path["v"]), lr=torch.tensor(rates, dtype=f64),
-                v_has_grad=torch.tensor(v_has_grad), options=torch.tensor([float(x) for x in full.values()], dtype=f64))
+        out.put(name, lr=torch.tensor(rates, dtype=f64), options=torch.tensor([float(x) for x in full.values()], dtype=f64))
         out.describe(name, **full)
+    return out
+
+
+def make_optimizers():
+    out = Fixture()
+    adam = {
+        "plain": {},
+        "settings": {"lr": 0.05, "beta1": 0.7, "beta2": 0.9, "eps": 1e-3},
+        "weight_decay": {"lr": 0.05, "weight_decay": 0.3},
+        "amsgrad": {"lr": 0.3, "beta2": 0.5, "amsgrad": True},
+        "missing": {"lr": 0.05, "amsgrad": True, "weight_decay": 0.1},
+        "f32": {"lr": 0.05, "weight_decay": 0.1, "amsgrad": True},
+    }
+    cases = {
+        "Adam": adam,
+        "AdamW": adam,
+        "RMSprop": {
+            "plain": {},
+            "settings": {"lr": 0.03, "alpha": 0.8, "eps": 1e-3, "weight_decay": 0.3},
+            "centered": {"lr": 0.02, "centered": True},
+            "momentum": {"momentum": 0.9},
+            "centered_momentum": {"alpha": 0.9, "momentum": 0.5, "centered": True, "weight_decay": 0.1},
+            "missing": {"alpha": 0.9, "momentum": 0.5, "centered": True},
+            "f32": {"alpha": 0.9, "momentum": 0.5, "centered": True, "weight_decay": 0.1},
+        },
+        "Adagrad": {
+            "plain": {},
+            "settings": {"lr": 0.3, "lr_decay": 0.1, "weight_decay": 0.3, "eps": 1e-2},
+            "initial": {"lr": 0.3, "initial_accumulator_value": 0.5},
+            "missing": {"lr": 0.3, "lr_decay": 0.1, "initial_accumulator_value": 0.5},
+            "f32": {"lr": 0.3, "lr_decay": 0.1, "weight_decay": 0.3, "initial_accumulator_value": 0.5},
+        },
+    }
+    for optimizer, kinds in cases.items():
+        for kind, options in kinds.items():
+            torch_options = {key: value for key, value in options.items() if not key.startswith("beta")}
+            if optimizer.startswith("Adam"):
+                torch_options["betas"] = (options.get("beta1", 0.9), options.get("beta2", 0.999))
+            descend(out, f"{optimizer}.{kind}", lambda params: getattr(torch.optim, optimizer)(params.values(), **torch_options),
+                    SOMETIMES if kind == "missing" else ALWAYS, f32 if kind == "f32" else f64)
+            out.describe(f"{optimizer}.{kind}", optimizer=optimizer, **options)
+    # Two groups: w decays, v has a learning rate of its own, and both rates are halved after ten steps.
+    for optimizer in ("SGD", "Adam"):
+        make = lambda params: getattr(torch.optim, optimizer)(
+            [{"params": [params["w"]], "weight_decay": 0.1}, {"params": [params["v"]], "lr": 0.1}], lr=0.05)
+        halve = lambda made, t: [group.update(lr=group["lr"] / 2) for group in made.param_groups if t == 10]
+        descend(out, f"groups.{optimizer}", make, ALWAYS, f64, halve)
+        out.describe(f"groups.{optimizer}", optimizer=f"groups of {optimizer}")
+    return out
+
+
+def make_schedules():
+    """The learning rates of torch.optim.lr_scheduler over a base of 1, and the losses that ReduceLROnPlateau saw."""
+    out, steps = Fixture(), 40
+    scheduler = torch.optim.lr_scheduler
+
+    def rates(name, make, losses=None):
+        optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+        schedule, path = make(optimizer), []
+        for n in range(steps):
+            path.append(optimizer.param_groups[0]["lr"])
+            optimizer.step()
+            schedule.step(*([] if losses is None else [losses[n]]))
+        path.append(optimizer.param_groups[0]["lr"])
+        out.put(name, lr=torch.tensor(path, dtype=f64))
+        if losses is not None:
+            out.put(name, loss=torch.tensor(losses, dtype=f64))
+        out.describe(name, steps=steps)
+
+    rates("step", lambda o: scheduler.StepLR(o, 7, 0.3))
+    rates("exponential", lambda o: scheduler.ExponentialLR(o, 0.93))
+    rates("linear", lambda o: scheduler.LinearLR(o, 0.2, 0.9, 15))
+    rates("cosine", lambda o: scheduler.CosineAnnealingLR(o, 40, 0.05))
+    rates("in_turn", lambda o: scheduler.SequentialLR(
+        o, [scheduler.LinearLR(o, 0.1, 1.0, 10), scheduler.CosineAnnealingLR(o, 20), scheduler.ExponentialLR(o, 0.9)], [10, 30]))
+    falling = [round(max(0.5, 2 - 0.1 * n) + Draw(f"plateau{n}").random.uniform(0, 0.1), 4) for n in range(steps)]
+    negative = [-x for x in falling[::-1]]
+    for name, losses, options in (
+        ("plateau.plain", falling, {"patience": 2, "factor": 0.5}),
+        ("plateau.cooldown", falling, {"patience": 1, "factor": 0.5, "cooldown": 3, "min_lr": 0.1}),
+        ("plateau.relative", falling, {"patience": 0, "factor": 0.9, "threshold": 0.05}),
+        ("plateau.absolute", negative, {"patience": 1, "factor": 0.8, "threshold": 0.05, "threshold_mode": "abs"}),
+    ):
+        rates(name, lambda o: scheduler.ReduceLROnPlateau(o, eps=0, **options), losses)
     return out
 
 
@@ -419,7 +512,8 @@ def differences(old, new):
 
 def main():
     good = True
-    for name, make in (("rnn", make_rnn), ("sgd", make_sgd), ("clip", make_clip), ("ops", make_ops), ("special", make_special),
+    for name, make in (("rnn", make_rnn), ("sgd", make_sgd), ("optimizers", make_optimizers),
+                       ("schedules", make_schedules), ("clip", make_clip), ("ops", make_ops), ("special", make_special),
                        ("mlp", make_mlp)):
         path, raw = HERE / f"{name}.safetensors", make().encode()
         if "--check" not in sys.argv[1:]:

@@ -1,28 +1,16 @@
 #include <doctest/doctest.h>
 
-#include <cmath>
 #include <limits>
 #include <retrace/core.hpp>
 #include <retrace/optim.hpp>
 
+#include "parameter_list.hpp"
 #include "support/compare.hpp"
 #include "support/fixture.hpp"
 
 using namespace retrace;
 using namespace retrace::test;
 using doctest::Contains;
-
-namespace {
-
-Parameters list_of(std::initializer_list<Tensor> tensors) {
-  Parameters list;
-  for (const Tensor& t : tensors) list.add("p" + std::to_string(list.size()), t);
-  return list;
-}
-
-Tensor leaf(const Literal& values) { return tensor(values, f64).requires_grad(true); }
-
-}  // namespace
 
 TEST_CASE("SGD: twenty steps of every setting agree with PyTorch") {
   const Fixture data("sgd");
@@ -81,6 +69,7 @@ TEST_CASE("SGD: impossible settings are refused") {
   CHECK_THROWS_WITH_AS(SGD(list, {.lr = nan}), "SGD: lr must be finite and not negative, got nan", Error);
   CHECK_THROWS_WITH_AS(SGD(list, {.momentum = -0.5}), Contains("momentum must be"), Error);
   CHECK_THROWS_WITH_AS(SGD(list, {.weight_decay = -1}), Contains("weight_decay must be"), Error);
+  CHECK_THROWS_WITH_AS(SGD(list, {.dampening = nan}), "SGD: dampening must be finite, got nan", Error);
   CHECK_THROWS_WITH_AS(SGD(list, {.nesterov = true}), Contains("Nesterov needs momentum"), Error);
   CHECK_THROWS_WITH_AS(SGD(list, {.momentum = 0.9, .dampening = 0.1, .nesterov = true}), Contains("dampening = 0.1"),
                        Error);
@@ -89,49 +78,4 @@ TEST_CASE("SGD: impossible settings are refused") {
   SGD sgd(list);
   CHECK_THROWS_AS(sgd.set_lr(-1), Error);
   CHECK(sgd.lr() == 0.01);
-}
-
-TEST_CASE("SGD: going on from saved velocities is the same as not stopping") {
-  const auto step = [](SGD& sgd, Tensor& w) {
-    sgd.zero_grad();
-    sum(w * w * w).backward();
-    sgd.step();
-  };
-  Tensor w = leaf({1, 2});
-  const SGDOptions options{.lr = 0.01, .momentum = 0.9, .dampening = 0.1};
-  SGD sgd(list_of({w}), options);
-  CHECK(sgd.state().empty());
-  for (int i = 0; i < 3; ++i) step(sgd, w);
-  Tensor resumed = w.detach().clone().requires_grad(true);
-  SGD other(list_of({resumed}), options);
-  Tensor(other.state(true)["p0"]).assign(sgd.state()["p0"]);
-  for (int i = 0; i < 3; ++i) {
-    step(sgd, w);
-    step(other, resumed);
-  }
-  CHECK(same(resumed, w));
-}
-
-TEST_CASE("clip_grad_norm: gradients and norms agree with PyTorch") {
-  const Fixture data("clip");
-  CHECK(data.cases().size() == 10);
-  for (const std::string& name : data.cases()) {
-    CAPTURE(name);
-    Parameters list;
-    const int count = data.integer(name, "tensors");
-    for (int i = 0; i < count; ++i) {
-      const Tensor g = data.tensor(name, "g" + std::to_string(i));
-      Tensor w = zeros(g.shape(), g.dtype()).requires_grad(true);
-      w.set_grad(g.clone());
-      list.add(std::to_string(i), w);
-    }
-    list.add("without a gradient", leaf({1}));
-    const double tolerance = list[0].value.dtype() == f32 ? 1e-6 : 1e-13;
-    const double norm = clip_grad_norm(list, data.tensor(name, "max_norm").item());
-    CHECK(norm == doctest::Approx(data.tensor(name, "norm").item()).epsilon(tolerance));
-    for (int i = 0; i < count; ++i)
-      CHECK(close(list[static_cast<std::size_t>(i)].value.grad(), data.tensor(name, "clipped" + std::to_string(i)),
-                  tolerance));
-  }
-  CHECK_THROWS_WITH_AS(clip_grad_norm(Parameters(), -1), Contains("must not be negative"), Error);
 }

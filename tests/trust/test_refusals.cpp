@@ -101,12 +101,15 @@ TEST_CASE("SGD refuses a parameter that is a view with strides before it changes
   CHECK(same(first, {1, 1}));
 }
 
-TEST_CASE("clip_grad_norm and add_gradients refuse what does not fit and change no gradient") {
+TEST_CASE("clipping and add_gradients refuse what does not fit and change no gradient") {
   Tensor a = leaf({2}), b = leaf({3});
   sum(a * 2).backward();
   sum(b * 3).backward();
   const Parameters mine = list_of({{"a", a}, {"b", b}});
-  for (const double bad : {-1.0, NaN}) refuses([&] { clip_grad_norm(mine, bad); }, {"clip_grad_norm: the limit"});
+  for (const double bad : {-1.0, NaN}) {
+    refuses([&] { clip_grad_norm(mine, bad); }, {"clip_grad_norm: the limit"});
+    refuses([&] { clip_grad_value(mine, bad); }, {"clip_grad_value: the limit must not be negative, got"});
+  }
   Tensor same_a = leaf({2}), other_b = leaf({1}), f64_b = leaf({3}, f64);
   sum(same_a).backward();
   sum(other_b).backward();
@@ -180,20 +183,23 @@ TEST_CASE("cross_entropy takes any label for the one to ignore") {
 TEST_CASE("every public operation and layer and optimizer is refused something") {
   const std::filesystem::path source = RETRACE_SOURCE_DIR;
   std::string tests;
-  for (const char* file : {"tests/core/test_ops_refusals.cpp", "tests/trust/test_refusals.cpp"})
+  for (const char* file :
+       {"tests/core/test_ops_refusals.cpp", "tests/optim/test_refusals.cpp", "tests/trust/test_refusals.cpp"})
     tests += read_bytes(source / file);
   std::vector<std::filesystem::path> headers = {source / "core/ops/ops.hpp", source / "core/random.hpp",
                                                 source / "core/team.hpp"};
   for (const char* room : {"layers", "optim"})
     for (const auto& file : std::filesystem::directory_iterator(source / room))
       if (file.path().extension() == ".hpp") headers.push_back(file.path());
-  const std::regex declared("(?:^|\n)(?:class|Tensor|std::vector<Tensor>|double|void) (\\w+) ?[({]");
+  const std::regex declared(
+      "(?:^|\n)(?:class|Tensor|std::vector<Tensor>|double|void|Schedule) (\\w+) ?[({]|using (\\w+) = OptimizerOf");
   int found = 0;
   for (const auto& header : headers) {
     const std::string text = read_bytes(header);
     for (std::sregex_iterator at(text.begin(), text.end(), declared), end; at != end; ++at) {
-      const std::string name = (*at)[1];
-      if (name == "Sequential") continue;  // its layers do
+      const std::string name = (*at)[1].matched ? (*at)[1] : (*at)[2];
+      if (name == "Sequential" || name == "Optimizer") continue;  // its layers do, and SGD and the others
+      if (name.rfind("require_", 0) == 0) continue;               // how the others refuse
       ++found;
       INFO("'", name, "' of ", header.string(), " needs a refusal in tests/*/test_*refusals.cpp");
       CHECK(std::regex_search(tests, std::regex("\"" + name + "\\b")));

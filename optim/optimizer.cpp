@@ -1,0 +1,109 @@
+#include "optimizer.hpp"
+
+#include <cmath>
+
+namespace retrace {
+namespace {
+
+Tensor gradient_of(const Tensor& w) { return w.requires_grad() ? w.grad() : Tensor(); }
+
+}  // namespace
+
+void detail::require_rates(const char* what, std::initializer_list<Setting> settings) {
+  for (const auto& [name, value] : settings)
+    require(value >= 0 && std::isfinite(value), "{}: {} must be finite and not negative, got {}", what, name, value);
+}
+
+void detail::require_shares(const char* what, std::initializer_list<Setting> settings) {
+  for (const auto& [name, value] : settings)
+    require(value >= 0 && value < 1, "{}: {} must be in [0, 1), got {}", what, name, value);
+}
+
+Optimizer::Optimizer(const std::vector<Group>& groups) {
+  require(!groups.empty(), "an optimizer needs one group of parameters or more");
+  Parameters all;
+  for (const auto& [parameters, rule] : groups) {
+    for (const Parameter& p : parameters) {
+      require(p.value.is_leaf(), "{}: parameter '{}' {} is the result of '{}', not a leaf; detach() it", rule.optimizer,
+              p.name, p.value.shape(), p.value.op());
+      all.add(p.name, p.value);
+      require(all.size() > places_.size(), "{}: parameter '{}' is in two groups", rule.optimizer, p.name);
+      places_.push_back({p, rules_.size(), {}, {}});
+    }
+    rules_.push_back(rule);
+  }
+  require(all.trained_elements() > 0, "{}: none of the {} parameters requires a gradient", rules_[0].optimizer,
+          all.size());
+  for (Place& p : places_)
+    if (p.parameter.trained()) make_state(p);
+}
+
+void Optimizer::zero_grad() const {
+  for (const Place& p : places_) Tensor(p.parameter.value).zero_grad();
+}
+
+double Optimizer::lr(std::size_t group) const {
+  require(group < rules_.size(), "{}: there is no group {} among {}", rules_[0].optimizer, group, rules_.size());
+  return rules_[group].lr * factor_;
+}
+
+void Optimizer::set_lr(double lr) {
+  detail::require_rates(rules_[0].optimizer, {{"lr", lr}});
+  require(rules_.size() == 1, "{}: set_lr is for one group, there are {}; set_lr_factor keeps their ratios",
+          rules_[0].optimizer, rules_.size());
+  rules_[0].lr = lr;
+  factor_ = 1;
+}
+
+void Optimizer::set_lr_factor(double factor) {
+  detail::require_rates(rules_[0].optimizer, {{"the factor of lr", factor}});
+  factor_ = factor;
+}
+
+void Optimizer::make_state(Place& p) const {
+  const auto& names = rules_[p.group].state;
+  if (!names[0] || p.steps.defined()) return;
+  for (std::size_t k = 0; k < names.size(); ++k)
+    if (names[k]) p.state[k] = zeros(p.parameter.value.shape(), p.parameter.value.dtype());
+  p.steps = zeros({}, i64);
+}
+
+void Optimizer::step() {
+  for (Place& p : places_) {  // everything that can fail comes before the first value changes
+    auto& [name, w] = p.parameter;
+    const Tensor g = gradient_of(w);
+    if (!g.defined()) continue;
+    require(w.is_contiguous(), "{}: parameter '{}' {} is a view that is not contiguous", rules_[p.group].optimizer,
+            name, w.shape());
+    if (!g.is_contiguous()) w.set_grad(detail::row_major_copy(g));
+    make_state(p);
+  }
+  for (Place& p : places_) {
+    Tensor& w = p.parameter.value;
+    const Tensor g = gradient_of(w);
+    if (!g.defined()) continue;
+    const UpdateRule& rule = rules_[p.group];
+    const auto update = [&]<class T>(const std::function<void(const Elements<T>&)>& formula) {
+      const std::span<T> elements = w.mutable_span<T>();
+      Elements<T> e{elements.size(), elements.data(), g.data<T>(), {}, rule.lr * factor_, 0};
+      if (p.steps.defined()) e.step = ++p.steps.mutable_span<std::int64_t>()[0];
+      for (std::size_t k = 0; k < e.state.size(); ++k)
+        if (p.state[k].defined()) e.state[k] = p.state[k].mutable_span<T>().data();
+      formula(e);
+    };
+    w.dtype() == f32 ? update(rule.update_f32) : update(rule.update_f64);
+  }
+}
+
+Parameters Optimizer::state() {
+  Parameters list;
+  for (Place& p : places_) {
+    if (p.parameter.trained()) make_state(p);
+    list.add(p.parameter.name + ".step", p.steps);
+    for (std::size_t k = 0; k < p.state.size(); ++k)
+      if (p.state[k].defined()) list.add(p.parameter.name + "." + rules_[p.group].state[k], p.state[k]);
+  }
+  return list;
+}
+
+}  // namespace retrace

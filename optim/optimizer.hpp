@@ -1,0 +1,104 @@
+#pragma once
+
+#include <array>
+#include <functional>
+#include <retrace/core.hpp>
+
+namespace retrace {
+
+/// One parameter in a step of an optimizer.
+template <class T>
+struct Elements {
+  std::size_t n;
+  T* w;
+  const T* g;               ///< the gradient
+  std::array<T*, 3> state;  ///< null where the rule names none
+  double lr;
+  std::int64_t step;  ///< 1 for the parameter's first; 0 if the rule has no state
+};
+
+/// All that differs between optimizers. `rule_of(options)` makes it.
+struct UpdateRule {
+  const char* optimizer;  ///< what errors call it
+  double lr;
+  /// Names of the tensors that go with each parameter, zero before its first step; null for those that are not needed.
+  std::array<const char*, 3> state;
+  std::function<void(const Elements<float>&)> update_f32;
+  std::function<void(const Elements<double>&)> update_f64;
+};
+
+/// What all optimizers share: parameters in groups with a rule each, and state that is saved and loaded. It may be
+/// moved, also out of an Adam or another, but not copied: two would change the same state.
+class Optimizer {
+ public:
+  struct Group {
+    Parameters parameters;
+    UpdateRule rule;
+  };
+  /// An Error for no trained parameter, one that was computed, or one that is in two groups.
+  explicit Optimizer(const std::vector<Group>& groups);
+  Optimizer(Optimizer&&) = default;
+  Optimizer& operator=(Optimizer&&) = default;
+
+  /// Changes every parameter by its gradient. Those without a gradient, and those that require none, are left alone.
+  void step();
+  /// Forgets the gradients, as is due before the next backward.
+  void zero_grad() const;
+
+  /// The learning rate of a group: that of its options, times the factor.
+  double lr(std::size_t group = 0) const;
+  /// Another learning rate in place of the options' and the factor; an Error when there are several groups.
+  void set_lr(double lr);
+  /// What the learning rates of all groups are multiplied by, 1 to begin with: `adam.set_lr_factor(schedule(n))`. It
+  /// takes the place of the factor before.
+  void set_lr_factor(double factor);
+
+  /// What is saved and loaded to go on training: PARAMETER.step, PARAMETER.exp_avg and so on, as PyTorch names them.
+  /// Learning rates and other options are not part of it.
+  Parameters state();
+
+ private:
+  struct Place {
+    Parameter parameter;
+    std::size_t group;
+    std::array<Tensor, 3> state;  // made when the parameter is trained
+    Tensor steps;                 // one i64, made with it
+  };
+  void make_state(Place& place) const;
+
+  std::vector<Place> places_;
+  std::vector<UpdateRule> rules_;  // one for each group
+  double factor_ = 1;
+};
+
+/// An optimizer with its options, for one list of parameters or several: `SGD(weights, {.lr = 0.1})`,
+/// `Adam({{matrices, {.weight_decay = 0.1}}, {biases, {.lr = 0.01}}})`. Each group has all options of its own; those
+/// out of range are an Error.
+template <class Options>
+struct OptimizerOf : Optimizer {
+  struct Group {
+    Parameters parameters;
+    Options options;
+  };
+
+  explicit OptimizerOf(const Parameters& parameters, const Options& options = {})
+      : Optimizer({{parameters, rule_of(options)}}) {}
+  explicit OptimizerOf(const std::vector<Group>& groups) : Optimizer(ruled(groups)) {}
+
+ private:
+  static std::vector<Optimizer::Group> ruled(const std::vector<Group>& groups) {
+    std::vector<Optimizer::Group> all;
+    for (const auto& [parameters, options] : groups) all.push_back({parameters, rule_of(options)});
+    return all;
+  }
+};
+
+namespace detail {
+using Setting = std::pair<const char*, double>;
+/// An Error that names the setting unless all are finite and not negative.
+void require_rates(const char* what, std::initializer_list<Setting> settings);
+/// An Error that names the setting unless all are in [0, 1).
+void require_shares(const char* what, std::initializer_list<Setting> settings);
+}  // namespace detail
+
+}  // namespace retrace

@@ -1,0 +1,119 @@
+#include "rules.hpp"
+
+#include <cmath>
+
+namespace retrace {
+
+using detail::require_rates, detail::require_shares;
+
+namespace {
+
+/// Calls f(i) for i below n, vectorised: no call may need what another writes.
+template <class F>
+void for_each(std::size_t n, const F& f) {
+  on_vector_unit([f, n](auto) RETRACE_INLINE {
+    RETRACE_INDEPENDENT
+    for (std::size_t i = 0; i < n; ++i) f(i);
+  });
+}
+/// Calls f(i, flag, flags...), the flags as constants: a loop that asks for them is not vectorised.
+template <class F, class... Flags>
+void for_each(std::size_t n, const F& f, bool flag, Flags... flags) {
+  const auto with = [&](auto constant) {
+    const auto fixed = [f, constant](std::size_t i, auto... others) RETRACE_INLINE { f(i, constant, others...); };
+    for_each(n, fixed, flags...);
+  };
+  flag ? with(std::true_type()) : with(std::false_type());
+}
+
+template <class Options>
+UpdateRule adam_rule(const char* name, const Options& o, bool decoupled) {
+  require_rates(name, {{"lr", o.lr}, {"eps", o.eps}, {"weight_decay", o.weight_decay}});
+  require_shares(name, {{"betas[0]", o.betas[0]}, {"betas[1]", o.betas[1]}});
+  const auto update = [o, decoupled]<class T>(const Elements<T>& p) {
+    const auto t = static_cast<double>(p.step);
+    const T beta1 = o.betas[0], fresh1 = 1 - o.betas[0], beta2 = o.betas[1], fresh2 = 1 - o.betas[1], eps = o.eps;
+    const T rate = p.lr / (1 - std::pow(o.betas[0], t)), root = std::sqrt(1 - std::pow(o.betas[1], t));
+    const T decay = decoupled ? 0 : o.weight_decay, kept = decoupled ? 1 - p.lr * o.weight_decay : 1;
+    T *w = p.w, *m = p.state[0], *v = p.state[1], *u = p.state[2];
+    const T* dw = p.g;
+    const auto change = [=](std::size_t i, auto amsgrad) RETRACE_INLINE {
+      const T g = dw[i] + decay * w[i];
+      m[i] = beta1 * m[i] + fresh1 * g;
+      v[i] = beta2 * v[i] + fresh2 * g * g;
+      if (amsgrad) u[i] = std::max(u[i], v[i]);
+      w[i] = kept * w[i] - rate * m[i] / (std::sqrt(amsgrad ? u[i] : v[i]) / root + eps);
+    };
+    for_each(p.n, change, o.amsgrad);
+  };
+  return {name, o.lr, {"exp_avg", "exp_avg_sq", o.amsgrad ? "max_exp_avg_sq" : nullptr}, update, update};
+}
+
+}  // namespace
+
+UpdateRule rule_of(const SGDOptions& o) {
+  require_rates("SGD", {{"lr", o.lr}, {"momentum", o.momentum}, {"weight_decay", o.weight_decay}});
+  require(std::isfinite(o.dampening), "SGD: dampening must be finite, got {}", o.dampening);
+  require(!o.nesterov || (o.momentum > 0 && o.dampening == 0),
+          "SGD: Nesterov needs momentum and no dampening, got momentum = {}, dampening = {}", o.momentum, o.dampening);
+  const auto update = [o]<class T>(const Elements<T>& p) {
+    const T lr = p.lr, decay = o.weight_decay, momentum = o.momentum;
+    const T kept = p.step == 1 ? 0 : momentum, fresh = p.step == 1 ? 1 : 1 - o.dampening;
+    T *w = p.w, *v = p.state[0];
+    const T* dw = p.g;
+    const auto change = [=](std::size_t i, auto heavy, auto nesterov) RETRACE_INLINE {
+      T g = dw[i] + decay * w[i];
+      if (heavy) {
+        v[i] = kept * v[i] + fresh * g;
+        g = nesterov ? g + momentum * v[i] : v[i];
+      }
+      w[i] -= lr * g;
+    };
+    for_each(p.n, change, o.momentum != 0, o.nesterov);
+  };
+  return {"SGD", o.lr, {o.momentum != 0 ? "momentum_buffer" : nullptr}, update, update};
+}
+
+UpdateRule rule_of(const AdamOptions& o) { return adam_rule("Adam", o, false); }
+UpdateRule rule_of(const AdamWOptions& o) { return adam_rule("AdamW", o, true); }
+
+UpdateRule rule_of(const RMSpropOptions& o) {
+  require_rates("RMSprop", {{"lr", o.lr}, {"eps", o.eps}, {"weight_decay", o.weight_decay}, {"momentum", o.momentum}});
+  require_shares("RMSprop", {{"alpha", o.alpha}});
+  const auto update = [o]<class T>(const Elements<T>& p) {
+    const T lr = p.lr, decay = o.weight_decay, alpha = o.alpha, fresh = 1 - o.alpha, eps = o.eps, momentum = o.momentum;
+    T *w = p.w, *v = p.state[0], *a = p.state[1], *b = p.state[2];
+    const T* dw = p.g;
+    const auto change = [=](std::size_t i, auto centered, auto heavy) RETRACE_INLINE {
+      const T g = dw[i] + decay * w[i];
+      v[i] = alpha * v[i] + fresh * g * g;
+      if (centered) a[i] = alpha * a[i] + fresh * g;
+      T step = g / (std::sqrt(centered ? v[i] - a[i] * a[i] : v[i]) + eps);
+      if (heavy) step = b[i] = momentum * b[i] + step;
+      w[i] -= lr * step;
+    };
+    for_each(p.n, change, o.centered, o.momentum != 0);
+  };
+  const char *a = o.centered ? "grad_avg" : nullptr, *b = o.momentum != 0 ? "momentum_buffer" : nullptr;
+  return {"RMSprop", o.lr, {"square_avg", a, b}, update, update};
+}
+
+UpdateRule rule_of(const AdagradOptions& o) {
+  require_rates("Adagrad", {{"lr", o.lr}, {"lr_decay", o.lr_decay}, {"weight_decay", o.weight_decay}, {"eps", o.eps}});
+  require_rates("Adagrad", {{"initial_accumulator_value", o.initial_accumulator_value}});
+  const auto update = [o]<class T>(const Elements<T>& p) {
+    const T rate = p.lr / (1 + static_cast<double>(p.step - 1) * o.lr_decay), decay = o.weight_decay, eps = o.eps;
+    const T before = p.step == 1 ? o.initial_accumulator_value : 0;
+    T *w = p.w, *s = p.state[0];
+    const T* dw = p.g;
+    const auto change = [=](std::size_t i) RETRACE_INLINE {
+      const T g = dw[i] + decay * w[i];
+      s[i] = before + s[i] + g * g;
+      w[i] -= rate * g / (std::sqrt(s[i]) + eps);
+    };
+    for_each(p.n, change);
+  };
+  return {"Adagrad", o.lr, {"sum"}, update, update};
+}
+
+}  // namespace retrace

@@ -1,0 +1,60 @@
+#pragma once
+
+#include <functional>
+#include <retrace/core.hpp>
+
+/// Schedules of the learning rate, as PyTorch 1.13 defines them in torch.optim.lr_scheduler. A schedule gives the
+/// factor for step n = 0, 1, 2, ... and knows nothing else, so that n is all there is to save:
+///
+///     const Schedule schedule = in_turn(linear_lr(0.1, 1, 100), 100, cosine_lr(900));
+///     for (int n = 0; n < 1000; ++n) {
+///       adam.set_lr_factor(schedule(n));
+///       ...
+///
+/// Any function of n will do, such as a product of two. Lengths below 1 and factors that are negative or not finite are
+/// Errors.
+namespace retrace {
+
+using Schedule = std::function<double(std::int64_t n)>;
+
+/// gamma^floor(n / every): StepLR.
+Schedule step_lr(std::int64_t every, double gamma = 0.1);
+/// gamma^n: ExponentialLR.
+Schedule exponential_lr(double gamma);
+/// A line of so many steps, flat after them: start + (end - start) min(n, steps) / steps: LinearLR. A warm-up, or a
+/// decay if it falls.
+Schedule linear_lr(double start, double end, std::int64_t steps);
+/// Half a wave from 1 down to `lowest` in so many steps: lowest + (1 - lowest) (1 + cos(pi n / steps)) / 2, as
+/// CosineAnnealingLR, which goes up again where this stays at the lowest. eta_min is `lowest` times the learning rate.
+Schedule cosine_lr(std::int64_t steps, double lowest = 0);
+/// One schedule for so many steps and then another, from its own step 0: SequentialLR.
+Schedule in_turn(const Schedule& first, std::int64_t steps, const Schedule& next);
+
+struct ReduceLROnPlateauOptions {
+  double factor = 0.1;         ///< of a reduction, in [0, 1)
+  std::int64_t patience = 10;  ///< how many losses in a row may be no better before there is one
+  double threshold = 1e-4;     ///< better is below best (1 - threshold), or,
+  bool relative = true;        ///< if not relative, below best - threshold
+  std::int64_t cooldown = 0;   ///< how many losses after a reduction do not count
+  double lowest = 0;           ///< of all reductions together
+};
+
+/// A factor that is lowered when a loss no longer falls, as PyTorch's ReduceLROnPlateau in mode min, with an eps of 0:
+/// `sgd.set_lr_factor(plateau(held_out_loss))`. A loss that is NaN is no better.
+class ReduceLROnPlateau {
+ public:
+  explicit ReduceLROnPlateau(const ReduceLROnPlateauOptions& options = {});
+
+  /// The factor after one more loss.
+  double operator()(double loss);
+  double factor() const { return state_.at({0}); }
+  /// What is saved and loaded to go on: "plateau", the factor, the best loss, how many losses in a row were no better,
+  /// and how many will not count.
+  Parameters state() const;
+
+ private:
+  ReduceLROnPlateauOptions options_;
+  Tensor state_;
+};
+
+}  // namespace retrace
