@@ -13,7 +13,7 @@ bool wants_gradient(const Saved& x) { return x.value.defined() && x.value.requir
 
 /// A segment that was run, and what it takes to run it again.
 struct Run {
-  std::shared_ptr<Segment> segment;
+  Segment segment;
   std::size_t given;           // of the inputs; those after them are leaves that the segment refers to
   std::vector<Saved> inputs;   // in the order of the rules
   std::vector<Saved> outputs;  // without history: it would lead back to this run
@@ -22,7 +22,7 @@ struct Run {
   /// On tensors in the place of the inputs given.
   std::vector<Tensor> on(std::span<const Tensor> xs) const {
     const ModeScope recorded(recording, true), as_before(detail::training, training);
-    return segment->run(xs);
+    return segment(xs);
   }
 };
 
@@ -46,19 +46,19 @@ bool equal_bits(const Tensor& a, const Tensor& b) {
 }
 
 /// The gradients of a run: a function of its inputs and the cotangents of its outputs, which can be a segment in turn.
-struct Gradient : Segment {
-  explicit Gradient(std::shared_ptr<const Run> r) : run_(std::move(r)) {}
+struct Gradient {
+  std::shared_ptr<const Run> run;
 
-  std::vector<Tensor> run(std::span<const Tensor> xs) override {
+  std::vector<Tensor> operator()(std::span<const Tensor> xs) const {
     const bool create_graph = is_recording();
-    std::span<const Tensor> cotangents = xs.subspan(run_->given);
-    const std::vector<Tensor> ys = run_->on(xs.first(run_->given));
+    std::span<const Tensor> cotangents = xs.subspan(run->given);
+    const std::vector<Tensor> ys = run->on(xs.first(run->given));
     const auto is_as_before = [](const Tensor& y, const Saved& before) { return equal_bits(y, before.value); };
-    require(std::equal(ys.begin(), ys.end(), run_->outputs.begin(), run_->outputs.end(), is_as_before),
+    require(std::equal(ys.begin(), ys.end(), run->outputs.begin(), run->outputs.end(), is_as_before),
             "the function gave other values when it was run again; a generator must be cloned in it");
     std::vector<Tensor> wanted;
-    for (std::size_t i = 0; i < run_->inputs.size(); ++i)
-      if (wants_gradient(run_->inputs[i])) wanted.push_back(i < run_->given ? xs[i] : run_->inputs[i].value);
+    for (std::size_t i = 0; i < run->inputs.size(); ++i)
+      if (wants_gradient(run->inputs[i])) wanted.push_back(i < run->given ? xs[i] : run->inputs[i].value);
 
     const ModeScope recorded(recording, true), quiet(detecting_anomalies, false);
     Tensor total;
@@ -74,15 +74,12 @@ struct Gradient : Segment {
     for (Tensor& x : wanted) x = zeros(x.shape(), x.dtype());
     return wanted;
   }
-
- private:
-  std::shared_ptr<const Run> run_;
 };
 
 std::vector<Tensor> gradients(const std::shared_ptr<const Run>& run, std::span<const Tensor> cotangents) {
   require_unchanged("an input", run->inputs);
   require_unchanged("its result", run->outputs);
-  const auto gradient = std::make_shared<Gradient>(run);
+  const Gradient gradient{run};
   const std::span given = std::span(run->inputs).first(run->given);
   std::vector<Tensor> xs;
   if (is_recording())
@@ -90,7 +87,7 @@ std::vector<Tensor> gradients(const std::shared_ptr<const Run>& run, std::span<c
   else
     xs = without_history(given);
   xs.insert(xs.end(), cotangents.begin(), cotangents.end());
-  return is_recording() ? run_segment(gradient, xs) : gradient->run(xs);
+  return is_recording() ? run_segment(gradient, xs) : gradient(xs);
 }
 
 /// The first rule of a result leads to no input: it finds the gradients of all and hands them to the rules after it,
@@ -131,10 +128,10 @@ struct WrtRun {
 
 }  // namespace
 
-std::vector<Tensor> run_segment(std::shared_ptr<Segment> segment, const std::vector<Tensor>& inputs) {
-  if (!is_recording()) return segment->run(inputs);
+std::vector<Tensor> run_segment(const Segment& segment, const std::vector<Tensor>& inputs) {
+  if (!is_recording()) return segment(inputs);
   const auto run = std::make_shared<Run>();
-  run->segment = std::move(segment);
+  run->segment = segment;
   run->given = inputs.size();
   for (const Tensor& x : inputs) run->inputs.push_back(x.defined() ? Saved(x) : Saved());
 

@@ -1,19 +1,14 @@
 #pragma once
 
+#include "function.hpp"
 #include "graph.hpp"
 
 namespace retrace {
 
 namespace detail {
 /// What checkpoint runs again.
-struct Segment {
-  Segment() = default;
-  Segment(const Segment&) = delete;
-  Segment& operator=(const Segment&) = delete;
-  virtual ~Segment() = default;
-  virtual std::vector<Tensor> run(std::span<const Tensor> inputs) = 0;
-};
-std::vector<Tensor> run_segment(std::shared_ptr<Segment> segment, const std::vector<Tensor>& inputs);
+using Segment = Function<std::vector<Tensor>(std::span<const Tensor>)>;
+std::vector<Tensor> run_segment(const Segment& segment, const std::vector<Tensor>& inputs);
 }  // namespace detail
 
 /// f(inputs...), a tensor or a vector of tensors, without the graph that leads to it: backward runs f again on the same
@@ -27,20 +22,16 @@ auto checkpoint(F f, const Inputs&... inputs) {
   using Result = std::invoke_result_t<F&, const Inputs&...>;
   constexpr bool is_one = std::is_same_v<Result, Tensor>;
   static_assert(is_one || std::is_same_v<Result, std::vector<Tensor>>, "f must return a Tensor or a vector of them");
-  struct Run : detail::Segment {
-    explicit Run(F function) : f(std::move(function)) {}
-    std::vector<Tensor> run(std::span<const Tensor> x) override {
-      return [&]<std::size_t... I>(std::index_sequence<I...>)->std::vector<Tensor> {
-        if constexpr (is_one)
-          return {f(x[I]...)};
-        else
-          return f(x[I]...);
-      }
-      (std::index_sequence_for<Inputs...>());
+  auto run = [f = std::move(f)](std::span<const Tensor> x) mutable {
+    return [&]<std::size_t... I>(std::index_sequence<I...>)->std::vector<Tensor> {
+      if constexpr (is_one)
+        return {f(x[I]...)};
+      else
+        return f(x[I]...);
     }
-    F f;
+    (std::index_sequence_for<Inputs...>());
   };
-  std::vector<Tensor> ys = detail::run_segment(std::make_shared<Run>(std::move(f)), {inputs...});
+  std::vector<Tensor> ys = detail::run_segment(run, {inputs...});
   if constexpr (is_one)
     return Tensor(std::move(ys[0]));
   else

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <array>
-#include <functional>
 #include <retrace/core.hpp>
 
 namespace retrace {
@@ -23,8 +22,8 @@ struct UpdateRule {
   double lr;
   /// Names of the tensors that go with each parameter, zero before its first step; null for those that are not needed.
   std::array<const char*, 3> state;
-  std::function<void(const Elements<float>&)> update_f32;
-  std::function<void(const Elements<double>&)> update_f64;
+  Function<void(const Elements<float>&)> update_f32;
+  Function<void(const Elements<double>&)> update_f64;
 };
 
 /// What all optimizers share: parameters in groups with a rule each, and state that is saved and loaded. It may be
@@ -37,8 +36,10 @@ class Optimizer {
   };
   /// An Error for no trained parameter, one that was computed, or one that is in two groups.
   explicit Optimizer(const std::vector<Group>& groups);
-  Optimizer(Optimizer&&) = default;
-  Optimizer& operator=(Optimizer&&) = default;
+  Optimizer(const Parameters& parameters, const UpdateRule& rule);
+  Optimizer(Optimizer&&) noexcept;
+  Optimizer& operator=(Optimizer&&) noexcept;
+  ~Optimizer();
 
   /// Changes every parameter by its gradient. Those without a gradient, and those that require none, are left alone.
   void step();
@@ -82,7 +83,7 @@ struct OptimizerOf : Optimizer {
   };
 
   explicit OptimizerOf(const Parameters& parameters, const Options& options = {})
-      : Optimizer({{parameters, rule_of(options)}}) {}
+      : Optimizer(parameters, rule_of(options)) {}
   explicit OptimizerOf(const std::vector<Group>& groups) : Optimizer(ruled(groups)) {}
 
  private:

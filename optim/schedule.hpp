@@ -1,6 +1,5 @@
 #pragma once
 
-#include <functional>
 #include <retrace/core.hpp>
 
 /// Schedules of the learning rate, as PyTorch 1.13 defines them in torch.optim.lr_scheduler. A schedule gives the
@@ -15,7 +14,7 @@
 /// Errors.
 namespace retrace {
 
-using Schedule = std::function<double(std::int64_t n)>;
+using Schedule = Function<double(std::int64_t n)>;
 
 /// gamma^floor(n / every): StepLR.
 Schedule step_lr(std::int64_t every, double gamma = 0.1);
