@@ -4,7 +4,7 @@
 #include <type_traits>
 #include <utility>
 
-namespace retrace {
+namespace retrace::detail {
 
 template <class Signature>
 class Function;
@@ -39,4 +39,4 @@ class Function<R(Args...)> {
   std::shared_ptr<Any> called_;
 };
 
-}  // namespace retrace
+}  // namespace retrace::detail

@@ -89,7 +89,7 @@ void Optimizer::step() {
     const Tensor g = gradient_of(w);
     if (!g.defined()) continue;
     const UpdateRule& rule = rules_[p.group];
-    const auto update = [&]<class T>(const Function<void(const Elements<T>&)>& formula) {
+    const auto update = [&]<class T>(const detail::Function<void(const Elements<T>&)>& formula) {
       const std::span<T> elements = w.mutable_span<T>();
       Elements<T> e{elements.size(), elements.data(), g.data<T>(), {}, rule.lr * factor_, 0};
       if (p.steps.defined()) e.step = ++p.steps.mutable_span<std::int64_t>()[0];

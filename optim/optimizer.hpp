@@ -22,8 +22,8 @@ struct UpdateRule {
   double lr;
   /// Names of the tensors that go with each parameter, zero before its first step; null for those that are not needed.
   std::array<const char*, 3> state;
-  Function<void(const Elements<float>&)> update_f32;
-  Function<void(const Elements<double>&)> update_f64;
+  detail::Function<void(const Elements<float>&)> update_f32;
+  detail::Function<void(const Elements<double>&)> update_f64;
 };
 
 /// What all optimizers share: parameters in groups with a rule each, and state that is saved and loaded. It may be

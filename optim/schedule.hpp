@@ -14,7 +14,7 @@
 /// Errors.
 namespace retrace {
 
-using Schedule = Function<double(std::int64_t n)>;
+using Schedule = detail::Function<double(std::int64_t n)>;
 
 /// gamma^floor(n / every): StepLR.
 Schedule step_lr(std::int64_t every, double gamma = 0.1);

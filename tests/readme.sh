@@ -4,6 +4,7 @@
 #   ```cpp body     statements:   compiled as the body of a function
 #   ```cpp scope    declarations: compiled at namespace scope
 #   ```text output  what the program above it prints, to the letter
+#   ```python       the other half of the program above it: tests/torch runs both
 # Bodies and scopes follow the includes of the three rooms and `using namespace retrace;`; they are not run.
 set -euo pipefail
 readme=$1 out=$2
@@ -18,7 +19,8 @@ awk -v out="$out" '
     if (kind == "") {
       if (text !~ /int main/) complain("this cpp block is no program: mark its fence \"cpp body\" or \"cpp scope\"")
       ++programs
-      last = sprintf("%s/block_%d.out", out, start)
+      program = sprintf("%s/block_%d", out, start)
+      last = program ".out"
       print line > file
       printf "%s", text > file
     } else {
@@ -40,6 +42,12 @@ awk -v out="$out" '
   inside && /^ *```$/ {
     inside = 0
     if (language == "cpp") write_block()
+    if (language == "python") {
+      if (program == "") complain("half of no program")
+      script = program ".py"
+      printf "%s", text > script
+      close(script)
+    }
     if (language == "text" && kind == "output") {
       if (last == "") complain("output of no program")
       printf "%s", text > last

@@ -12,8 +12,9 @@ using namespace benchmark_rnn;
 namespace {
 
 /// A share of the batch and, when there are several, a model that shares the weights of the first.
+template <class Layer>
 struct Part {
-  SimpleRNN rnn;
+  Layer rnn;
   Tensor x;
   Parameters weights = parameters(rnn);
   double loss = 0;
@@ -32,6 +33,7 @@ struct Part {
   }
 };
 
+template <class Layer>
 struct Task {
   explicit Task(const Size& s)
       : team(std::min(threads(), s.batch)),
@@ -39,9 +41,11 @@ struct Task {
         sgd(parameters(rnn), {.lr = learning_rate}) {
     const Data data(s);
     const DType dtype = s.is_f64 ? f64 : f32;
-    rnn.w_x.assign(tensor(data.w_x, {s.features, s.units}).to(dtype));
-    rnn.w_h.assign(tensor(data.w_h, {s.units, s.units}).to(dtype));
-    rnn.b.assign(tensor(data.b, {s.units}).to(dtype));
+    const std::int64_t columns = s.gates * s.units;
+    rnn.w_x.assign(tensor(data.w_x, {s.features, columns}).to(dtype));
+    rnn.w_h.assign(tensor(data.w_h, {s.units, columns}).to(dtype));
+    rnn.b.assign(tensor(data.b, {columns}).to(dtype));
+    if constexpr (std::is_same_v<Layer, GRU>) rnn.b_hn.fill(0);
     const Tensor x = tensor(data.batch_first(s), {s.batch, s.steps, s.features}).to(dtype);
     for (int i = 0; i < team.size(); ++i) {
       const std::int64_t first = std::int64_t{s.batch} * i / team.size(),
@@ -65,35 +69,40 @@ struct Task {
   }
 
   Team team;
-  SimpleRNN rnn;
+  Layer rnn;
   SGD sgd;
-  std::vector<Part> parts;
+  std::vector<Part<Layer>> parts;
 };
 
 double norm(const Tensor& gradient) { return std::sqrt(sum(gradient.to(f64) * gradient.to(f64)).item()); }
+
+template <class Layer>
+void run(const Size& size, bool memory) {
+  if (memory) {
+    Size seed = size_of("seed");
+    seed.gates = size.gates;
+    Task<Layer> warm(seed);
+    Task<Layer> task(size);
+    return print_memory(
+        "retrace", size, [&] { warm.train(); },
+        [&] {
+          for (int i = 0; i < 3; ++i) task.train();
+        });
+  }
+  Task<Layer> task(size);
+  const double loss = task.train();
+  double dx = 0;
+  for (const Part<Layer>& part : task.parts) dx = std::hypot(dx, norm(part.x.grad()));
+  print_check("retrace", size,
+              {loss, norm(task.rnn.w_x.grad()), norm(task.rnn.w_h.grad()), norm(task.rnn.b.grad()), dx});
+  time_and_print("retrace", size, true, [&] { task.train(); });
+  time_and_print("retrace", size, false, [&] { task.infer(); });
+}
 
 }  // namespace
 
 int main(int argc, char** argv) {
   const Arguments arguments = parse(argc, argv);
-  for (const Size& size : arguments.sizes) {
-    if (arguments.memory) {
-      Task warm(size_of("seed"));
-      Task task(size);
-      print_memory(
-          "retrace", size, [&] { warm.train(); },
-          [&] {
-            for (int i = 0; i < 3; ++i) task.train();
-          });
-      continue;
-    }
-    Task task(size);
-    const double loss = task.train();
-    double dx = 0;
-    for (const Part& part : task.parts) dx = std::hypot(dx, norm(part.x.grad()));
-    print_check("retrace", size,
-                {loss, norm(task.rnn.w_x.grad()), norm(task.rnn.w_h.grad()), norm(task.rnn.b.grad()), dx});
-    time_and_print("retrace", size, true, [&] { task.train(); });
-    time_and_print("retrace", size, false, [&] { task.infer(); });
-  }
+  for (const Size& size : arguments.sizes)
+    (size.gates == 1 ? run<SimpleRNN> : size.gates == 3 ? run<GRU> : run<LSTM>)(size, arguments.memory);
 }

@@ -66,7 +66,7 @@ double seconds_to_spend() {
 long resident_kib() { return status_kib("VmRSS"); }
 
 double Size::flops(bool train) const {
-  const double forward = 2.0 * batch * steps * units * (static_cast<double>(features) + units);
+  const double forward = 2.0 * batch * steps * gates * units * (static_cast<double>(features) + units);
   return train ? 3 * forward : forward;
 }
 
@@ -82,6 +82,14 @@ std::vector<Size> named_sizes() {
 }
 
 Size size_of(const std::string& name) {
+  for (const auto& [cell, gates] : {std::pair("gru-", 3), {"lstm-", 4}})
+    if (name.starts_with(cell)) {
+      Size s = size_of(name.substr(std::string(cell).size()));
+      s.name = name;
+      s.gates = gates;
+      s.gain = 0.25;  // more, and a long LSTM is chaotic: rounding alone decides
+      return s;
+    }
   for (const Size& s : named_sizes())
     if (s.name == name) return s;
   Size s{name, 0, 0, 0, 0};
@@ -102,9 +110,13 @@ Data::Data(const Size& size) {
     values.resize(static_cast<std::size_t>(rows) * static_cast<std::size_t>(columns));
     for (double& v : values) v = uniform() * scale;
   };
-  fill(w_x, size.features, size.units, 1 / std::sqrt(static_cast<double>(size.features)));
-  fill(w_h, size.units, size.units, size.gain * std::sqrt(3.0 / size.units));
-  fill(b, 1, size.units, 0.1);
+  const int columns = size.gates * size.units;
+  fill(w_x, size.features, columns, 1 / std::sqrt(static_cast<double>(size.features)));
+  fill(w_h, size.units, columns, size.gain * std::sqrt(3.0 / size.units));
+  fill(b, 1, columns, 0.1);
+  // The gate that keeps the state, the second of a GRU and of an LSTM, is open, or the gradient sinks into denormals.
+  if (size.gates > 1)
+    for (int i = size.units; i < 2 * size.units; ++i) b[static_cast<std::size_t>(i)] += 4;
   fill(x, size.steps * size.batch, size.features, 1);
 }
 

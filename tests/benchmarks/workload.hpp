@@ -6,8 +6,8 @@
 #include <vector>
 
 /// One training step of a tanh RNN, h_t = tanh(x_t w_x + h_{t-1} w_h + b) from h_0 = 0 with loss sum(h_T^2) / 2,
-/// gradients of w_x, w_h, b and x, then w -= lr * gradient; and the forward pass alone. The data, how they are timed
-/// and the lines that are printed are shared by all programs that measure it.
+/// gradients of w_x, w_h, b and x, then w -= lr * gradient; and the forward pass alone; or the same of a GRU or an
+/// LSTM. The data, how they are timed and the lines that are printed are shared by all programs that measure it.
 namespace benchmark_rnn {
 
 struct Size {
@@ -15,17 +15,20 @@ struct Size {
   int batch, steps, features, units;
   bool is_f64 = false;
   double gain = 0.9;  // of w_h, as a share of what keeps the size of a state
+  int gates = 1;      // 3 for a GRU, 4 for an LSTM
 
   double flops(bool train) const;  // nominal: products only
 };
 
-/// seed, tiny, small, medium, large, wide, long, or "B,T,F,H" or "B,T,F,H,f64". Ends the program for anything else.
+/// seed, tiny, small, medium, large, wide, long, or "B,T,F,H" or "B,T,F,H,f64"; for the other cells gru-tiny and so on.
+/// Ends the program for anything else.
 Size size_of(const std::string& name);
 std::vector<Size> named_sizes();
 
 constexpr double learning_rate = 1e-9;  // so small that the weights stay, and with them the arithmetic
 
-/// Weights row-major [features, units], [units, units], [units]; x time-major [steps, batch, features].
+/// Weights row-major [features, gates * units], [units, gates * units], [gates * units]; x time-major [steps, batch,
+/// features].
 struct Data {
   explicit Data(const Size& size);
   std::vector<double> w_x, w_h, b, x;

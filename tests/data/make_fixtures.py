@@ -166,6 +166,82 @@ STEPS = 20
 ALWAYS, SOMETIMES = [1] * STEPS, [int(t not in (0, 1, 5, 6, 7, 13)) for t in range(STEPS)]
 
 
+def recurrent_weights(module, gradients=False):
+    """Weights or gradients of a recurrent module under retrace's names and in its layout."""
+    out, units = {}, module.hidden_size
+    of = lambda name: getattr(module, name).grad if gradients else getattr(module, name).detach()
+    for layer in range(module.num_layers):
+        for side, suffix in (("forward.", ""), ("backward.", "_reverse")) if module.bidirectional else (("", ""),):
+            prefix = (f"{layer}." if module.num_layers > 1 else "") + side
+            w_ih, w_hh, b_ih, b_hh = (of(f"{kind}_l{layer}{suffix}")
+                                      for kind in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"))
+            shared = 2 * units if isinstance(module, torch.nn.GRU) else len(b_ih)  # biases that are only added up
+            b = b_ih.clone()
+            if gradients:
+                assert torch.allclose(b_ih[:shared], b_hh[:shared])
+            else:
+                b[:shared] += b_hh[:shared]
+            out.update({f"{prefix}w_x": w_ih.T, f"{prefix}w_h": w_hh.T, f"{prefix}b": b})
+            if shared < len(b):
+                out[f"{prefix}b_hn"] = b_hh[shared:]
+    return out
+
+
+def make_layers():
+    out = Fixture()
+    sizes = [(1, 3, 2, 4), (3, 5, 3, 4), (4, 7, 6, 5)]
+    kinds = {"SimpleRNN": torch.nn.RNN, "GRU": torch.nn.GRU, "LSTM": torch.nn.LSTM}
+    forms = {  # layers, whether both ways, sizes, given state, lengths
+        "plain": (1, False, sizes[0], False, None), "state": (1, False, sizes[2], True, None),
+        "lengths": (1, False, sizes[2], True, [3, 7, 1, 6]), "both": (1, True, sizes[1], True, None),
+        "both_lengths": (1, True, sizes[2], False, [3, 7, 1, 6]), "stacked": (2, False, sizes[1], True, None),
+        "stacked_both_lengths": (2, True, sizes[1], True, [2, 5, 4])}
+    for (kind, make), (form, options) in itertools.product(kinds.items(), forms.items()):
+        layers, both, (batch, steps, features, units), with_state, lengths = options
+        name = f"{kind}.{form}"
+        draw = Draw(f"layers/{name}")
+        module = make(features, units, layers, batch_first=True, bidirectional=both).double()
+        with torch.no_grad():
+            for w in module.parameters():
+                w.copy_(draw.normal(*w.shape, scale=0.5))
+        x = draw.normal(batch, steps, features).requires_grad_()
+        starts = {s: draw.normal(layers * (1 + both), batch, units, scale=0.5).requires_grad_()
+                  for s in ("hc" if kind == "LSTM" else "h")}
+        given = (tuple(starts.values()) if kind == "LSTM" else starts["h"]) if with_state else None
+        if lengths:
+            packed = torch.nn.utils.rnn.pack_padded_sequence(x, torch.tensor(lengths), True, enforce_sorted=False)
+            y, ends = module(packed, given)
+            y, _ = torch.nn.utils.rnn.pad_packed_sequence(y, True, total_length=steps)
+            out.put(name, lengths=torch.tensor(lengths))
+        else:
+            y, ends = module(x, given)
+        ends = dict(zip("hc", ends if kind == "LSTM" else (ends,)))
+        dy, dends = draw.normal(*y.shape), {s: draw.normal(*end.shape) for s, end in ends.items()}
+        ((y * dy).sum() + sum((ends[s] * dends[s]).sum() for s in ends)).backward()
+        out.put(name, x=x, y=y, dy=dy, dx=x.grad, **recurrent_weights(module))
+        out.put(name, **{f"d{w}": g for w, g in recurrent_weights(module, gradients=True).items()})
+        for s in ends:
+            out.put(name, **{f"{s}_n": ends[s], f"d{s}_n": dends[s]})
+            if with_state:
+                out.put(name, **{f"{s}0": starts[s], f"d{s}0": starts[s].grad})
+        out.describe(name, kind=kind, form=form)
+
+    for k, (shape, eps) in enumerate([((3, 5), 1e-5), ((2, 3, 4), 0.1), ((6,), 1e-5)]):
+        draw = Draw(f"layers/LayerNorm.{k}")
+        module = torch.nn.LayerNorm(shape[-1], eps).double()
+        with torch.no_grad():
+            for w in module.parameters():
+                w.copy_(draw.normal(*w.shape))
+        x = draw.normal(*shape, scale=2.0).requires_grad_()
+        y = module(x)
+        dy = draw.normal(*shape)
+        y.backward(dy)
+        out.put(f"LayerNorm.{k}", x=x, y=y, dy=dy, dx=x.grad, w=module.weight, b=module.bias, dw=module.weight.grad,
+                db=module.bias.grad)
+        out.describe(f"LayerNorm.{k}", kind="LayerNorm", eps=eps)
+    return out
+
+
 def make_sgd():
     out = Fixture()
     constant, lowered = [0.05] * STEPS, [0.05] * (STEPS // 2) + [0.02] * (STEPS // 2)
@@ -512,7 +588,7 @@ def differences(old, new):
 
 def main():
     good = True
-    for name, make in (("rnn", make_rnn), ("sgd", make_sgd), ("optimizers", make_optimizers),
+    for name, make in (("rnn", make_rnn), ("layers", make_layers), ("sgd", make_sgd), ("optimizers", make_optimizers),
                        ("schedules", make_schedules), ("clip", make_clip), ("ops", make_ops), ("special", make_special),
                        ("mlp", make_mlp)):
         path, raw = HERE / f"{name}.safetensors", make().encode()

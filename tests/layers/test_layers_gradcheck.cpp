@@ -2,6 +2,7 @@
 
 #include <retrace/layers.hpp>
 
+#include "recurrent_layers.hpp"
 #include "support/gradient_rows.hpp"
 
 using namespace retrace;
@@ -49,24 +50,55 @@ OpCase dropped(Draw& d) {
   return op_case(in_mode, d.values(d.shape()));
 }
 
-/// All states and the carried one side by side; from a given state, or from zeros.
+/// All elements of some tensors side by side.
+Tensor joined(std::vector<Tensor> xs) {
+  for (Tensor& x : xs) x = reshape(x, {x.size()});
+  return concat(xs, 0);
+}
+
+/// All states and the carried one side by side; from a given state, or from zeros; of sequences of one length or of
+/// several.
+template <class Layer>
 OpCase recurrent(Draw& d) {
   const int features = d.integer(1, 3), units = d.integer(1, 3), steps = d.integer(1, 4);
   const int batch = d.chance(0.05) ? 0 : d.integer(1, 3);
-  const bool last_only = d.chance(0.3);
-  const auto with_weights = [=](Tensors xs) {
-    SimpleRNN layer(features, units, any, {.last_only = last_only, .dtype = f64});
-    layer.w_x = xs[1];
-    layer.w_h = xs[2];
-    layer.b = xs[3];
-    const Recurrence r = layer(xs[0], xs.size() == 5 ? xs[4] : Tensor());
-    return concat({reshape(r.y, {r.y.size()}), reshape(r.state, {r.state.size()})}, 0);
+  const RecurrentOptions options{.last_only = d.chance(0.3), .reverse = d.chance(0.3), .dtype = f64};
+  const Tensor lengths = d.chance(0.4) ? d.indices({batch}, steps + 1) : Tensor();
+  const bool has_state = d.chance(0.5);
+  const auto weight = [&](const Shape& shape) { return d.values(shape, -1, 1); };
+  const Layer sized = make<Layer>(features, units, options);
+  OpCase made;
+  made.inputs.push_back(weight({batch, steps, features}));
+  for (const Parameter& p : parameters(sized)) made.inputs.push_back(weight(p.value.shape()));
+  auto start = random_state(sized, made.inputs[0], d.generator());
+  if (has_state)
+    for (const Tensor* t : tensors_of(start)) made.inputs.push_back(*t);
+  made.f = [=](Tensors xs) {
+    Layer layer = sized;
+    std::size_t next = 1;
+    detail::for_each_tensor(layer, "", [&](std::string_view, Tensor& t) { t = xs[next++]; });
+    auto state = start;
+    for (Tensor* t : tensors_of(state)) *t = has_state ? xs[next++] : Tensor();
+    auto [y, end] = layer(xs[0], state, lengths);
+    std::vector<Tensor> all{y};
+    for (const Tensor* t : tensors_of(end)) all.push_back(*t);
+    return joined(all);
   };
-  OpCase made{with_weights,
-              {d.values({batch, steps, features}, -1, 1), d.values({features, units}, -1, 1),
-               d.values({units, units}, -1, 1), d.values({units}, -1, 1)}};
-  if (d.chance(0.5)) made.inputs.push_back(d.values({batch, units}, -1, 1));
   return made;
+}
+
+OpCase normalized(Draw& d) {
+  const int width = d.integer(1, 4);
+  const double eps =
+      d.one_of({0.1, 1.0});  // with a small one rows of nearly equal values are too steep for differences
+  const auto with_weights = [=](T x, T w, T b) {
+    LayerNorm layer(width, {.eps = eps, .dtype = f64});
+    layer.w = w;
+    layer.b = b;
+    return layer(x);
+  };
+  const Shape shape = d.shape(0, 2);
+  return op_case(with_weights, d.values(shape.inserted(shape.rank(), width)), d.values({width}), d.values({width}));
 }
 
 OpCase chained(Draw& d) {
@@ -94,6 +126,11 @@ TEST_CASE("gradients of layers agree with differences: by inputs and by weights"
   check_gradients({{"Linear", linear},
                    {"Embedding", embedded},
                    {"Dropout", dropped},
-                   {"SimpleRNN", recurrent},
+                   {"SimpleRNN", recurrent<SimpleRNN>},
+                   {"GRU", recurrent<GRU>},
+                   {"LSTM", recurrent<LSTM>},
+                   {"Bidirectional", recurrent<Bidirectional<GRU>>},
+                   {"Stacked", recurrent<Stacked<LSTM>>},
+                   {"LayerNorm", normalized},
                    {"Sequential", chained}});
 }

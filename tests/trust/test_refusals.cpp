@@ -66,7 +66,6 @@ TEST_CASE("SimpleRNN refuses sizes and sequences and states that do not fit") {
   refuses([&] { rnn.step(ones({2, 5, 3}), ones({2, 4})); }, {"SimpleRNN::step: expected x [batch, 3], got [2, 5, 3]"});
   refuses([&] { rnn.step(ones({2, 4}), ones({2, 4})); }, {"SimpleRNN::step: expected x [batch, 3], got [2, 4]"});
   refuses([&] { rnn.step(ones({2, 3}), ones({1, 4})); }, {"SimpleRNN::step: expected a state [2, 4], got [1, 4]"});
-  refuses([&] { rnn.step(ones({2, 3}), Tensor()); }, {"an undefined tensor was used"});
 }
 
 TEST_CASE("SGD refuses impossible settings and what it could never train") {
@@ -183,8 +182,8 @@ TEST_CASE("cross_entropy takes any label for the one to ignore") {
 TEST_CASE("every public operation and layer and optimizer is refused something") {
   const std::filesystem::path source = RETRACE_SOURCE_DIR;
   std::string tests;
-  for (const char* file :
-       {"tests/core/test_ops_refusals.cpp", "tests/optim/test_refusals.cpp", "tests/trust/test_refusals.cpp"})
+  for (const char* file : {"tests/core/test_ops_refusals.cpp", "tests/optim/test_refusals.cpp",
+                           "tests/trust/test_refusals.cpp", "tests/trust/test_refusals_layers.cpp"})
     tests += read_bytes(source / file);
   std::vector<std::filesystem::path> headers = {source / "core/ops/ops.hpp", source / "core/random.hpp",
                                                 source / "core/team.hpp"};
@@ -195,7 +194,10 @@ TEST_CASE("every public operation and layer and optimizer is refused something")
       "(?:^|\n)(?:class|Tensor|std::vector<Tensor>|double|void|Schedule) (\\w+) ?[({]|using (\\w+) = OptimizerOf");
   int found = 0;
   for (const auto& header : headers) {
-    const std::string text = read_bytes(header);
+    std::string text = read_bytes(header);
+    const std::string end_of_detail = "}  // namespace detail";
+    for (std::size_t from; (from = text.find("namespace detail {")) != std::string::npos;)
+      text.erase(from, text.find(end_of_detail, from) + end_of_detail.size() - from);
     for (std::sregex_iterator at(text.begin(), text.end(), declared), end; at != end; ++at) {
       const std::string name = (*at)[1].matched ? (*at)[1] : (*at)[2];
       if (name == "Sequential" || name == "Optimizer") continue;  // its layers do, and SGD and the others

@@ -1,0 +1,36 @@
+#pragma once
+
+#include "recurrent.hpp"
+
+namespace retrace {
+
+/// What an LSTM carries from step to step, both [batch, units].
+struct LSTMState {
+  Tensor h;  ///< the output
+  Tensor c;  ///< the cell
+
+  /// Without history: gradients stop here.
+  LSTMState detach() const { return {h.detach(), c.detach()}; }
+  static LSTMState each(auto&& f, const auto&... states) { return {f(states.h...), f(states.c...)}; }
+};
+
+/// The long short-term memory of Hochreiter and Schmidhuber (1997) with the forget gate of Gers et al. (2000), as
+/// PyTorch's nn.LSTM has it:
+///
+///     i = sigmoid(x_t w_xi + h w_hi + b_i)   input
+///     f = sigmoid(x_t w_xf + h w_hf + b_f)   forget
+///     g = tanh(x_t w_xg + h w_hg + b_g)      what goes into the cell
+///     o = sigmoid(x_t w_xo + h w_ho + b_o)   output
+///     c_t = f * c + i * g
+///     h_t = o * tanh(c_t)
+///
+/// w_x = [w_xi w_xf w_xg w_xo], w_h and b likewise. `const auto [y, state] = lstm(x, state_before);`
+class LSTM : public Recurrent<LSTM, LSTMState> {
+ public:
+  LSTM(std::int64_t features, std::int64_t units, const Generator& generator, RecurrentOptions options = {})
+      : Recurrent("LSTM", 4, features, units, generator, options) {}
+
+  LSTMState advance(Tensor projected, const LSTMState& state) const;
+};
+
+}  // namespace retrace

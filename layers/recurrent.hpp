@@ -1,0 +1,155 @@
+#pragma once
+
+#include <algorithm>
+#include <retrace/core.hpp>
+
+namespace retrace {
+
+struct RecurrentOptions {
+  bool last_only = false;  ///< return the last output [batch, units] instead of all of them
+  bool reverse = false;    ///< go from the last step to the first; outputs keep the places of their steps
+  DType dtype = f32;
+};
+
+/// What a recurrent layer returns together with its state.
+template <class State>
+struct RecurrenceOf {
+  Tensor y;     ///< the outputs of all steps [batch, steps, units], or the last one
+  State state;  ///< after the last step
+};
+/// Of layers whose state is one tensor [batch, units]: SimpleRNN and GRU.
+using Recurrence = RecurrenceOf<Tensor>;
+
+namespace detail {
+
+/// f(tensor...) for each tensor of some states; a cell's own kind of state says how, as LSTMState does.
+Tensor each_of(auto&& f, const Tensor& state, const auto&... others) { return f(state, others...); }
+template <class State>
+State each_of(auto&& f, const State& state, const auto&... others) {
+  return State::each(f, state, others...);
+}
+/// The part of a state that is the output.
+inline const Tensor& output_of(const Tensor& h) { return h; }
+inline const Tensor& output_of(const auto& state) { return state.h; }
+
+/// Up to which step each sequence of a batch goes.
+struct Ends {
+  /// lengths (i64) [batch], or undefined: all go to the last step.
+  Ends(const char* layer, const Tensor& lengths, const Tensor& x);
+  /// Whether step t is within each sequence, [batch, 1]; undefined when it is within all.
+  Tensor reached(std::int64_t t) const { return t < shortest ? Tensor() : lengths > static_cast<double>(t); }
+
+  Tensor lengths;  // [batch, 1]
+  std::int64_t shortest;
+};
+
+/// Views [batch, size / n] of the columns of x [batch, size].
+std::vector<Tensor> split_columns(const Tensor& x, int n);
+
+/// The weights of a recurrent layer and what does not depend on the kind of its state.
+class RecurrentWeights {
+ public:
+  /// The share of the input in the gates, x w_x + b: for all steps in one product.
+  Tensor project(const Tensor& x) const { return addmm(b, x, w_x); }
+
+  void parts(auto& list) {
+    list("w_x", w_x);
+    list("w_h", w_h);
+    list("b", b);
+  }
+
+  Tensor w_x;  ///< [features, gates * units], the gates side by side
+  Tensor w_h;  ///< [units, gates * units]
+  Tensor b;    ///< [gates * units]
+
+ protected:
+  RecurrentWeights(const char* name, int gates, std::int64_t features, std::int64_t units, const Generator& generator,
+                   const RecurrentOptions& options);
+  /// Uniform in +-1/sqrt(units), as PyTorch starts (whose two biases are one here).
+  Tensor initial(const Shape& shape, std::int64_t units, const Generator& generator) const;
+
+  void check_sequence(const Tensor& x) const;
+  void check_step(const Tensor& x_t) const;
+  /// The given tensor of a state, or zeros.
+  Tensor start(const char* step, const Tensor& given, const Tensor& x) const;
+  /// How many steps are projected at once: one product, but no longer than stays in the cache until it is used.
+  std::int64_t steps_at_once(const Tensor& x) const;
+
+  const char* name_;
+  RecurrentOptions options_;
+};
+
+}  // namespace detail
+
+/// The loop over time of all recurrent layers, generic backprop through it being backpropagation through time. A layer
+/// derives from it, as SimpleRNN does, and adds one step:
+///
+///     State advance(Tensor projected, const State& state) const;   // projected [batch, gates * units]
+///
+template <class Cell, class StateOfCell = Tensor>
+class Recurrent : public detail::RecurrentWeights {
+ public:
+  using State = StateOfCell;
+
+  /// x [batch, steps, features], from a state of zeros.
+  Tensor operator()(const Tensor& x) const { return (*this)(x, State()).y; }
+  /// The same from a given state (undefined: zeros), whose tensors are [batch, units]. For truncated backpropagation
+  /// through time detach the returned state before it is carried into the next chunk.
+  ///
+  /// With lengths (i64) [batch], each 0 .. steps, row i is a sequence of lengths[i] steps, and what x holds after them
+  /// has no influence if it is finite: outputs there are zero, and the returned state, like the output of `last_only`,
+  /// is that of the sequence's own last step.
+  RecurrenceOf<State> operator()(const Tensor& x, const State& state, const Tensor& lengths = {}) const;
+  /// One step: x_t [batch, features].
+  State step(const Tensor& x_t, const State& state) const;
+
+  /// The size of the last axis of the outputs.
+  std::int64_t width() const { return w_h.dim(0); }
+
+ protected:
+  using RecurrentWeights::RecurrentWeights;
+
+ private:
+  State started(const char* step, const State& given, const Tensor& x) const {
+    return detail::each_of([&](const Tensor& part) { return start(step, part, x); }, given);
+  }
+  const Cell& cell() const { return static_cast<const Cell&>(*this); }
+};
+
+template <class Cell, class State>
+RecurrenceOf<State> Recurrent<Cell, State>::operator()(const Tensor& x, const State& given,
+                                                       const Tensor& lengths) const {
+  check_sequence(x);
+  State state = started("", given, x);
+  const detail::Ends ends(name_, lengths, x);
+  const std::int64_t steps = x.dim(1), at_once = steps_at_once(x);
+  std::vector<Tensor> outputs;
+  for (std::int64_t done = 0; done < steps; done += at_once) {
+    const std::int64_t count = std::min(at_once, steps - done), first = options_.reverse ? steps - done - count : done;
+    const Tensor chunk = count == steps ? x : slice(x, 1, first, first + count);
+    // Steps outermost, so that each is one contiguous block.
+    std::vector<Tensor> projected = unstack(cell().project(permute(chunk, {1, 0, 2}).contiguous()), 0);
+    for (std::int64_t i = 0; i < count; ++i) {
+      const std::int64_t t = options_.reverse ? first + count - 1 - i : first + i;
+      State next = cell().advance(std::move(projected[static_cast<std::size_t>(t - first)]), state);
+      const Tensor reached = ends.reached(t);
+      if (reached.defined())
+        next = detail::each_of([&](const Tensor& to, const Tensor& from) { return where(reached, to, from); }, next,
+                               state);
+      state = std::move(next);
+      if (options_.last_only) continue;
+      const Tensor& y = detail::output_of(state);
+      outputs.push_back(reached.defined() ? where(reached, y, 0.0) : y);
+    }
+  }
+  if (options_.reverse) std::reverse(outputs.begin(), outputs.end());
+  return {options_.last_only ? detail::output_of(state) : stack(outputs, 1), state};
+}
+
+template <class Cell, class State>
+State Recurrent<Cell, State>::step(const Tensor& x_t, const State& state) const {
+  check_step(x_t);
+  return cell().advance(cell().project(x_t), started("::step", state, x_t));
+}
+
+}  // namespace retrace

@@ -1,0 +1,93 @@
+#pragma once
+
+#include "recurrent.hpp"
+
+/// Recurrent layers made of recurrent layers, with the same interface.
+namespace retrace {
+
+/// The states of several layers, in their order; none at all stands for zeros.
+template <class State>
+struct States : std::vector<State> {
+  using std::vector<State>::vector;
+
+  /// Without history: gradients stop here.
+  States detach() const {
+    States all;
+    for (const State& state : *this) all.push_back(state.detach());
+    return all;
+  }
+};
+
+namespace detail {
+template <class State>
+State state_of(const char* name, const States<State>& all, std::size_t i, std::size_t layers) {
+  require(all.empty() || all.size() == layers, "{}: expected the states of {} layers, got {}", name, layers,
+          all.size());
+  return all.empty() ? State() : all[i];
+}
+}  // namespace detail
+
+/// A layer that goes forward through time and one that goes backward, their outputs side by side [..., 2 * units]; with
+/// lengths each sequence is reversed by itself. `Bidirectional<GRU> both(features, units, generator);`
+template <class Layer>
+class Bidirectional {
+ public:
+  using State = States<typename Layer::State>;
+
+  Bidirectional(std::int64_t features, std::int64_t units, const Generator& generator, RecurrentOptions options = {})
+      : forward(features, units, generator, options),
+        backward(features, units, generator, {options.last_only, !options.reverse, options.dtype}) {}
+
+  Tensor operator()(const Tensor& x) const { return (*this)(x, State()).y; }
+  RecurrenceOf<State> operator()(const Tensor& x, const State& state, const Tensor& lengths = {}) const {
+    auto ahead = forward(x, detail::state_of("Bidirectional", state, 0, 2), lengths);
+    auto back = backward(x, detail::state_of("Bidirectional", state, 1, 2), lengths);
+    return {concat({ahead.y, back.y}, -1), {std::move(ahead.state), std::move(back.state)}};
+  }
+  std::int64_t width() const { return forward.width() + backward.width(); }
+
+  void parts(auto& list) {
+    list("forward", forward);
+    list("backward", backward);
+  }
+
+  Layer forward, backward;
+};
+
+/// `count` layers one above the other, each reading the outputs of the one below:
+/// `Stacked<LSTM> rnn(2, features, units, generator);`, and Bidirectional may be the layer.
+template <class Layer>
+class Stacked {
+ public:
+  using State = States<typename Layer::State>;
+
+  Stacked(int count, std::int64_t features, std::int64_t units, const Generator& generator,
+          RecurrentOptions options = {}) {
+    require(count > 0, "Stacked: expected one layer or more, got {}", count);
+    for (int i = 0; i < count; ++i) {
+      RecurrentOptions own = options;
+      own.last_only = options.last_only && i == count - 1;
+      layers.emplace_back(i == 0 ? features : layers.back().width(), units, generator, own);
+    }
+  }
+
+  Tensor operator()(const Tensor& x) const { return (*this)(x, State()).y; }
+  RecurrenceOf<State> operator()(const Tensor& x, const State& state, const Tensor& lengths = {}) const {
+    RecurrenceOf<State> all{x, {}};
+    for (std::size_t i = 0; i < layers.size(); ++i) {
+      auto [y, after] = layers[i](all.y, detail::state_of("Stacked", state, i, layers.size()), lengths);
+      all.y = std::move(y);
+      all.state.push_back(std::move(after));
+    }
+    return all;
+  }
+  std::int64_t width() const { return layers.back().width(); }
+
+  void parts(auto& list) {
+    for (std::size_t i = 0; i < layers.size(); ++i) list(detail::place_name(static_cast<int>(i)), layers[i]);
+  }
+
+  std::vector<Layer> layers;
+};
+
+}  // namespace retrace

@@ -1,0 +1,91 @@
+#pragma once
+
+#include "embedding.hpp"
+#include "gru.hpp"
+#include "layer_norm.hpp"
+#include "linear.hpp"
+#include "lstm.hpp"
+#include "simple_rnn.hpp"
+#include "stacked.hpp"
+
+namespace retrace {
+namespace detail {
+
+/// What parts() fills with a model's tensors under PyTorch's names, as views of their elements in PyTorch's layout.
+class TorchList {
+ public:
+  void operator()(std::string_view name, Tensor& t) { put(name, t); }
+  void operator()(std::string_view name, auto& part) {
+    const std::string outer = std::exchange(prefix_, joined(name));
+    if constexpr (requires { add(part); })
+      add(part);
+    else if constexpr (requires { add(part, ""); })
+      add(part, "_l0");
+    else
+      part.parts(*this);
+    prefix_ = outer;
+  }
+
+  const Parameters& weights() const { return weights_; }
+  /// After they have been read: of PyTorch's two biases, which it adds up but for the n of a GRU, one.
+  void merge_biases() const;
+
+ private:
+  void add(const Linear& layer);
+  void add(const Embedding& layer);
+  void add(const LayerNorm& layer);
+  void add(const SimpleRNN& cell, const std::string& suffix) { add_cell(cell, {}, suffix); }
+  void add(const GRU& cell, const std::string& suffix) { add_cell(cell, cell.b_hn, suffix); }
+  void add(const LSTM& cell, const std::string& suffix) { add_cell(cell, {}, suffix); }
+  template <class Layer>
+  void add(const Bidirectional<Layer>& both, const std::string& suffix) {
+    add(both.forward, suffix);
+    add(both.backward, suffix + "_reverse");
+  }
+  template <class Layer>
+  void add(const Stacked<Layer>& stack) {
+    for (std::size_t i = 0; i < stack.layers.size(); ++i) add(stack.layers[i], "_l" + std::to_string(i));
+  }
+
+  struct Biases {
+    Tensor b, b_hn, from_input, from_hidden;
+  };
+
+  std::string joined(std::string_view name) const;
+  void put(std::string_view name, const Tensor& t);
+  void add_cell(const RecurrentWeights& cell, const Tensor& b_hn, const std::string& suffix);
+
+  std::string prefix_;
+  Parameters weights_;
+  std::vector<Biases> biases_;
+};
+
+}  // namespace detail
+
+/// Writes weights for PyTorch's `load_state_dict`, by its names and in its layout: Linear as nn.Linear ("head.weight",
+/// "head.bias"), Embedding, LayerNorm; SimpleRNN, GRU and LSTM as nn.RNN, nn.GRU and nn.LSTM ("rnn.weight_ih_l0", ...;
+/// the second of the two biases is zero where they are added up), Bidirectional with bidirectional=True, Stacked with
+/// num_layers, Sequential as nn.Sequential. Structs of parts are modules with attributes of these names, and tensors of
+/// their own are as they are.
+template <HasParts Model>
+void save_torch(const std::string& path, Model model, const Metadata& metadata = {}) {
+  const NoGrad scope;
+  detail::TorchList list;
+  list("", model);
+  save(path, list.weights(), metadata);
+}
+
+/// Reads what PyTorch's `state_dict()` holds into a model, as `load` does: a name that is missing or not known, another
+/// shape or dtype, or a malformed file is an Error that changes nothing. Modules without biases do not fit recurrent
+/// layers.
+template <HasParts Model>
+Metadata load_torch(const std::string& path, Model model) {
+  const NoGrad scope;
+  detail::TorchList list;
+  list("", model);
+  Metadata metadata = load(path, list.weights());
+  list.merge_biases();
+  return metadata;
+}
+
+}  // namespace retrace

@@ -1,0 +1,62 @@
+#pragma once
+
+#include <doctest/doctest.h>
+
+#include <retrace/core.hpp>
+#include <retrace/layers.hpp>
+
+/// What tests of all recurrent layers share.
+namespace retrace::test {
+
+/// Calls f(name, type) for each kind of recurrent layer, `type` being a null pointer to it.
+template <class F>
+void for_each_recurrent(F f) {
+  const auto call = [&](const char* name, auto* type) {
+    CAPTURE(name);
+    f(name, type);
+  };
+  call("SimpleRNN", static_cast<SimpleRNN*>(nullptr));
+  call("GRU", static_cast<GRU*>(nullptr));
+  call("LSTM", static_cast<LSTM*>(nullptr));
+  call("both ways", static_cast<Bidirectional<GRU>*>(nullptr));
+  call("stacked", static_cast<Stacked<LSTM>*>(nullptr));
+  call("stacked, both ways", static_cast<Stacked<Bidirectional<LSTM>>*>(nullptr));
+}
+
+template <class Layer>
+Layer make(std::int64_t features, std::int64_t units, RecurrentOptions options = {.dtype = f64}) {
+  const Generator generator(1);
+  if constexpr (requires(Layer layer) { layer.layers; })
+    return Layer(2, features, units, generator, options);
+  else
+    return Layer(features, units, generator, options);
+}
+
+/// The tensors of a state in order, h before c.
+inline std::vector<Tensor*> tensors_of(Tensor& h) { return {&h}; }
+inline std::vector<Tensor*> tensors_of(LSTMState& state) { return {&state.h, &state.c}; }
+template <class State>
+std::vector<Tensor*> tensors_of(States<State>& states) {
+  std::vector<Tensor*> all;
+  for (State& state : states)
+    for (Tensor* t : tensors_of(state)) all.push_back(t);
+  return all;
+}
+
+/// A state of random values for a batch.
+template <class Layer>
+typename Layer::State random_state(const Layer& layer, const Tensor& x, const Generator& generator) {
+  NoGrad scope;
+  auto state = layer(x, {}).state;
+  for (Tensor* t : tensors_of(state)) *t = uniform(t->shape(), -1, 1, generator, t->dtype());
+  return state;
+}
+
+/// f of each tensor of a state.
+template <class State, class F>
+State mapped(State state, F f) {
+  for (Tensor* t : tensors_of(state)) *t = f(*t);
+  return state;
+}
+
+}  // namespace retrace::test
