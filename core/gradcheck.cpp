@@ -53,7 +53,7 @@ struct Check {
     for (std::size_t i = 0; i < a.size(); ++i) {
       const double difference = std::abs(a[i] - b[i]) / scale;
       const double error = std::isnan(difference) ? std::numeric_limits<double>::infinity() : difference;
-      if (error > tolerance && (report.ok || error > report.worst)) {
+      if (!(error <= tolerance) && (report.ok || error > report.worst)) {
         report.ok = false;
         report.text = fmt::format(
             "gradcheck of '{}', {}: input {} {}, element {}: the gradient is {}, {} {} (relative difference {:.2e})",

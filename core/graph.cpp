@@ -105,6 +105,7 @@ void Rules::move_to(const char* op, Node& n) {
 }
 
 void attach_slowly(const char* op, Tensor& value, Rules& rules) {
+  require(value.defined(), "{}: its value is an undefined tensor", op);
   // The value function may hand back an operand, which must not become its own result.
   if (!value.node().is_new()) value = value.detach();
   if (!rules.empty()) rules.move_to(op, value.node());

@@ -238,7 +238,7 @@ void require_finite(const char* op, const Tensor& value);
 /// Makes a node with these rules, if there are any, of a value or of several.
 void attach_slowly(const char* op, Tensor& value, Rules& rules);
 inline void attach(const char* op, Tensor& value, Rules& rules) {
-  if (!rules.empty() || !value.node().is_new()) attach_slowly(op, value, rules);
+  if (!rules.empty() || !value.defined() || !value.get()->is_new()) attach_slowly(op, value, rules);
   if (detecting_anomalies) [[unlikely]]
     require_finite(op, value);
 }

@@ -3,7 +3,7 @@
 #include <map>
 #include <string_view>
 
-#include "tensor.hpp"
+#include "random.hpp"
 
 /// A model is any struct that lists its parts once, by name, and needs no base class:
 ///
@@ -12,7 +12,7 @@
 ///       void parts(auto& list) { list("emb", emb); list("rnn", rnn); list("head", head); }
 ///     };
 ///
-/// A part is a tensor or has parts of its own. Layers are handles, so a copied model shares its tensors.
+/// A part is a tensor, a Generator, or has parts of its own. Layers are handles, so a copied model shares its tensors.
 namespace retrace {
 
 /// A named tensor of a model. One that requires no gradient is frozen or untrained state: saved, but not trained.
@@ -64,24 +64,29 @@ namespace detail {
 /// The name of a part that has none but its place: "0", "1", ...
 std::string place_name(int place);
 
-/// Calls visit(object, name, tensor) for every tensor of a model, names joined by dots.
+/// Calls visit(object, name, tensor) for every tensor of a model, names joined by dots, and replaces its generators
+/// where that is asked for.
 struct PartList {
   void (*visit)(void* object, std::string_view name, Tensor& tensor);
   void* object;
   std::string prefix;
+  Generator (*generator)(const Generator& before) = nullptr;
 
+  void operator()(std::string_view, Generator& g) {
+    if (generator) g = generator(g);
+  }
   void operator()(std::string_view name, Tensor& tensor);
   void operator()(std::string_view name, auto& part) {
-    PartList inner{visit, object, joined(name)};
+    PartList inner{visit, object, joined(name), generator};
     part.parts(inner);
   }
   std::string joined(std::string_view name) const;
 };
 
 template <class Model, class Visit>
-void for_each_tensor(Model& model, std::string prefix, Visit visit) {
+void for_each_tensor(Model& model, std::string prefix, decltype(PartList::generator) generator, Visit visit) {
   const auto call = [](void* visit, std::string_view name, Tensor& t) { (*static_cast<Visit*>(visit))(name, t); };
-  PartList list{call, &visit, std::move(prefix)};
+  PartList list{call, &visit, std::move(prefix), generator};
   model.parts(list);
 }
 
@@ -98,16 +103,16 @@ requires(sizeof...(Models) > 0) Parameters parameters(Models... models) {
   Parameters all;
   const auto add = [&](std::string_view name, Tensor& t) { all.add(name, t); };
   int i = 0;
-  (detail::for_each_tensor(models, sizeof...(Models) > 1 ? detail::place_name(i++) : "", add), ...);
+  (detail::for_each_tensor(models, sizeof...(Models) > 1 ? detail::place_name(i++) : "", nullptr, add), ...);
   return all;
 }
 
 namespace detail {
-/// A copy of the model with make(tensor) for each of its tensors; tied ones stay tied.
+/// A copy of the model with make(tensor) for each of its tensors, tied ones staying tied, and generators likewise.
 template <class Model, class Make>
-Model with_tensors(Model model, Make make) {
+Model with_tensors(Model model, Make make, decltype(PartList::generator) generator) {
   std::map<const Node*, Tensor> made;
-  for_each_tensor(model, "", [&](std::string_view, Tensor& t) {
+  for_each_tensor(model, "", generator, [&](std::string_view, Tensor& t) {
     if (!t.defined()) return;
     Tensor& other = made[t.get()];
     if (!other.defined()) other = make(t.detach()).requires_grad(t.requires_grad());
@@ -117,15 +122,18 @@ Model with_tensors(Model model, Make make) {
 }
 }  // namespace detail
 
-/// A model with tensors of its own, equal to those of `model`.
+/// A model with tensors and generators of its own, equal to those of `model`.
 template <HasParts Model>
 Model clone(Model model) {
-  return detail::with_tensors(std::move(model), [](const Tensor& t) { return t.clone(); });
+  return detail::with_tensors(
+      std::move(model), [](const Tensor& t) { return t.clone(); }, [](const Generator& g) { return g.clone(); });
 }
-/// A model on the same elements, but with gradients of its own: for a thread that computes a part of a batch.
+/// A model on the same elements, but with gradients of its own: for a thread that computes a part of a batch. Its
+/// generators (of Dropout) are new ones, seeded by those of `model`, and so draw other numbers.
 template <HasParts Model>
 Model share(Model model) {
-  return detail::with_tensors(std::move(model), [](Tensor t) { return t; });
+  return detail::with_tensors(
+      std::move(model), [](Tensor t) { return t; }, [](const Generator& g) { return Generator(g.next()); });
 }
 
 }  // namespace retrace

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <ostream>
 
@@ -17,12 +18,15 @@ constexpr std::size_t line_width = 75;
 /// as matter; always with a point. `kind` is f or e. What is an integer or not finite has no point.
 template <class T>
 std::string digits_of(T v, char kind) {
+  if (std::isnan(v)) return "nan";  // whatever its sign
   if (std::is_integral_v<T> || !std::isfinite(v)) return fmt::format("{}", v);
   const auto number = static_cast<double>(v);
   std::string text;
   for (int digits = 0; digits <= precision; ++digits) {
     text = kind == 'f' ? fmt::format("{:#.{}f}", number, digits) : fmt::format("{:#.{}e}", number, digits);
-    if (static_cast<T>(std::stod(text)) == v) break;
+    T read{};  // stays so when the digits are rounded to more than T holds
+    std::from_chars(text.data(), text.data() + text.size(), read);
+    if (read == v) break;
   }
   const std::size_t end = std::min(text.find('e'), text.size());
   const std::size_t last = text.find_last_not_of('0', end - 1);
@@ -56,25 +60,30 @@ bool need_exponent(const std::vector<T>& numbers) {
 /// Texts of equal width, aligned at the point.
 template <class T>
 std::vector<std::string> texts_of(const std::vector<T>& numbers) {
-  constexpr std::size_t exponent_size = 4;  // e+00
   const bool exponent = !std::is_integral_v<T> && need_exponent(numbers);
   std::vector<std::string> texts;
-  std::size_t left = 0, right = 0, whole = 0;  // before the point, from it on, and without one
+  // Before the point, from it to the exponent, the exponent, and numbers without a point.
+  std::size_t left = 0, digits = 0, tail = 0, whole = 0;
   for (const T v : numbers) {
     const std::string& s = texts.emplace_back(digits_of(v, exponent ? 'e' : 'f'));
     const std::size_t point = s.find('.');
     if (point == s.npos) whole = std::max(whole, s.size());
     if (point == s.npos) continue;
+    const std::size_t end = std::min(s.find('e'), s.size());
     left = std::max(left, point);
-    right = std::max(right, s.size() - point);
+    digits = std::max(digits, end - point);
+    tail = std::max(tail, s.size() - end);
   }
+  const std::size_t right = digits + tail;
   left = std::max(left, whole - std::min(whole, right));
   for (std::size_t i = 0; i < texts.size(); ++i) {
     std::string& s = texts[i];
     const std::size_t point = s.find('.');
-    // Short ones are filled up: with blanks or, in exponent form, with further digits of their own.
-    if (exponent && point != s.npos && s.size() - point < right)
-      s = fmt::format("{:#.{}e}", static_cast<double>(numbers[i]), right - exponent_size - 1);
+    // Short ones are filled up: with blanks or, in exponent form, with further digits of their own and zeros.
+    if (exponent && point != s.npos) {
+      s = fmt::format("{:#.{}e}", static_cast<double>(numbers[i]), digits - 1);
+      s.insert(point + digits + 2, point + right - s.size(), '0');
+    }
     s = point == s.npos ? fmt::format("{:>{}}", s, left + right)
                         : fmt::format("{:>{}}{:<{}}", s.substr(0, point), left, s.substr(point), right);
   }

@@ -31,8 +31,6 @@ Shape Shape::inserted(int axis, std::int64_t dim) const {
   return s;
 }
 
-Axes::Axes(std::initializer_list<int> axes) : Axes(std::span(axes.begin(), axes.size())) {}
-
 Axes::Axes(std::span<const int> axes) {
   require(axes.size() <= max_rank, "a tensor has at most {} axes, got a list of {}", max_rank, axes.size());
   std::copy(axes.begin(), axes.end(), axes_.begin());

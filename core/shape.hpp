@@ -19,6 +19,7 @@ class Shape {
   explicit Shape(std::span<const std::int64_t> dims);
 
   int rank() const { return rank_; }
+  /// Not checked, as in arrays; Tensor::dim is, and counts negative axes from the end.
   std::int64_t operator[](int axis) const { return dims_[static_cast<unsigned>(axis)]; }
   std::int64_t& operator[](int axis) { return dims_[static_cast<unsigned>(axis)]; }
   const std::int64_t* begin() const { return dims_.data(); }
@@ -77,13 +78,12 @@ class Axes {
  public:
   Axes() = default;
   Axes(int axis) : Axes({axis}) {}
-  Axes(std::initializer_list<int> axes);
+  Axes(std::initializer_list<int> axes) : Axes(std::span(axes.begin(), axes.size())) {}
   explicit Axes(std::span<const int> axes);
 
   int size() const { return size_; }
   int operator[](int i) const { return axes_[static_cast<unsigned>(i)]; }
   int& operator[](int i) { return axes_[static_cast<unsigned>(i)]; }
-  void push_back(int axis) { axes_[static_cast<unsigned>(size_++)] = axis; }
 
  private:
   std::array<int, max_rank> axes_{};

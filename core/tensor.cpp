@@ -94,6 +94,10 @@ void detail::copy_elements(const Tensor& from, const Tensor& to) {
 
 // ---- access --------------------------------------------------------------------------------------------------------
 
+void Tensor::check_i64(const char* what, double value) {
+  require(value >= -0x1p63 && value < 0x1p63, "{}: {} does not fit i64", what, value);
+}
+
 void Tensor::check_item() const { require(size() == 1, "item: expected one element, got shape {}", shape()); }
 
 void Tensor::check_span(DType asked) const {
@@ -180,8 +184,7 @@ Tensor Tensor::to(DType target) const {
       visit(target, [&]<class To>(To) {
         for (std::int64_t i = 0, n = in.size(); i < n; ++i) {
           const From value = in.data<From>()[i];
-          if constexpr (std::is_same_v<To, std::int64_t> && !std::is_same_v<From, To>)
-            require(std::abs(value) < static_cast<From>(9.2e18F), "to: {} does not fit i64", value);
+          if constexpr (std::is_same_v<To, std::int64_t> && !std::is_same_v<From, To>) check_i64("to", value);
           out.data<To>()[i] = static_cast<To>(value);
         }
       });
@@ -199,7 +202,7 @@ namespace {
 template <class T>
 T element_from(const char* what, double value) {
   if constexpr (std::is_same_v<T, std::int64_t>)
-    require(value == std::trunc(value) && std::abs(value) <= 0x1p53, "{}: {} is no i64", what, value);
+    require(value == std::trunc(value) && std::abs(value) < 0x1p53, "{}: {} is no i64 within 2^53", what, value);
   return static_cast<T>(value);
 }
 }  // namespace

@@ -79,16 +79,16 @@ class Tensor {
     const auto s = dense.span<T>();
     return {s.begin(), s.end()};
   }
-  /// The only element of a tensor that has one.
-  template <class T = double>
+  /// The only element of a tensor that has one; as an i64 rounded towards zero.
+  template <Element T = double>
   T item() const {
     check_item();
-    return element<T>(0);
+    return element<T>("item", 0);
   }
   /// The element at a multi-index; negative indices count from the end.
-  template <class T = double>
+  template <Element T = double>
   T at(std::initializer_list<std::int64_t> index) const {
-    return element<T>(offset_of(std::span(index.begin(), index.size())));
+    return element<T>("at", offset_of(std::span(index.begin(), index.size())));
   }
 
   /// Copies the values of a tensor of the same shape and dtype, in place. Refused for views that repeat elements.
@@ -122,7 +122,7 @@ class Tensor {
   explicit Tensor(detail::Node* adopted) noexcept : node_(adopted) {}
   detail::Node& node() const {
     if (!node_) [[unlikely]]
-      detail::fail("an undefined tensor was used", {});
+      detail::fail("an undefined tensor was used: one never set or moved from, or a gradient before backward", {});
     return *node_;
   }
   detail::Node* get() const { return node_; }
@@ -138,12 +138,14 @@ class Tensor {
   }
 
  private:
+  static void check_i64(const char* what, double value);
   void check_item() const;
   void check_span(DType asked) const;
   void count_change(const char* what);
   std::int64_t offset_of(std::span<const std::int64_t> index) const;
   template <class T>
-  T element(std::int64_t offset) const {
+  T element(const char* what, std::int64_t offset) const {
+    if (dtype_of<T> == i64 && dtype() != i64) check_i64(what, element<double>(what, offset));
     return visit(dtype(), [&](auto zero) { return static_cast<T>(data<decltype(zero)>()[offset]); });
   }
 

@@ -5,7 +5,7 @@
 namespace retrace {
 
 /// Zeroes elements at random while a TrainingMode lives in this thread and hands its input on otherwise. The generator
-/// is shared with whoever else holds it.
+/// is shared with whoever else holds it, but not with a clone or a share of the model, which have their own.
 class Dropout {
  public:
   Dropout(double probability, const Generator& generator) : probability_(probability), generator_(generator) {
@@ -13,7 +13,7 @@ class Dropout {
   }
 
   Tensor operator()(const Tensor& x) { return is_training() ? dropout(x, probability_, generator_) : x; }
-  void parts(auto&) {}
+  void parts(auto& list) { list("generator", generator_); }
 
  private:
   double probability_;

@@ -15,6 +15,7 @@ namespace detail {
 class TorchList {
  public:
   void operator()(std::string_view name, Tensor& t) { put(name, t); }
+  void operator()(std::string_view, Generator&) {}
   void operator()(std::string_view name, auto& part) {
     const std::string outer = std::exchange(prefix_, joined(name));
     if constexpr (requires { add(part); })

@@ -26,7 +26,7 @@ double clip_grad_norm(const Parameters& parameters, double max_norm) {
       squares += sum(g * g).item();
     }
   const double norm = std::sqrt(squares), factor = max_norm / (norm + 1e-6);
-  if (factor < 1) replace_gradients(parameters, [&](const Tensor& g) { return g * factor; });
+  if (std::isnan(factor) || factor < 1) replace_gradients(parameters, [&](const Tensor& g) { return g * factor; });
   return norm;
 }
 

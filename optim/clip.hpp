@@ -5,8 +5,8 @@
 namespace retrace {
 
 /// Scales the gradients of all parameters by one factor so that their common 2-norm is at most max_norm, and returns
-/// the norm they had. As PyTorch's clip_grad_norm_: the factor is min(1, max_norm / (norm + 1e-6)). Parameters without
-/// a gradient are passed over.
+/// the norm they had. As PyTorch's clip_grad_norm_: the factor is min(1, max_norm / (norm + 1e-6)), and one gradient
+/// of NaN makes all of them NaN. Parameters without a gradient are passed over.
 double clip_grad_norm(const Parameters& parameters, double max_norm);
 
 /// Moves every element of the gradients into [-limit, limit]. As PyTorch's clip_grad_value_: NaN stays. Parameters

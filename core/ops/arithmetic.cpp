@@ -11,8 +11,8 @@ namespace {
 Tensor constant_like(const Tensor& x, double c) { return full({}, c, x.dtype()); }
 /// The same for a comparison, which takes i64 too.
 Tensor constant_like(const char* op, const Tensor& x, double c) {
-  require(x.dtype() != i64 || (c == std::trunc(c) && std::abs(c) <= 0x1p53),
-          "{}: an i64 tensor {} was compared with {}, which is no i64", op, x.shape(), c);
+  require(x.dtype() != i64 || (c == std::trunc(c) && std::abs(c) < 0x1p53),
+          "{}: an i64 tensor {} was compared with {}, which is no i64 within 2^53", op, x.shape(), c);
   return constant_like(x, c);
 }
 

@@ -100,7 +100,9 @@ Tensor scatter_add(const Tensor& values, const Tensor& index, int axis, const Sh
 }
 
 Tensor embedding(const Tensor& table, const Tensor& index, Caller at) {
-  require(table.rank() == 2, "embedding: expected a table [n, d], got {}", table.shape());
+  require(table.rank() == 2 && index.rank() < max_rank,
+          "embedding: expected a table [n, d] and an index of less than {} axes, got {} and {}", max_rank,
+          table.shape(), index.shape());
   const Shape shape = index.shape().inserted(index.rank(), table.dim(1));
   return record(
       at("embedding"), [&] { return reshape(gathered(at("embedding"), table, as_list(index), 0), shape); },

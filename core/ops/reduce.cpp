@@ -103,6 +103,11 @@ Tensor along_axis(const char* op, const Tensor& x, int axis, Row row) {
 Tensor sum(const Tensor& x, const Axes& axes, ReduceOptions options, Caller at) {
   const Reduced shape("sum", x, axes);
   const auto value = [&] {
+    // Many runs that are added to one another are so by halves, too.
+    if (shape.kept.size() > 1 && shape.count > 512 * (x.dim(-1) / shape.kept.back()))
+      for (int axis = 0; axis + 1 < x.rank(); ++axis)
+        if (const std::int64_t n = x.dim(axis); n > 1 && shape.kept[axis] == 1)
+          return sum(slice(x, axis, 0, n / 2), axes, options) + sum(slice(x, axis, n / 2, n), axes, options);
     const auto run = [](const auto* p, std::int64_t n) { return pairwise_sum(p, n); };
     return reduce(at("sum"), x, shape, options.keepdims, 0, run, std::plus());
   };

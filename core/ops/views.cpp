@@ -150,10 +150,12 @@ Tensor sum_to(Tensor x, const Shape& shape, Caller at) {
   if (x.shape() == shape) return x;
   require(broadcasts_to(shape, x.shape()), "sum_to: {} does not broadcast to {}", shape, x.shape());
   const int extra = x.rank() - shape.rank();
-  Axes repeated;
+  std::array<int, max_rank> repeated{};
+  std::size_t count = 0;
   for (int i = 0; i < x.rank(); ++i)
-    if (i < extra || (shape[i - extra] == 1 && x.shape()[i] != 1)) repeated.push_back(i);
-  if (repeated.size() > 0) x = sum(x, repeated, {.keepdims = repeated.size() > extra}, at);
+    if (i < extra || (shape[i - extra] == 1 && x.shape()[i] != 1)) repeated[count++] = i;
+  const Axes axes(std::span(repeated.data(), count));
+  if (count > 0) x = sum(x, axes, {.keepdims = axes.size() > extra}, at);
   return x.shape() == shape ? x : reshape(x, shape, at);
 }
 
@@ -190,12 +192,9 @@ std::vector<Tensor> unstack(const Tensor& x, int axis, Caller at) {
                   const auto defined = [](const Tensor& dy) { return dy.defined(); };
                   if (std::all_of(dys.begin(), dys.end(), defined)) return stack(dys, axis);
                   // An output that nobody used has no cotangent: zeros like those of its sisters.
-                  Tensor absent;
+                  const Tensor& sister = *std::find_if(dys.begin(), dys.end(), defined);
                   std::vector<Tensor> all(dys.begin(), dys.end());
-                  for (const Tensor& dy : dys)
-                    if (dy.defined() && !absent.defined()) absent = zeros(dy.shape(), dy.dtype());
-                  for (Tensor& dy : all)
-                    if (!dy.defined()) dy = absent;
+                  std::replace_if(all.begin(), all.end(), std::not_fn(defined), zeros(sister.shape(), sister.dtype()));
                   return stack(all, axis);
                 }));
 }
@@ -209,6 +208,7 @@ Tensor stack(std::span<const Tensor> xs, int axis, Caller at) {
   }
   require(axis >= -shape.rank() - 1 && axis <= shape.rank(), "stack: axis {} is out of range for shape {}", axis,
           shape);
+  require(shape.rank() < max_rank, "stack: one axis more than {} has are over {} axes", shape, max_rank);
   if (axis < 0) axis += shape.rank() + 1;
   return joined(at("stack"), shape.inserted(axis, static_cast<std::int64_t>(xs.size())), xs, axis, true);
 }

@@ -210,6 +210,7 @@ TEST_CASE("gradcheck depends on its options") {
         "slightly_wrong", [&] { return a * 1; }, wrt(a, [](T dy) { return dy * (1 + 1e-5); }));
   };
   CHECK_FALSE(gradcheck(slightly_wrong, {x}));
+  CHECK_FALSE(gradcheck(slightly_wrong, {x}, {.tolerance = std::nan(""), .second_order = false}).ok);
   const GradcheckReport lenient = gradcheck(slightly_wrong, {x}, {.tolerance = 1e-4, .second_order = false});
   CHECK(lenient);
   CHECK(lenient.worst == doctest::Approx(1e-5).epsilon(0.01));

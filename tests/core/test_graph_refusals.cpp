@@ -89,6 +89,22 @@ TEST_CASE("refusal: a recorded result is not changed in place") {
   CHECK(y.to_vector<double>() == std::vector<double>{2, 4});
 }
 
+TEST_CASE("refusal: an operation whose value is no tensor is named") {
+  const Tensor x = leaf({1, 2});
+  const auto rule = wrt(x, [](const Tensor& dy) { return dy; });
+  CHECK_THROWS_WITH_AS(record(
+                           "mine", [] { return Tensor(); }, rule),
+                       "mine: its value is an undefined tensor", Error);
+  const auto rule_of_two = wrt(x, [](std::span<const Tensor> dys) { return dys[0]; });
+  CHECK_THROWS_WITH_AS(record(
+                           "two",
+                           [&] {
+                             return std::vector{x, Tensor()};
+                           },
+                           rule_of_two),
+                       "two: its value is an undefined tensor", Error);
+}
+
 TEST_CASE("refusal: a backward that fails midway leaves every gradient and marks the graph consumed") {
   Tensor a = leaf({1, 2}), b = leaf({3, 4});
   sum(a + b).backward();
@@ -144,7 +160,7 @@ TEST_CASE("refusal: only floating leaves can ask for gradients") {
 TEST_CASE("refusal: an undefined tensor says so") {
   const Tensor none;
   CHECK_FALSE(none.defined());
-  CHECK_THROWS_WITH_AS(none.shape(), "an undefined tensor was used", Error);
-  CHECK_THROWS_WITH_AS(tanh(none), "an undefined tensor was used", Error);
-  CHECK_THROWS_WITH_AS(ones({2}) + none, "an undefined tensor was used", Error);
+  CHECK_THROWS_WITH_AS(none.shape(), Contains("an undefined tensor was used"), Error);
+  CHECK_THROWS_WITH_AS(tanh(none), Contains("an undefined tensor was used"), Error);
+  CHECK_THROWS_WITH_AS(ones({2}) + none, Contains("an undefined tensor was used"), Error);
 }

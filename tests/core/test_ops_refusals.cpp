@@ -216,7 +216,7 @@ TEST_CASE("indices refuse what is out of range or of another dtype or shape") {
   refuses([] { embedding(f, tensor({0, 2}, i64)); }, {"embedding: index 2 is out of range 0 .. 1"});
   refuses([] { embedding(f, tensor({-1}, i64)); }, {"embedding: index -1 is out of range 0 .. 1"});
   refuses([] { embedding(zeros({0, 3}), tensor({0.0}, i64)); }, {"embedding: index 0 is out of range"});
-  refuses([] { embedding(four, tensor({0.0}, i64)); }, {"embedding: expected a table [n, d], got [4]"});
+  refuses([] { embedding(four, tensor({0.0}, i64)); }, {"embedding: expected a table [n, d]", "[4]"});
   refuses([] { embedding(f, tensor({0, 1})); }, {"embedding: the index must be i64, got f32"});
   refuses([] { scatter_add(f, tensor({0, 2}, i64), 0, {2, 3}); }, {"scatter_add: index 2 is out of range"});
   refuses([] { scatter_add(f, tensor({0.0}, i64), 0, {2, 3}); }, {"scatter_add", "[2, 3]", "[1]"});
@@ -249,11 +249,11 @@ TEST_CASE("a tensor has at most six axes") {
   CHECK(same(sum(six + six), 4));
   CHECK(same(sum(matmul(six, transpose(six))), 2));
   const char* text = "a tensor has at most 6 axes, got 7";
-  refuses([&] { stack({six, six}, 0); }, {text});
+  refuses([&] { stack({six, six}, 0); }, {"stack:", "[1, 1, 1, 1, 1, 2]", "6 axes"});
   refuses([&] { reshape(six, {1, 1, 1, 1, 1, 1, 2}); }, {text});
   refuses([&] { broadcast_to(six, {1, 1, 1, 1, 1, 1, 2}); }, {text});
   refuses([&] { zeros({1, 1, 1, 1, 1, 1, 1}); }, {text});
-  refuses([&] { embedding(f, zeros({1, 1, 1, 1, 1, 1}, i64)); }, {text});
+  refuses([&] { embedding(f, zeros({1, 1, 1, 1, 1, 1}, i64)); }, {"embedding:", "[1, 1, 1, 1, 1, 1]", "6 axes"});
   refuses([&] { cross_entropy(ones({1, 1, 1, 1, 1, 1, 1}), zeros({1}, i64)); }, {text});
   refuses([&] { sum(six, {0, 1, 2, 3, 4, 5, 6}); }, {"a tensor has at most 6 axes"});
 }

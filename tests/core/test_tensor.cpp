@@ -20,7 +20,7 @@ TEST_CASE("tensor: nested literals give shape and values, f32 unless told") {
   CHECK(tensor({{{5}}}).shape() == Shape{1, 1, 1});
   CHECK(tensor({1, 2}, i64).at<std::int64_t>({1}) == 2);
   CHECK_THROWS_WITH_AS(tensor({{1, 2}, {3}}), "tensor: the lists are not of equal shape: [2] and [1]", Error);
-  CHECK_THROWS_WITH_AS(tensor({1.5}, i64), "tensor: 1.5 is no i64", Error);
+  CHECK_THROWS_WITH_AS(tensor({1.5}, i64), "tensor: 1.5 is no i64 within 2^53", Error);
 }
 
 TEST_CASE("tensor: from vectors, full, zeros, ones, arange") {
@@ -34,10 +34,19 @@ TEST_CASE("tensor: from vectors, full, zeros, ones, arange") {
   CHECK(same(arange(1, 2, 0.25), {1, 1.25, 1.5, 1.75}));
   CHECK(same(arange(3, 0, -1), {3, 2, 1}));
   CHECK(arange(3, 0).shape() == Shape{0});
-  CHECK_THROWS_WITH_AS(arange(0, 2, 0.5, i64), "arange: 0.5 is no i64", Error);
-  CHECK_THROWS_WITH_AS(full({2}, 1.5, i64), "full: 1.5 is no i64", Error);
-  CHECK_THROWS_WITH_AS(arange(3).fill(2.7), "full: 2.7 is no i64", Error);
+  CHECK_THROWS_WITH_AS(arange(0, 2, 0.5, i64), "arange: 0.5 is no i64 within 2^53", Error);
+  CHECK_THROWS_WITH_AS(full({2}, 1.5, i64), "full: 1.5 is no i64 within 2^53", Error);
+  CHECK_THROWS_WITH_AS(arange(3).fill(2.7), "full: 2.7 is no i64 within 2^53", Error);
   CHECK_THROWS_WITH_AS(arange(0, 1, 0), Contains("a step that is not 0"), Error);
+}
+
+TEST_CASE("tensor: a whole number that a double cannot tell from its neighbour is refused and not rounded") {
+  constexpr std::int64_t limit = std::int64_t{1} << 53;
+  CHECK(tensor({limit - 1, 1 - limit}, i64).at<std::int64_t>({1}) == 1 - limit);
+  CHECK_THROWS_WITH_AS(tensor({limit + 1}, i64), Contains("tensor: 9007199254740992 is no i64"), Error);
+  CHECK_THROWS_WITH_AS(full({}, -0x1p53, i64), Contains("full: -9007199254740992 is no i64"), Error);
+  CHECK(tensor(std::vector{limit + 1}, {1}).item<std::int64_t>() == limit + 1);
+  CHECK_THROWS_WITH_AS((void)(arange(3) == 0x1p53), Contains("compared with 9007199254740992, which is no i64"), Error);
 }
 
 TEST_CASE("tensor: impossible shapes are refused") {
@@ -50,6 +59,12 @@ TEST_CASE("tensor: impossible shapes are refused") {
 TEST_CASE("tensor: item, at and spans check what they are asked for") {
   const Tensor x = tensor({{1, 2}, {3, 4}});
   CHECK(tensor({{5}}).item() == 5);
+  CHECK(tensor(-2.7).item<std::int64_t>() == -2);
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  CHECK_THROWS_WITH_AS(full({}, nan).item<std::int64_t>(), "item: nan does not fit i64", Error);
+  CHECK_THROWS_WITH_AS(full({1}, -1e19).at<std::int64_t>({0}), Contains("at: -9.99"), Error);
+  CHECK(full({}, -0x1p63, f64).item<std::int64_t>() == std::numeric_limits<std::int64_t>::min());
+  CHECK_THROWS_WITH_AS(full({}, 0x1p63, f64).to(i64), Contains("does not fit i64"), Error);
   CHECK_THROWS_WITH_AS(x.item(), "item: expected one element, got shape [2, 2]", Error);
   CHECK_THROWS_WITH_AS(x.at({0, 2}), "at: index 2 is out of range for axis 1 of shape [2, 2]", Error);
   CHECK_THROWS_WITH_AS(x.at({0}), "at: expected 2 indices for shape [2, 2], got 1", Error);
@@ -106,6 +121,22 @@ TEST_CASE("generator: the sequence is pinned, copies share it and clones start e
   CHECK_THROWS_AS(g.set_state({}), Error);
   CHECK_THROWS_AS(g.below(0), Error);
   for (int i = 0; i < 100; ++i) CHECK(g.below(3) < 3);
+}
+
+TEST_CASE("uniform: rounding never reaches the upper bound") {
+  Generator largest(1);  // draws the largest number below 1
+  const Generator::State state{0, 0x4fc71c71c71c71c7, 0, 0};
+  largest.set_state(state);
+  REQUIRE(largest.uniform() == 1 - 0x1p-53);
+  const auto draw = [&](double low, double high, DType dtype) {
+    largest.set_state(state);
+    return uniform({}, low, high, largest, dtype).item();
+  };
+  CHECK(draw(0, 1, f32) == 1 - 0x1p-24);
+  CHECK(draw(-3, 0.1, f32) < 0.1F);
+  CHECK(draw(0, 1, f64) == 1 - 0x1p-53);
+  CHECK(draw(1, 2, f64) == 2 - 0x1p-52);
+  CHECK(draw(2, 2, f32) == 2);
 }
 
 TEST_CASE("multinomial: weights whose sum overflows are refused") {

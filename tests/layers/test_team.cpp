@@ -92,6 +92,30 @@ TEST_CASE("a shared model has the same elements and gradients of its own") {
                        "add_gradients: '0.w_x' in place of 'w_x'", Error);
 }
 
+TEST_CASE("a team trains with dropout and each thread draws random numbers of its own") {
+  const Tensor x = ones({1000});
+  const auto dropped = [&](int threads, bool cloned) {
+    Sequential net(Dropout(0.5, Generator(1)));
+    std::vector nets{net};
+    for (int i = 1; i < threads; ++i) nets.push_back(cloned ? clone(net) : share(net));
+    std::vector<Tensor> y(nets.size());
+    Team team(threads);
+    for (int step = 0; step < 20; ++step)
+      team.run([&](int i) {
+        const TrainingMode training;
+        y[static_cast<std::size_t>(i)] = nets[static_cast<std::size_t>(i)](x);
+      });
+    return y;
+  };
+  const std::vector<Tensor> y = dropped(3, false), again = dropped(3, false), equal = dropped(2, true);
+  for (std::size_t i = 0; i < 3; ++i) {
+    CHECK(same(y[i], again[i]));
+    CHECK_FALSE(same(y[i], y[(i + 1) % 3]).ok);
+  }
+  CHECK(same(equal[0], equal[1]));  // a clone goes on as the model itself does
+  CHECK(same(equal[0], dropped(1, false)[0]));
+}
+
 TEST_CASE("a team runs every part once and hands on what failed") {
   Team team(3);
   CHECK(team.size() == 3);

@@ -1,5 +1,6 @@
 #include <doctest/doctest.h>
 
+#include <cmath>
 #include <limits>
 #include <retrace/core.hpp>
 #include <retrace/optim.hpp>
@@ -33,6 +34,11 @@ TEST_CASE("clip_grad_norm: gradients and norms agree with PyTorch") {
       CHECK(close(list[static_cast<std::size_t>(i)].value.grad(), data.tensor(name, "clipped" + std::to_string(i)),
                   tolerance));
   }
+  Tensor lost = leaf({1}), other = leaf({2});  // a NaN reaches all, as in PyTorch
+  lost.set_grad(full({1}, std::nan(""), lost.dtype()));
+  other.set_grad(tensor({3}, other.dtype()));
+  CHECK(std::isnan(clip_grad_norm(list_of({lost, other}), 1)));
+  CHECK(std::isnan(other.grad().item()));
   CHECK_THROWS_WITH_AS(clip_grad_norm(Parameters(), -1), Contains("must not be negative"), Error);
 }
 
