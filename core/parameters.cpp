@@ -1,5 +1,7 @@
 #include "parameters.hpp"
 
+#include <algorithm>
+
 namespace retrace {
 
 void Parameters::add(std::string_view name, const Tensor& value) {
@@ -45,6 +47,24 @@ std::int64_t Parameters::trained_elements() const {
   for (const Parameter& p : list_)
     if (p.trained()) n += p.value.size();
   return n;
+}
+
+std::string summary(const Parameters& list) {
+  std::size_t name_width = 4, shape_width = 5;
+  for (const Parameter& p : list) {
+    name_width = std::max(name_width, p.name.size());
+    shape_width = std::max(shape_width, fmt::formatted_size("{}", p.value.shape()));
+  }
+  std::string out = fmt::format("{:{}}  {:{}}  dtype  elements\n", "name", name_width, "shape", shape_width);
+  std::int64_t elements = 0, bytes = 0;
+  for (const auto& [name, value] : list) {
+    out += fmt::format("{:{}}  {:{}}  {:5}  {:8}{}\n", name, name_width, value.shape(), shape_width, value.dtype(),
+                       value.size(), value.requires_grad() ? "" : "  frozen");
+    elements += value.size();
+    bytes += value.size() * static_cast<std::int64_t>(size_of(value.dtype()));
+  }
+  return out + fmt::format("{} elements in {} bytes: {} trained, {} frozen\n", elements, bytes, list.trained_elements(),
+                           elements - list.trained_elements());
 }
 
 void Parameters::zero_grad() const {

@@ -107,6 +107,13 @@ requires(sizeof...(Models) > 0) Parameters parameters(Models... models) {
   return all;
 }
 
+/// A table for people: name, shape, dtype and elements of each tensor, and the totals of trained and frozen elements.
+std::string summary(const Parameters& list);
+template <HasParts Model>
+std::string summary(Model model) {
+  return summary(parameters(std::move(model)));
+}
+
 namespace detail {
 /// A copy of the model with make(tensor) for each of its tensors, tied ones staying tied, and generators likewise.
 template <class Model, class Make>

@@ -19,6 +19,17 @@ SimpleRNN notebook_rnn() {
 
 Tensor notebook_input() { return tensor({{{1, 2}, {2, 3}, {3, 4}}}, f64) / 100; }
 
+/// The notebook's layer with an output layer, for the picture of a training step.
+struct Net {
+  SimpleRNN rnn = notebook_rnn();
+  Linear head{4, 1, Generator(0), {.dtype = f64}};
+
+  void parts(auto& list) {
+    list("rnn", rnn);
+    list("head", head);
+  }
+};
+
 void print(const char* what, const Tensor& x) { fmt::print("{}\n{}\n\n", what, x); }
 
 /// The notebook's backward loop as it stands there. It is no gradient: dx passes through w_h, dA never travels on
@@ -47,7 +58,13 @@ Tensor notebook_backward(SimpleRNN rnn, const Tensor& x, double lr) {
 int main(int argc, char** argv) {
   const SimpleRNN rnn = notebook_rnn();
   const Tensor x = notebook_input().requires_grad(true);
-  if (argc == 2 && std::string_view(argv[1]) == "--dot") {
+  const std::string_view option = argc == 2 ? argv[1] : "";
+  if (option == "--fold") {
+    const Net net;
+    fmt::print("{}", to_dot(mse_loss(net.head(net.rnn(x)), ones({1, 1}, f64)), parameters(net), {.fold = true}));
+    return 0;
+  }
+  if (option == "--dot") {
     Parameters names = parameters(rnn);
     names.add("x", x);
     fmt::print("{}", to_dot(rnn(x), names));

@@ -1,6 +1,7 @@
 #include "checkpoint.hpp"
 
 #include "fields.hpp"
+#include "history/utf8.hpp"
 
 #include <utility>
 
@@ -42,7 +43,7 @@ std::string characters_of(const Vocabulary& vocabulary) {
 Vocabulary vocabulary_of(std::string_view characters, const std::string& path) {
   std::vector<std::string> symbols{""};
   while (!characters.empty()) {
-    const std::size_t length = code_point_length(characters);
+    const std::size_t length = history::code_point_length(characters);
     require(length > 0, "cannot use {}: its vocabulary is not UTF-8", path);
     symbols.emplace_back(characters.substr(0, length));
     characters.remove_prefix(length);
@@ -50,9 +51,9 @@ Vocabulary vocabulary_of(std::string_view characters, const std::string& path) {
   return Vocabulary(std::move(symbols));
 }
 
-Tensor from_points(const std::vector<ChartPoint>& points) {
+Tensor from_points(const std::vector<history::Point>& points) {
   std::vector<double> values;
-  for (const ChartPoint& point : points) values.insert(values.end(), {point.x, point.y});
+  for (const history::Point& point : points) values.insert(values.end(), {point.x, point.y});
   return retrace::tensor(values, {static_cast<std::int64_t>(points.size()), 2});
 }
 
@@ -69,11 +70,9 @@ std::vector<Lanes::Cursor> to_cursors(const Tensor& x) {
   return cursors;
 }
 
-std::vector<ChartPoint> to_points(const Tensor& x) {
-  std::vector<ChartPoint> points;
+void add_points(history::History& history, std::string_view curve, const Tensor& x) {
   const auto values = x.span<double>();
-  for (std::size_t i = 0; i < values.size(); i += 2) points.push_back({values[i], values[i + 1]});
-  return points;
+  for (std::size_t i = 0; i < values.size(); i += 2) history.add(curve, values[i], values[i + 1]);
 }
 
 /// A curve as it is in a file.
@@ -107,6 +106,7 @@ Parameters tensors_of(TrainingState& state, const Tensor& cursors, const Tensor&
 std::string weights_file(const std::string& folder) { return folder + "/weights.safetensors"; }
 std::string checkpoint_file(const std::string& folder) { return folder + "/checkpoint.safetensors"; }
 std::string picture_file(const std::string& folder) { return folder + "/loss.svg"; }
+std::string history_file(const std::string& folder) { return folder + "/history.csv"; }
 
 void save_weights(const std::string& path, const TrainingState& state, const RunOptions& options, const Data& data) {
   Metadata metadata;
@@ -137,8 +137,8 @@ void save_checkpoint(const std::string& path, TrainingState& state, const RunOpt
   put_state(metadata, "generator", state.generator.state());
   put_state(metadata, "generator_before_epoch", place.shuffled_from);
   retrace::save(path,
-                tensors_of(state, from_cursors(place.cursors), from_points(state.curves.training),
-                           from_points(state.curves.held_out)),
+                tensors_of(state, from_cursors(place.cursors), from_points(state.history[training_curve]),
+                           from_points(state.history[held_out_curve])),
                 metadata);
 }
 
@@ -170,8 +170,9 @@ void load_checkpoint(const std::string& path, TrainingState& state, const Data& 
   place.cursors = to_cursors(cursors);
   state.lanes.go_to(place);
   state.generator.set_state(generator);
-  state.curves.training = to_points(training);
-  state.curves.held_out = to_points(held_out);
+  state.history = {};
+  add_points(state.history, training_curve, training);
+  add_points(state.history, held_out_curve, held_out);
 }
 
 }  // namespace words

@@ -13,6 +13,7 @@ namespace words {
 std::string weights_file(const std::string& folder);
 std::string checkpoint_file(const std::string& folder);
 std::string picture_file(const std::string& folder);
+std::string history_file(const std::string& folder);
 
 /// Writes the best weights of a run. Metadata: "vocabulary", the characters of symbols 1, 2, ... one after the other;
 /// "held_out_loss" in nats per character, on the probe; "step"; and the options of the run.

@@ -69,6 +69,15 @@ std::string describe_run(const Trainer& trainer, const Data& data) {
   return text + "\n";
 }
 
+std::string describe_curves(const history::History& history) {
+  std::string text;
+  for (const auto& [name, points] : history.curves()) {
+    text +=
+        fmt::format("{:<15}{}  {:.3f} to {:.3f}\n", name, history.sparkline(name), points.front().y, points.back().y);
+  }
+  return text;
+}
+
 std::string describe_losses(double held_out, const Baselines& baselines) {
   return loss_line("held-out", held_out) + loss_line("trigrams", baselines.trigrams) +
          loss_line("bigrams", baselines.bigrams);

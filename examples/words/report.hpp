@@ -20,6 +20,9 @@ Baselines baselines(const Data& data);
 /// The text, its vocabulary and split, the network, and the run, in a line each.
 std::string describe_run(const Trainer& trainer, const Data& data);
 
+/// Each curve as a sparkline with its first and last value.
+std::string describe_curves(const history::History& history);
+
 /// The loss on the held-out words beside those of the baselines, in nats and in bits.
 std::string describe_losses(double held_out, const Baselines& baselines);
 

@@ -70,8 +70,8 @@ Run::Run(const Command& command, const RunOptions& options)
 void Run::clear_folder() {
   std::error_code error;
   std::filesystem::create_directories(folder_, error);
-  for (const std::string& file : {weights_file(folder_), checkpoint_file(folder_), picture_file(folder_)}) {
-    if (!error) std::filesystem::remove(file, error);
+  for (const auto& file : {weights_file, checkpoint_file, picture_file, history_file}) {
+    if (!error) std::filesystem::remove(file(folder_), error);
   }
   if (error) retrace::fail("cannot use the folder {}: {}", folder_, error.message());
   save_checkpoint();
@@ -93,13 +93,15 @@ std::vector<std::string> Run::invent(const Net& net, std::int64_t count) const {
 
 std::string Run::evaluate() {
   if (trainer_.evaluate()) save_best();
-  const ChartSeries& curves = trainer_.state().curves;
-  ChartSeries picture = curves;
-  picture.baselines = {{"bigrams", baselines_.bigrams}, {"trigrams", baselines_.trigrams}};
-  write_chart(picture_file(folder_), picture, {.subtitle = trainer_.options().text});
+  const history::History& history = trainer_.state().history;
+  history.write_csv(history_file(folder_));
+  history.write_svg(picture_file(folder_),
+                    {.subtitle = trainer_.options().text,
+                     .y_label = "loss, nats per character",
+                     .baselines = {{"bigrams", baselines_.bigrams}, {"trigrams", baselines_.trigrams}}});
   const int count = data_.kind == TextKind::word_list ? 5 : 1;
   return fmt::format("step {}: held-out loss {:.3f}; {}", with_commas(trainer_.position().step),
-                     curves.held_out.back().y, list(invent(trainer_.state().net, count), count, data_));
+                     history[held_out_curve].back().y, list(invent(trainer_.state().net, count), count, data_));
 }
 
 int Run::train() {
@@ -138,8 +140,9 @@ void Run::summarize() const {
   const std::size_t shown = data_.kind == TextKind::word_list ? 20 : 5;
   const Net& net = trainer_.state().best;
   const std::vector<std::string> invented = invent(net, command_.samples);
-  print(describe_losses(cross_entropy(net, data_.held_out), baselines_) + describe_novelty(invented, data_) + "\n" +
-        list(invented, shown, data_) + "\n\nin " + folder_ + ": weights, a checkpoint to resume from, and loss.svg\n");
+  print(describe_curves(trainer_.state().history) + describe_losses(cross_entropy(net, data_.held_out), baselines_) +
+        describe_novelty(invented, data_) + "\n" + list(invented, shown, data_) + "\n\nin " + folder_ +
+        ": weights, a checkpoint to resume from, loss.svg and history.csv\n");
 }
 
 }  // namespace

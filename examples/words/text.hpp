@@ -19,10 +19,6 @@ inline constexpr std::size_t max_item_length = 100;
 /// Largest file that is read as a corpus, in bytes.
 inline constexpr std::size_t max_file_size = std::size_t{256} << 20;
 
-/// Bytes of the UTF-8 code point at the start of `text`: 1 to 4, or 0 if `text` is empty or does not start with a
-/// well-formed one (Unicode 15, table 3-7: no overlong forms, no surrogates, nothing above U+10FFFF).
-std::size_t code_point_length(std::string_view text);
-
 /// What a text file was taken for. Both are read by the same rules; the kind only says what to call an item.
 enum class TextKind {
   word_list,     ///< no line holds white space inside: the items are words

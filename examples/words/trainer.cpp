@@ -23,7 +23,7 @@ TrainingState initial_state(const RunOptions& options, const Data& data) {
           .states = net.start(options.batch),
           .position = {},
           .best = retrace::clone(net),
-          .curves = {}};
+          .history = {}};
 }
 
 }  // namespace
@@ -84,14 +84,14 @@ double Trainer::step() {
   for (const retrace::Tensor& state : states) state_.states.push_back(state.detach());
   ++state_.position.step;
   state_.position.characters += batch.characters();
-  state_.curves.training.push_back({static_cast<double>(state_.position.step), loss.item()});
+  state_.history.add(training_curve, static_cast<double>(state_.position.step), loss.item());
   return loss.item();
 }
 
 bool Trainer::evaluate() {
   evaluations_ = evaluations_due();
   const double loss = cross_entropy(state_.net, data_.probe);
-  state_.curves.held_out.push_back({static_cast<double>(state_.position.step), loss});
+  state_.history.add(held_out_curve, static_cast<double>(state_.position.step), loss);
   if (!(loss < state_.best_loss)) return false;
   state_.best = retrace::clone(state_.net);
   state_.best_loss = loss;

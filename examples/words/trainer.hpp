@@ -1,8 +1,8 @@
 // Training, step by step.
 #pragma once
 
-#include "chart.hpp"
 #include "data.hpp"
+#include "history/history.hpp"
 #include "model.hpp"
 #include "options.hpp"
 
@@ -12,11 +12,15 @@
 #include <cstdint>
 #include <limits>
 #include <string>
+#include <string_view>
 
 namespace words {
 
 /// The network that the options ask for.
 NetSizes net_sizes(const RunOptions& options, const Vocabulary& vocabulary);
+
+/// The curves of a run: the loss of each step, and that of each evaluation.
+inline constexpr std::string_view training_curve = "training loss", held_out_curve = "held-out loss";
 
 /// How far a run has come.
 struct Position {
@@ -36,7 +40,7 @@ struct TrainingState {
   Net best;  ///< a copy of the network when its held-out loss was lowest
   double best_loss = std::numeric_limits<double>::infinity();
   std::int64_t best_step = 0;
-  ChartSeries curves;
+  history::History history;  ///< of `training_curve` and `held_out_curve`
 };
 
 /// Trains a network by stochastic gradient descent with truncated backpropagation through time: each step learns from

@@ -219,15 +219,3 @@ TEST_CASE("graph: two leaves that receive one cotangent get gradients of their o
   sum(a + b).backward();
   CHECK(a.grad().span<double>().data() != b.grad().span<double>().data());
 }
-
-TEST_CASE("graph: to_dot names operations, shapes and parameters") {
-  Tensor w = leaf({{1, 2}}), x = tensor({{3}}, f64);
-  Parameters names;
-  names.add("net.\"w\"", w);
-  const std::string dot = to_dot(tanh(matmul(x, w)), names);
-  CHECK(dot ==
-        "digraph retrace {\n  rankdir=BT;\n  node [shape=box, style=rounded, fontname=\"sans-serif\"];\n"
-        "  n0 [label=\"net.\\\"w\\\"\\n[1, 2]\", style=filled, fillcolor=lightgrey];\n"
-        "  n1 [label=\"matmul\\n[1, 2]\"];\n  n0 -> n1;\n"
-        "  n2 [label=\"tanh\\n[1, 2]\"];\n  n1 -> n2;\n}\n");
-}

@@ -106,12 +106,12 @@ std::string timeless_bytes(const std::string& checkpoint) {
   return read_bytes(checkpoint + ".timeless");
 }
 
-/// The weights and the picture in two folders, and the checkpoints but for the time they took.
+/// The weights, the picture and the curves in two folders, and the checkpoints but for the time they took.
 void check_equal_runs(const std::string& a, const std::string& b) {
   // One comparison each: doctest would print the bytes.
   const bool equal_checkpoints = timeless_bytes(words::checkpoint_file(a)) == timeless_bytes(words::checkpoint_file(b));
   CHECK(equal_checkpoints);
-  for (const auto& file : {words::weights_file, words::picture_file}) {
+  for (const auto& file : {words::weights_file, words::picture_file, words::history_file}) {
     CAPTURE(file(a));
     const bool equal_files = read_bytes(file(a)) == read_bytes(file(b));
     CHECK(equal_files);
@@ -175,6 +175,9 @@ TEST_CASE("program: a run tells what it does and leaves weights that invent word
                                           " 50%",
                                           "held-out loss",
                                           "300/300",
+                                          "training loss",
+                                          "█",
+                                          "held-out loss",
                                           "nats",
                                           "bits per character",
                                           "trigrams",
@@ -188,6 +191,9 @@ TEST_CASE("program: a run tells what it does and leaves weights that invent word
     REQUIRE(at != std::string::npos);
   }
   CHECK(read_bytes(scratch.path("run/loss.svg")).starts_with("<svg"));
+  const std::string curves = read_bytes(scratch.path("run/history.csv"));
+  CHECK(curves.starts_with("step,training loss,held-out loss\n1,"));
+  CHECK(std::count(curves.begin(), curves.end(), '\n') == 301);
   CHECK(retrace::read_safetensors(scratch.path("run/weights.safetensors")).tensors.count("rnn.1.w_h") == 1);
 
   const std::vector<std::string> sample{"--from", scratch.path("run"), "--samples", "30", "--prime", "mi"};

@@ -55,6 +55,16 @@ TEST_CASE("report: losses stand in nats and in bits") {
         "bigrams    2.5000 nats  3.6067 bits per character\n");
 }
 
+TEST_CASE("report: curves are lines of blocks with their ends") {
+  history::History history;
+  CHECK(words::describe_curves(history).empty());
+  for (int i = 0; i < 3; ++i) history.add("training loss", i, 3 - i);
+  history.add("held-out loss", 2, 1.5);
+  CHECK(words::describe_curves(history) ==
+        "training loss  █▅▁  3.000 to 1.000\n"
+        "held-out loss  ▁  1.500 to 1.500\n");
+}
+
 TEST_CASE("report: the held-out words to look at during a run are spread over all of them") {
   const TemporaryDirectory scratch;
   std::string text;

@@ -56,8 +56,8 @@ TEST_CASE("trainer: learns") {
   Trainer trainer(options, data);
   train(trainer, 400);
   CHECK(trainer.progress() == 1);
-  CHECK(trainer.state().curves.training.size() == 400);
-  CHECK(trainer.state().curves.held_out.size() == 4);
+  CHECK(trainer.state().history[words::training_curve].size() == 400);
+  CHECK(trainer.state().history[words::held_out_curve].size() == 4);
   CHECK(trainer.state().best_loss < 1.0);  // guessing among the 14 symbols costs 2.6
   CHECK(words::cross_entropy(trainer.state().best, data.probe) == trainer.state().best_loss);
 }

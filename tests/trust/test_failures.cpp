@@ -199,6 +199,8 @@ TEST_CASE("failures: whatever runs out of memory leaves nothing behind") {
   tried([&] { Adam(s.list).state(); });
   tried([&] { ReduceLROnPlateau(); });
   tried([&] { to_dot(s.loss(), s.list); });
+  tried([&] { to_dot(s.loss(), s.list, {.fold = true}); });
+  tried([&] { summary(s.list); });
   tried([&] { gradcheck([](const Tensor& x) { return tanh(x); }, {ones({2}, f64)}); });
   tried([&] { to_string(stack(unstack(tensor({{1, 2}, {3, 4}}), 0), 1)); });
   tried([&] {

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-namespace words {
+namespace history {
 
 /// An interval that grows to hold what it is shown. Empty (low > high) at first.
 struct Range {
@@ -33,4 +33,4 @@ Ticks nice_ticks(double low, double high, int wanted);
 /// `value` with as many decimals as tell ticks that are `step` apart, and thousands separated: "12,500", "2.25".
 std::string tick_label(double value, double step);
 
-}  // namespace words
+}  // namespace history

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
-namespace words {
+namespace history {
 namespace {
 
 /// Shorter ranges, relative to their ends, are made of rounding errors.
@@ -47,4 +47,4 @@ std::string tick_label(double value, double step) {
   return value < 0 ? "\u2212" + text : text;
 }
 
-}  // namespace words
+}  // namespace history

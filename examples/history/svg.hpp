@@ -5,7 +5,7 @@
 #include <string_view>
 #include <vector>
 
-namespace words {
+namespace history {
 
 /// Colour and width of a drawn line.
 struct Stroke {
@@ -46,4 +46,4 @@ class Svg {
   std::string svg_;
 };
 
-}  // namespace words
+}  // namespace history

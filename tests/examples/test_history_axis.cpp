@@ -1,13 +1,13 @@
 #include <doctest/doctest.h>
 
-#include "words/axis.hpp"
+#include "history/axis.hpp"
 
 #include <cmath>
 #include <vector>
 
-using words::nice_ticks;
-using words::tick_label;
-using words::Ticks;
+using history::nice_ticks;
+using history::tick_label;
+using history::Ticks;
 
 TEST_CASE("axis: ticks are round and equally far apart and inside the range") {
   const auto values = [](double low, double high, int wanted) { return nice_ticks(low, high, wanted).values; };

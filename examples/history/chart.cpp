@@ -9,32 +9,28 @@
 #include <cmath>
 #include <limits>
 
-namespace words {
+namespace history {
 namespace {
 
 constexpr Stroke grid{"#e5e8ec"};
 constexpr Stroke axis{"#8a94a0"};
 constexpr Stroke baseline{"#4a5560", 1.2, 1, "6 4"};
-constexpr Stroke raw{"#2b6cb0", 1, 0.28};
-constexpr Stroke trend{"#2b6cb0", 2.2};
-constexpr Stroke held_out{"#c2410c", 1.2, 0.5};
+constexpr std::string_view colours[] = {"#2b6cb0", "#c2410c", "#2f855a", "#6b46c1", "#b7791f"};
 constexpr double dot_radius = 3.2;
-
-/// Infinities, NaN, and what a diverged run may yield, which would leave nothing of the scale.
-bool drawable(const ChartPoint& point) { return std::abs(point.x) < 1e12 && std::abs(point.y) < 1e12; }
+constexpr std::size_t most_dots = 50;
 
 /// The mean of each point and its neighbours: a 50th of all points on either side, fewer near the beginning, where a
 /// loss falls steeply, and as many as there are after it at the end.
-std::vector<ChartPoint> smoothed(const std::vector<ChartPoint>& points) {
+std::vector<Point> smoothed(const std::vector<Point>& points) {
   std::vector<double> sum{0};
   std::vector<double> count{0};
-  for (const ChartPoint& point : points) {
-    sum.push_back(sum.back() + (drawable(point) ? point.y : 0));
-    count.push_back(count.back() + (drawable(point) ? 1 : 0));
+  for (const Point& point : points) {
+    sum.push_back(sum.back() + (is_drawable(point) ? point.y : 0));
+    count.push_back(count.back() + (is_drawable(point) ? 1 : 0));
   }
-  std::vector<ChartPoint> means = points;
+  std::vector<Point> means = points;
   for (std::size_t i = 0; i < points.size(); ++i) {
-    if (!drawable(points[i])) continue;
+    if (!is_drawable(points[i])) continue;
     const std::size_t before = std::min(points.size() / 50, i / 4);
     const std::size_t after = std::min(before, points.size() - 1 - i);
     means[i].y = (sum[i + after + 1] - sum[i - before]) / (count[i + after + 1] - count[i - before]);
@@ -44,21 +40,21 @@ std::vector<ChartPoint> smoothed(const std::vector<ChartPoint>& points) {
 
 class Chart {
  public:
-  Chart(const ChartSeries& series, const ChartOptions& options)
-      : series_(series), options_(options), svg_(options.width, options.height, options.title) {
+  Chart(const std::vector<Curve>& curves, const ChartOptions& options)
+      : curves_(curves), options_(options), svg_(options.width, options.height, options.title) {
     std::size_t longest = 0;
-    for (const ChartBaseline& line : series.baselines) longest = std::max(longest, line.label.size());
+    for (const Baseline& line : options.baselines) longest = std::max(longest, line.label.size());
     if (longest > 0) right_ -= std::min(34 + 6.6 * static_cast<double>(longest), options.width * 0.3);
-    for (const auto* points : {&series.training, &series.held_out}) {
-      for (const ChartPoint& point : *points) {
-        if (!drawable(point)) continue;
+    for (const Curve& curve : curves) {
+      for (const Point& point : curve.points) {
+        if (!is_drawable(point)) continue;
         x_.include(point.x);
         y_.include(point.y);
       }
     }
     is_blank_ = x_.empty();
-    for (const ChartBaseline& line : series.baselines) {
-      if (drawable({0, line.value})) y_.include(line.value);
+    for (const Baseline& line : options.baselines) {
+      if (is_drawable({0, line.value})) y_.include(line.value);
     }
     if (x_.low > 0 && x_.low < 0.1 * x_.high) x_.low = 0;  // steps may count from 1, or be averages over the first few
     x_ = x_.widened(0);
@@ -96,11 +92,11 @@ class Chart {
 
   /// The labels stand in the right margin, moved down where they would overlap.
   void draw_baselines() {
-    std::vector<ChartBaseline> lines = series_.baselines;
-    std::erase_if(lines, [](const ChartBaseline& line) { return !drawable({0, line.value}); });
+    std::vector<Baseline> lines = options_.baselines;
+    std::erase_if(lines, [](const Baseline& line) { return !is_drawable({0, line.value}); });
     std::stable_sort(lines.begin(), lines.end(), [](const auto& a, const auto& b) { return a.value > b.value; });
     double label_y = 0;
-    for (const ChartBaseline& line : lines) {
+    for (const Baseline& line : lines) {
       const double y = y_at(line.value);
       label_y = std::max(y + 4, label_y + 15);
       svg_.line({left_, y}, {right_, y}, baseline);
@@ -109,25 +105,36 @@ class Chart {
   }
 
   void draw_curves() {
-    svg_.path(thinned(series_.training), raw);
-    svg_.path(thinned(smoothed(series_.training)), trend);
-    if (series_.training.size() == 1) draw_dots(series_.training, trend.colour);
-    svg_.path(thinned(series_.held_out), held_out);
-    draw_dots(series_.held_out, held_out.colour);
-
-    if (!series_.training.empty()) {
-      draw_key("training loss", raw);
-      draw_key("smoothed", trend);
+    for (std::size_t i = 0; i < curves_.size(); ++i) {
+      const std::string_view colour = colours[i % std::size(colours)];
+      if (curves_[i].points.size() <= most_dots)
+        draw_joined_dots(curves_[i], colour);
+      else
+        draw_smoothed(curves_[i], colour);
     }
-    const auto last = std::find_if(series_.held_out.rbegin(), series_.held_out.rend(), drawable);
-    if (last == series_.held_out.rend()) return;
-    const double middle = draw_key(fmt::format("held-out loss, {:.3f} at the end", last->y), held_out);
-    svg_.dot({middle, legend_y_}, dot_radius, held_out.colour);
   }
 
-  void draw_dots(const std::vector<ChartPoint>& points, std::string_view colour) {
-    for (const ChartPoint& point : points) {
-      if (drawable(point)) svg_.dot({x_at(point.x), y_at(point.y)}, dot_radius, colour);
+  void draw_smoothed(const Curve& curve, std::string_view colour) {
+    const Stroke raw{colour, 1, 0.28}, trend{colour, 2.2};
+    svg_.path(thinned(curve.points), raw);
+    svg_.path(thinned(smoothed(curve.points)), trend);
+    draw_key(curve.name, raw);
+    draw_key("smoothed", trend);
+  }
+
+  void draw_joined_dots(const Curve& curve, std::string_view colour) {
+    const auto last = std::find_if(curve.points.rbegin(), curve.points.rend(), is_drawable);
+    if (last == curve.points.rend()) return;
+    const Stroke line{colour, 1.2, 0.5};
+    svg_.path(thinned(curve.points), line);
+    draw_dots(curve.points, colour);
+    const double middle = draw_key(fmt::format("{}, {:.3f} at the end", curve.name, last->y), line);
+    svg_.dot({middle, legend_y_}, dot_radius, colour);
+  }
+
+  void draw_dots(const std::vector<Point>& points, std::string_view colour) {
+    for (const Point& point : points) {
+      if (is_drawable(point)) svg_.dot({x_at(point.x), y_at(point.y)}, dot_radius, colour);
     }
   }
 
@@ -144,11 +151,11 @@ class Chart {
   double y_at(double y) const { return bottom_ - (y - y_.low) / y_.length() * (bottom_ - top_); }
 
   /// The pixels of `points`: of those in the same column only the lowest and the highest, which looks the same.
-  std::vector<Pixel> thinned(const std::vector<ChartPoint>& points) const {
+  std::vector<Pixel> thinned(const std::vector<Point>& points) const {
     constexpr double nan = std::numeric_limits<double>::quiet_NaN();
     std::vector<Pixel> pixels;
     for (std::size_t i = 0; i < points.size();) {
-      if (!drawable(points[i])) {
+      if (!is_drawable(points[i])) {
         pixels.push_back({nan, nan});
         ++i;
         continue;
@@ -156,7 +163,7 @@ class Chart {
       const double column = std::floor(x_at(points[i].x));
       std::size_t low = i;
       std::size_t high = i;
-      for (; i < points.size() && drawable(points[i]) && std::floor(x_at(points[i].x)) == column; ++i) {
+      for (; i < points.size() && is_drawable(points[i]) && std::floor(x_at(points[i].x)) == column; ++i) {
         if (points[i].y < points[low].y) low = i;
         if (points[i].y > points[high].y) high = i;
       }
@@ -168,7 +175,7 @@ class Chart {
     return pixels;
   }
 
-  const ChartSeries& series_;
+  const std::vector<Curve>& curves_;
   const ChartOptions& options_;
   Svg svg_;
   Range x_;
@@ -184,16 +191,12 @@ class Chart {
 
 }  // namespace
 
-std::string chart_svg(const ChartSeries& series, const ChartOptions& options) {
+bool is_drawable(const Point& point) { return std::abs(point.x) < 1e12 && std::abs(point.y) < 1e12; }
+
+std::string chart_svg(const std::vector<Curve>& curves, const ChartOptions& options) {
   retrace::require(options.width >= 560 && options.height >= 240, "chart: {} x {} pixels is below 560 x 240",
                    options.width, options.height);
-  return Chart(series, options).draw();
+  return Chart(curves, options).draw();
 }
 
-void write_chart(const std::string& path, const ChartSeries& series, const ChartOptions& options) {
-  const std::string text = chart_svg(series, options);
-  const std::string_view part = text;
-  retrace::replace_file(path, {&part, 1});
-}
-
-}  // namespace words
+}  // namespace history

@@ -1,13 +1,13 @@
 #include "svg.hpp"
 
-#include "text.hpp"
+#include "utf8.hpp"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <cmath>
 
-namespace words {
+namespace history {
 namespace {
 
 /// Text for XML; characters that XML cannot hold, and what is no UTF-8, become U+FFFD.
@@ -95,4 +95,4 @@ void Svg::upward_text(Pixel at, std::string_view text) {
                       at.x, at.y, escaped(text));
 }
 
-}  // namespace words
+}  // namespace history
