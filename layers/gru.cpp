@@ -1,5 +1,7 @@
 #include "gru.hpp"
 
+#include "recurrent_loop.hpp"
+
 namespace retrace {
 
 GRU::GRU(std::int64_t features, std::int64_t units, const Generator& generator, RecurrentOptions options)
@@ -11,5 +13,7 @@ Tensor GRU::advance(const Tensor& projected, const Tensor& h) const {
   const Tensor n = tanh(x[2] + r * (s[2] + b_hn));
   return n + z * (h - n);
 }
+
+template class Recurrent<GRU>;
 
 }  // namespace retrace

@@ -25,5 +25,6 @@ class GRU : public Recurrent<GRU> {
 
   Tensor b_hn;  ///< [units], within the reach of the reset gate
 };
+extern template class Recurrent<GRU>;
 
 }  // namespace retrace

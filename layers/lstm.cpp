@@ -1,5 +1,7 @@
 #include "lstm.hpp"
 
+#include "recurrent_loop.hpp"
+
 namespace retrace {
 
 LSTMState LSTM::advance(Tensor projected, const LSTMState& state) const {
@@ -8,5 +10,7 @@ LSTMState LSTM::advance(Tensor projected, const LSTMState& state) const {
   Tensor c = f * state.c + i * g;
   return {o * tanh(c), c};
 }
+
+template class Recurrent<LSTM, LSTMState>;
 
 }  // namespace retrace

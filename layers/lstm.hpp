@@ -32,5 +32,6 @@ class LSTM : public Recurrent<LSTM, LSTMState> {
 
   LSTMState advance(Tensor projected, const LSTMState& state) const;
 };
+extern template class Recurrent<LSTM, LSTMState>;
 
 }  // namespace retrace

@@ -1,5 +1,6 @@
 #include "recurrent.hpp"
 
+#include <algorithm>
 #include <cmath>
 
 namespace retrace::detail {

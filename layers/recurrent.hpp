@@ -1,6 +1,5 @@
 #pragma once
 
-#include <algorithm>
 #include <retrace/core.hpp>
 
 namespace retrace {
@@ -86,6 +85,7 @@ class RecurrentWeights {
 ///
 ///     State advance(Tensor projected, const State& state) const;   // projected [batch, gates * units]
 ///
+/// What the loop is is said in recurrent_loop.hpp, which the sources of a cell include and those who use it need not.
 template <class Cell, class StateOfCell = Tensor>
 class Recurrent : public detail::RecurrentWeights {
  public:
@@ -115,41 +115,5 @@ class Recurrent : public detail::RecurrentWeights {
   }
   const Cell& cell() const { return static_cast<const Cell&>(*this); }
 };
-
-template <class Cell, class State>
-RecurrenceOf<State> Recurrent<Cell, State>::operator()(const Tensor& x, const State& given,
-                                                       const Tensor& lengths) const {
-  check_sequence(x);
-  State state = started("", given, x);
-  const detail::Ends ends(name_, lengths, x);
-  const std::int64_t steps = x.dim(1), at_once = steps_at_once(x);
-  std::vector<Tensor> outputs;
-  for (std::int64_t done = 0; done < steps; done += at_once) {
-    const std::int64_t count = std::min(at_once, steps - done), first = options_.reverse ? steps - done - count : done;
-    const Tensor chunk = count == steps ? x : slice(x, 1, first, first + count);
-    // Steps outermost, so that each is one contiguous block.
-    std::vector<Tensor> projected = unstack(cell().project(permute(chunk, {1, 0, 2}).contiguous()), 0);
-    for (std::int64_t i = 0; i < count; ++i) {
-      const std::int64_t t = options_.reverse ? first + count - 1 - i : first + i;
-      State next = cell().advance(std::move(projected[static_cast<std::size_t>(t - first)]), state);
-      const Tensor reached = ends.reached(t);
-      if (reached.defined())
-        next = detail::each_of([&](const Tensor& to, const Tensor& from) { return where(reached, to, from); }, next,
-                               state);
-      state = std::move(next);
-      if (options_.last_only) continue;
-      const Tensor& y = detail::output_of(state);
-      outputs.push_back(reached.defined() ? where(reached, y, 0.0) : y);
-    }
-  }
-  if (options_.reverse) std::reverse(outputs.begin(), outputs.end());
-  return {options_.last_only ? detail::output_of(state) : stack(outputs, 1), state};
-}
-
-template <class Cell, class State>
-State Recurrent<Cell, State>::step(const Tensor& x_t, const State& state) const {
-  check_step(x_t);
-  return cell().advance(cell().project(x_t), started("::step", state, x_t));
-}
 
 }  // namespace retrace

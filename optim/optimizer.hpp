@@ -82,17 +82,24 @@ struct OptimizerOf : Optimizer {
     Options options;
   };
 
-  explicit OptimizerOf(const Parameters& parameters, const Options& options = {})
-      : Optimizer(parameters, rule_of(options)) {}
-  explicit OptimizerOf(const std::vector<Group>& groups) : Optimizer(ruled(groups)) {}
+  explicit OptimizerOf(const Parameters& parameters, const Options& options = {});
+  explicit OptimizerOf(const std::vector<Group>& groups);
 
  private:
-  static std::vector<Optimizer::Group> ruled(const std::vector<Group>& groups) {
-    std::vector<Optimizer::Group> all;
-    for (const auto& [parameters, options] : groups) all.push_back({parameters, rule_of(options)});
-    return all;
-  }
+  static std::vector<Optimizer::Group> ruled(const std::vector<Group>& groups);
 };
+
+template <class Options>
+OptimizerOf<Options>::OptimizerOf(const Parameters& parameters, const Options& options)
+    : Optimizer(parameters, rule_of(options)) {}
+template <class Options>
+OptimizerOf<Options>::OptimizerOf(const std::vector<Group>& groups) : Optimizer(ruled(groups)) {}
+template <class Options>
+std::vector<Optimizer::Group> OptimizerOf<Options>::ruled(const std::vector<Group>& groups) {
+  std::vector<Optimizer::Group> all;
+  for (const auto& [parameters, options] : groups) all.push_back({parameters, rule_of(options)});
+  return all;
+}
 
 namespace detail {
 using Setting = std::pair<const char*, double>;

@@ -95,4 +95,11 @@ UpdateRule rule_of(const AdamWOptions& options);
 UpdateRule rule_of(const RMSpropOptions& options);
 UpdateRule rule_of(const AdagradOptions& options);
 
+// Compiled in the library, so that those who use them need not.
+extern template struct OptimizerOf<SGDOptions>;
+extern template struct OptimizerOf<AdamOptions>;
+extern template struct OptimizerOf<AdamWOptions>;
+extern template struct OptimizerOf<RMSpropOptions>;
+extern template struct OptimizerOf<AdagradOptions>;
+
 }  // namespace retrace

@@ -50,6 +50,6 @@ code=$(find core layers optim -name '*.[ch]pp' -exec cat {} + | awk '
   }
   END { print lines + 0 }')
 echo "$code lines of code in core, layers and optim"
-((code > 0 && code <= 5850)) || breach "there may be about 5,800"
+((code > 0 && code <= 5900)) || breach "there may be about 5,900"
 
 exit "$breaches"
