@@ -53,7 +53,7 @@ std::string summary(const Parameters& list) {
   std::size_t name_width = 4, shape_width = 5;
   for (const Parameter& p : list) {
     name_width = std::max(name_width, p.name.size());
-    shape_width = std::max(shape_width, fmt::formatted_size("{}", p.value.shape()));
+    shape_width = std::max(shape_width, to_string(p.value.shape()).size());
   }
   std::string out = fmt::format("{:{}}  {:{}}  dtype  elements\n", "name", name_width, "shape", shape_width);
   std::int64_t elements = 0, bytes = 0;
