@@ -68,7 +68,7 @@ struct Gradient {
       cotangents = cotangents.subspan(1);
       if (!dy.defined()) continue;
       Tensor share = sum(y * dy);
-      total = total.defined() ? std::move(total) + share.to(total.dtype()) : std::move(share);
+      total = total.defined() ? total + share.to(total.dtype()) : std::move(share);
     }
     if (total.defined()) return grad(total, wanted, {.create_graph = create_graph, .allow_unused = true});
     for (Tensor& x : wanted) x = zeros(x.shape(), x.dtype());
