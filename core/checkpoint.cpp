@@ -35,7 +35,7 @@ std::vector<Tensor> without_history(std::span<const Saved> inputs) {
 
 void require_unchanged(const char* what, const std::vector<Saved>& values) {
   for (const Saved& x : values)
-    if (x.value.defined() && x.value.node().storage->version != x.version)
+    if (x.value.defined() && x.changed())
       fail("{} {} was changed in place after the forward pass", what, x.value.shape());
 }
 
@@ -140,11 +140,11 @@ std::vector<Tensor> run_segment(const Segment& segment, const std::vector<Tensor
     require(y.defined(), "checkpoint: the function gave an undefined tensor");
     run->outputs.emplace_back(y.detach());
     if (y.requires_grad()) results.push_back(y.detach());
-    for (Node* n : nodes_by_depth(y.node())) {
-      const auto is_n = [n](const Tensor& x) { return x.get() == n; };
-      if (n->is_leaf() && n->requires_grad && std::none_of(xs.begin(), xs.end(), is_n))
-        run->inputs.emplace_back(xs.emplace_back(handle_to(*n)));
-    }
+  }
+  for (Node* n : nodes_by_depth(ys)) {
+    const auto is_n = [n](const Tensor& x) { return x.get() == n; };
+    if (n->is_leaf() && n->requires_grad && std::none_of(xs.begin(), xs.end(), is_n))
+      run->inputs.emplace_back(xs.emplace_back(handle_to(*n)));
   }
   results = record(
       "checkpoint", [&] { return std::move(results); }, WrtRun{run});

@@ -4,7 +4,6 @@
 #include "checkpoint.hpp"
 #include "dot.hpp"
 #include "file.hpp"
-#include "function.hpp"
 #include "gradcheck.hpp"
 #include "ops/elementwise.hpp"
 #include "ops/ops.hpp"

@@ -345,7 +345,7 @@ namespace {
 std::unordered_map<const Node*, bool> nodes_between(const Tensor& y, std::span<const Tensor> xs) {
   std::unordered_map<const Node*, bool> needed;
   for (const Tensor& x : xs) needed.emplace(x.get(), false);
-  for (Node* n : nodes_by_depth(y.node())) {
+  for (Node* n : nodes_by_depth({&y, 1})) {
     bool leads_on = n->consumed && !needed.contains(n);
     for_each_input(*n, [&](Node& input) { leads_on = leads_on || needed.contains(&input); });
     if (leads_on) needed.insert_or_assign(n, true);

@@ -118,8 +118,7 @@ void check_versions(const Node& n, Rule& rule) {
   };
   const Saved* saved = saved_of(rule);
   for (std::size_t i = 0; i < rule.type->kept; ++i)
-    if (saved[i].value.node().storage->version.load(std::memory_order_relaxed) != saved[i].version)
-      changed("an operand", saved[i].value.shape());
+    if (saved[i].changed()) changed("an operand", saved[i].value.shape());
   if (rule.type->wants_output && n.storage->version.load(std::memory_order_relaxed) != n.rules.output_version)
     changed("its result", n.shape);
 }
@@ -173,7 +172,7 @@ void attach(const char* op, std::vector<Tensor>& values, Rules& rules) {
 
 std::vector<GraphNode> recorded_graph(const Tensor& y) {
   using detail::Node;
-  const std::vector<Node*> nodes = detail::nodes_by_depth(y.node());
+  const std::vector<Node*> nodes = detail::nodes_by_depth({&y, 1});
   std::unordered_map<const Node*, std::size_t> place;
   std::vector<GraphNode> list;
   for (Node* n : nodes) {
@@ -185,9 +184,11 @@ std::vector<GraphNode> recorded_graph(const Tensor& y) {
   return list;
 }
 
-std::vector<detail::Node*> detail::nodes_by_depth(Node& y) {
-  std::vector<Node*> nodes{&y};
-  std::unordered_map<const Node*, bool> seen{{&y, true}};
+std::vector<detail::Node*> detail::nodes_by_depth(std::span<const Tensor> ys) {
+  std::vector<Node*> nodes;
+  std::unordered_map<const Node*, bool> seen;
+  for (const Tensor& y : ys)
+    if (seen.emplace(y.get(), true).second) nodes.push_back(&y.node());
   for (std::size_t i = 0; i < nodes.size(); ++i)
     for_each_input(*nodes[i], [&](Node& input) {
       if (seen.emplace(&input, true).second) nodes.push_back(&input);

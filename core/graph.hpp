@@ -62,7 +62,11 @@ struct Saved {
   std::uint32_t version = 0;
 
   Saved() = default;
-  explicit Saved(const Tensor& t) : value(t), version(t.node().storage->version.load(std::memory_order_relaxed)) {}
+  explicit Saved(const Tensor& t) : value(t), version(now()) {}
+  bool changed() const { return now() != version; }
+
+ private:
+  std::uint32_t now() const { return value.node().storage->version.load(std::memory_order_relaxed); }
 };
 
 struct Rule;
