@@ -86,7 +86,7 @@ TEST_CASE("Embedding: rows by index, and an index that is not there") {
 
 TEST_CASE("Dropout: active in training mode only, and reproducible") {
   const Tensor x = ones({1000});
-  Dropout layer(0.25, Generator(7)), same_seed(0.25, Generator(7));
+  const Dropout layer(0.25, Generator(7)), same_seed(0.25, Generator(7));
   CHECK(same(layer(x), x));
   const TrainingMode training;
   const Tensor y = layer(x);
@@ -99,6 +99,9 @@ TEST_CASE("Dropout: active in training mode only, and reproducible") {
     const TrainingMode off(false);
     CHECK(same(layer(x), x));
   }
+  const Generator unused(7);
+  CHECK(same(Dropout(0, unused)(x), x));
+  CHECK(unused.state() == Generator(7).state());
   CHECK_THROWS_WITH_AS(Dropout(-0.1, Generator(1)), "Dropout: the probability must be in [0, 1), got -0.1", Error);
   CHECK_THROWS_WITH_AS(Dropout(1, Generator(1)), "Dropout: the probability must be in [0, 1), got 1", Error);
 }
