@@ -121,7 +121,7 @@ TrainedNet load_weights(const std::string& path) {
   const Metadata metadata = retrace::read_safetensors(path).metadata;
   const RunOptions options = stored_options(metadata, path);
   Vocabulary vocabulary = vocabulary_of(Fields(metadata, path).text("vocabulary"), path);
-  const Net net(net_sizes(options, vocabulary), retrace::Generator(0));
+  const Net net(net_options(options, vocabulary), retrace::Generator(0));
   retrace::load(path, retrace::parameters(net));
   return {net, std::move(vocabulary)};
 }

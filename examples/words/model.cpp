@@ -9,30 +9,62 @@ namespace {
 /// Rows times steps that are judged at once: what is computed on the way stays small.
 constexpr std::size_t judged_at_once = 4096;
 
-}  // namespace
+using retrace::LSTMState;
+using retrace::Tensor;
 
-Net::Net(const NetSizes& sizes, const retrace::Generator& generator)
-    : emb_(sizes.symbols, sizes.embedding, generator), head_(sizes.units, sizes.symbols, generator) {
-  for (std::int64_t i = 0; i < sizes.layers; ++i) {
-    rnn_.emplace_back(i == 0 ? sizes.embedding : sizes.units, sizes.units, generator);
-  }
+void put(const Tensor& h, Net::States& to) { to.push_back(h); }
+void put(const LSTMState& state, Net::States& to) { to.insert(to.end(), {state.h, state.c}); }
+
+void take(Net::States::const_iterator& from, Tensor& h) { h = *from++; }
+void take(Net::States::const_iterator& from, LSTMState& state) {
+  take(from, state.h);
+  take(from, state.c);
 }
 
-Net::Output Net::operator()(const retrace::Tensor& symbols, const States& states) const {
-  retrace::require(states.size() == rnn_.size(), "network: {} states for {} layers", states.size(), rnn_.size());
-  retrace::Tensor x = emb_(symbols);
+template <class Layer>
+using StateOf = typename std::remove_cvref_t<Layer>::State;
+
+}  // namespace
+
+Net::Net(const NetOptions& o, const retrace::Generator& generator)
+    : emb_(o.symbols, o.embedding, generator), dropout_(o.dropout, generator), head_(o.units, o.symbols, generator) {
+  for (std::int64_t i = 0; i < o.layers; ++i)
+    rnn_.push_back(recurrent(o.cell, i == 0 ? o.embedding : o.units, o.units, generator));
+}
+
+Net::Recurrent Net::recurrent(const std::string& cell, std::int64_t features, std::int64_t units,
+                              const retrace::Generator& generator) {
+  if (cell == "rnn") return retrace::SimpleRNN(features, units, generator);
+  if (cell == "gru") return retrace::GRU(features, units, generator);
+  if (cell == "lstm") return retrace::LSTM(features, units, generator);
+  retrace::fail("network: the cell is '{}', not rnn, gru or lstm", cell);
+}
+
+Net::Output Net::operator()(const Tensor& symbols, const States& states) const {
+  const std::size_t expected = start(0).size();
+  retrace::require(states.size() == expected, "network: expected {} states, got {}", expected, states.size());
+  Tensor x = dropout_(emb_(symbols));
   States after;
-  for (std::size_t i = 0; i < rnn_.size(); ++i) {
-    auto [y, state] = rnn_[i](x, states[i]);
-    x = std::move(y);
-    after.push_back(std::move(state));
+  auto before = states.begin();
+  for (const Recurrent& any : rnn_) {
+    std::visit(
+        [&](const auto& layer) {
+          StateOf<decltype(layer)> state;
+          take(before, state);
+          const auto result = layer(x, state);
+          x = dropout_(result.y);
+          put(result.state, after);
+        },
+        any);
   }
   return {head_(x), std::move(after)};
 }
 
 Net::States Net::start(std::int64_t batch) const {
   States states;
-  for (const retrace::SimpleRNN& rnn : rnn_) states.push_back(retrace::zeros({batch, rnn.w_h.dim(0)}));
+  for (const Recurrent& any : rnn_)
+    std::visit([&](const auto& layer) { put(StateOf<decltype(layer)>(), states); }, any);
+  for (Tensor& state : states) state = retrace::zeros({batch, head_.w.dim(0)});
   return states;
 }
 
@@ -52,7 +84,7 @@ double cross_entropy(const Net& net, const Encoded& words) {
     std::size_t end = begin;
     while (end < std::min(most, order.size()) && words[order[end]].size() == length) ++end;
     const Batch batch = word_batch(words, std::span(order).subspan(begin, end - begin));
-    const retrace::Tensor logits = net(batch.input).logits;
+    const Tensor logits = net(batch.input).logits;
     sum += retrace::cross_entropy(logits, batch.target, {.reduction = retrace::Reduction::sum}).item();
     characters += batch.characters();
     begin = end;

@@ -8,29 +8,34 @@
 
 #include <cstdint>
 #include <string>
+#include <variant>
 #include <vector>
 
 namespace words {
 
-/// Sizes of a network.
-struct NetSizes {
+struct NetOptions {
   std::int64_t symbols = 0;    ///< of the vocabulary
   std::int64_t embedding = 0;  ///< width of the vector that stands for a symbol
   std::int64_t units = 0;      ///< of each recurrent layer
-  std::int64_t layers = 0;     ///< recurrent ones
+  std::int64_t layers = 1;     ///< recurrent ones
+  std::string cell = "rnn";    ///< what they are: "rnn", "gru" or "lstm"
+  /// Share of what enters a recurrent layer or the head that is zeroed in training, but not of what goes from step to
+  /// step: Zaremba, Sutskever and Vinyals, "Recurrent neural network regularization", 2014.
+  double dropout = 0;
 };
 
 /// Says at every character of a word which one may come next.
 class Net {
  public:
-  /// The last state of each layer [batch, units].
+  /// The last state of each layer [batch, units], of an LSTM h and then c.
   using States = std::vector<retrace::Tensor>;
   struct Output {
     retrace::Tensor logits;  ///< [batch, steps, symbols]
     States states;
   };
 
-  Net(const NetSizes& sizes, const retrace::Generator& generator);
+  /// Throws retrace::Error for a cell of another name. Dropout goes on drawing from `generator`.
+  Net(const NetOptions& options, const retrace::Generator& generator);
 
   /// Symbols i64 [batch, steps], from the states of the steps before, or from the start.
   Output operator()(const retrace::Tensor& symbols, const States& states) const;
@@ -41,13 +46,20 @@ class Net {
 
   void parts(auto& list) {
     list("emb", emb_);
-    for (std::size_t i = 0; i < rnn_.size(); ++i) list("rnn." + std::to_string(i), rnn_[i]);
+    list("dropout", dropout_);
+    for (std::size_t i = 0; i < rnn_.size(); ++i)
+      std::visit([&](auto& layer) { list("rnn." + std::to_string(i), layer); }, rnn_[i]);
     list("head", head_);
   }
 
  private:
+  using Recurrent = std::variant<retrace::SimpleRNN, retrace::GRU, retrace::LSTM>;
+  static Recurrent recurrent(const std::string& cell, std::int64_t features, std::int64_t units,
+                             const retrace::Generator& generator);
+
   retrace::Embedding emb_;
-  std::vector<retrace::SimpleRNN> rnn_;
+  retrace::Dropout dropout_;
+  std::vector<Recurrent> rnn_;
   retrace::Linear head_;
 };
 

@@ -4,6 +4,9 @@
 
 #include <CLI/CLI.hpp>
 
+#include <fmt/format.h>
+
+#include <algorithm>
 #include <limits>
 #include <type_traits>
 
@@ -16,6 +19,11 @@ using retrace::require;
 template <class T>
 void check_range(const char* name, T value, std::type_identity_t<T> low, std::type_identity_t<T> high) {
   require(value >= low && value <= high, "--{}: {} is not between {} and {}", name, value, low, high);  // as NaN is not
+}
+
+void check_choice(const char* name, const std::string& value, std::initializer_list<const char*> choices) {
+  require(std::find(choices.begin(), choices.end(), value) != choices.end(), "--{}: {} is none of {}", name, value,
+          fmt::join(choices, ", "));
 }
 
 bool is_length(std::string_view name) { return name == "steps" || name == "epochs" || name == "seconds"; }
@@ -31,16 +39,23 @@ void add_run_options(CLI::App& app, RunOptions& run) {
   add(app, "Text", "text", run.text, "Word list or any other text file, UTF-8");
   add(app, "Text", "--held-out", run.held_out, "Share of the words that are not learnt from, but judged by");
 
+  add(app, "Model", "--cell", run.cell, "Cell of the recurrent layers: rnn, gru or lstm");
   add(app, "Model", "--units", run.units, "Units of each recurrent layer");
   add(app, "Model", "--layers", run.layers, "Recurrent layers, one on top of the other");
   add(app, "Model", "--embedding", run.embedding, "Width of the vector that stands for a character");
+  add(app, "Model", "--dropout", run.dropout,
+      "Share of what enters a recurrent layer or the last one that is zeroed in training");
 
   add(app, "Training", "--batch", run.batch, "Words that are read side by side");
   add(app, "Training", "--sequence", run.sequence,
       "Characters of each that a step learns from; gradients flow through them");
-  add(app, "Training", "--lr", run.lr, "Learning rate");
+  add(app, "Training", "--optimizer", run.optimizer, "sgd or adam");
+  app.add_option("--lr", run.lr,
+                 fmt::format("Learning rate; if none is given {} with sgd, {} with adam", run.lr,
+                             RunOptions::default_lr_of_adam))
+      ->group("Training");
   add(app, "Training", "--decay", run.decay, "Share of it that is left at the end; it falls along half a cosine wave");
-  add(app, "Training", "--momentum", run.momentum, "Momentum of SGD (Nesterov's)");
+  add(app, "Training", "--momentum", run.momentum, "Momentum of sgd (Nesterov's)");
   add(app, "Training", "--clip", run.clip, "Largest norm of the gradient");
   add(app, "Training", "--evaluations", run.evaluations, "How often held-out words are looked at during the run");
   add(app, "Training", "--seed", run.seed, "Seed of all that is random");
@@ -88,11 +103,14 @@ void check_others(const Command& command) {
 void check(const RunOptions& o) {
   constexpr std::int64_t many = 1'000'000'000;
   check_range("held-out", o.held_out, 0.001, 0.9);
+  check_choice("cell", o.cell, {"rnn", "gru", "lstm"});
   check_range("units", o.units, 1, 8192);
   check_range("layers", o.layers, 1, 16);
   check_range("embedding", o.embedding, 1, 8192);
+  check_range("dropout", o.dropout, 0, 0.99);
   check_range("batch", o.batch, 1, 65536);
   check_range("sequence", o.sequence, 1, 4096);
+  check_choice("optimizer", o.optimizer, {"sgd", "adam"});
   check_range("lr", o.lr, 1e-9, 1e3);
   check_range("decay", o.decay, 0, 1);
   check_range("momentum", o.momentum, 0, 0.9999);
@@ -143,6 +161,10 @@ Command parse_command(int argc, const char* const* argv) {
   run.list([&](const std::string& name, const auto&) {
     if (app.get_option(name == "text" ? name : "--" + name)->count() > 0) command.given.insert(name);
   });
+  if (run.optimizer == "adam") {
+    require(!command.given.contains("momentum"), "--momentum: adam takes none");
+    if (!command.given.contains("lr")) run.lr = RunOptions::default_lr_of_adam;
+  }
   if (run.steps == 0 && run.epochs == 0 && run.seconds == 0) run.steps = RunOptions::default_steps;
   check(run);
   if (app.get_option("--samples")->count() == 0) command.samples = command.from.empty() ? 1000 : 20;

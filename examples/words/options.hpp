@@ -15,15 +15,18 @@ namespace words {
 /// What decides the outcome of a run. It is stored with the weights, so that a run can be resumed.
 struct RunOptions {
   std::string text = default_word_list;
-  double held_out = 0.1;        ///< share of the words
-  std::int64_t units = 256;     ///< of each recurrent layer
-  std::int64_t layers = 1;      ///< recurrent layers, one on top of the other
-  std::int64_t embedding = 64;  ///< width of the vector that stands for a character
-  std::int64_t batch = 32;      ///< lanes of words, read side by side
-  std::int64_t sequence = 20;   ///< characters of each lane in a step, through which gradients flow
+  double held_out = 0.1;          ///< share of the words
+  std::string cell = "rnn";       ///< of the recurrent layers: "rnn", "gru" or "lstm"
+  std::int64_t units = 256;       ///< of each recurrent layer
+  std::int64_t layers = 1;        ///< recurrent layers, one on top of the other
+  std::int64_t embedding = 64;    ///< width of the vector that stands for a character
+  double dropout = 0;             ///< as in `NetOptions`
+  std::int64_t batch = 32;        ///< lanes of words, read side by side
+  std::int64_t sequence = 20;     ///< characters of each lane in a step, through which gradients flow
+  std::string optimizer = "sgd";  ///< or "adam"
   double lr = 0.2;
-  double decay = 0.01;  ///< the last learning rate as a share of `lr`
-  double momentum = 0.9;
+  double decay = 0.01;            ///< the last learning rate as a share of `lr`
+  double momentum = 0.9;          ///< of sgd
   double clip = 1;                ///< largest norm of the gradient
   std::int64_t evaluations = 20;  ///< on held-out words, evenly spread over the run
   std::int64_t seed = 1;
@@ -35,16 +38,20 @@ struct RunOptions {
   double seconds = 0;
 
   static constexpr std::int64_t default_steps = 6000;  ///< of a run that no other limit is given for
+  static constexpr double default_lr_of_adam = 0.002;
 
   /// Calls visit(name, value) for every option under its name on the command line.
   void list(auto&& visit) {
     visit("text", text);
     visit("held-out", held_out);
+    visit("cell", cell);
     visit("units", units);
     visit("layers", layers);
     visit("embedding", embedding);
+    visit("dropout", dropout);
     visit("batch", batch);
     visit("sequence", sequence);
+    visit("optimizer", optimizer);
     visit("lr", lr);
     visit("decay", decay);
     visit("momentum", momentum);

@@ -59,10 +59,10 @@ std::string describe_run(const Trainer& trainer, const Data& data) {
   text += fmt::format("split       {} {} to learn from ({} characters, ends included), {} held out ({})\n",
                       grouped(data.training.size()), noun, with_commas(character_count(data.training)),
                       grouped(data.held_out.size()), with_commas(character_count(data.held_out)));
-  text += fmt::format("network     embedding {}, {} SimpleRNN{} of {} units: {} parameters\n", o.embedding, o.layers,
-                      o.layers == 1 ? "" : "s", o.units,
+  text += fmt::format("network     embedding {}, {} {} layer{} of {} units: {} parameters\n", o.embedding, o.layers,
+                      o.cell, o.layers == 1 ? "" : "s", o.units,
                       with_commas(retrace::parameters(trainer.state().net).trained_elements()));
-  text += fmt::format("run         {}, seed {}", describe_length(trainer), o.seed);
+  text += fmt::format("run         {}, {}, seed {}", describe_length(trainer), o.optimizer, o.seed);
   if (const std::int64_t done = trainer.state().position.step; done > 0) {
     text += fmt::format(", resumed after step {}", with_commas(done));
   }

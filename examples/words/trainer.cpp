@@ -12,12 +12,16 @@ namespace {
 
 using retrace::require;
 
+retrace::Optimizer optimizer(const RunOptions& o, const retrace::Parameters& parameters) {
+  if (o.optimizer == "adam") return retrace::Adam(parameters, {.lr = o.lr});
+  return retrace::SGD(parameters, {.lr = o.lr, .momentum = o.momentum, .nesterov = o.momentum > 0});
+}
+
 TrainingState initial_state(const RunOptions& options, const Data& data) {
   const retrace::Generator generator(static_cast<std::uint64_t>(options.seed));
-  const Net net(net_sizes(options, data.vocabulary), generator);
+  const Net net(net_options(options, data.vocabulary), generator);
   return {.net = net,
-          .optimizer = retrace::SGD(retrace::parameters(net),
-                                    {.lr = options.lr, .momentum = options.momentum, .nesterov = options.momentum > 0}),
+          .optimizer = optimizer(options, retrace::parameters(net)),
           .generator = generator,
           .lanes = Lanes(data.training, options.batch, generator),
           .states = net.start(options.batch),
@@ -28,9 +32,13 @@ TrainingState initial_state(const RunOptions& options, const Data& data) {
 
 }  // namespace
 
-NetSizes net_sizes(const RunOptions& options, const Vocabulary& vocabulary) {
-  return {
-      .symbols = vocabulary.size(), .embedding = options.embedding, .units = options.units, .layers = options.layers};
+NetOptions net_options(const RunOptions& options, const Vocabulary& vocabulary) {
+  return {.symbols = vocabulary.size(),
+          .embedding = options.embedding,
+          .units = options.units,
+          .layers = options.layers,
+          .cell = options.cell,
+          .dropout = options.dropout};
 }
 
 Trainer::Trainer(const RunOptions& options, const Data& data)

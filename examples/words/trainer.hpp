@@ -17,7 +17,7 @@
 namespace words {
 
 /// The network that the options ask for.
-NetSizes net_sizes(const RunOptions& options, const Vocabulary& vocabulary);
+NetOptions net_options(const RunOptions& options, const Vocabulary& vocabulary);
 
 /// The curves of a run: the loss of each step, and that of each evaluation.
 inline constexpr std::string_view training_curve = "training loss", held_out_curve = "held-out loss";
@@ -32,7 +32,7 @@ struct Position {
 /// Everything that decides how training goes on: what a checkpoint holds.
 struct TrainingState {
   Net net;
-  retrace::SGD optimizer;
+  retrace::Optimizer optimizer;
   retrace::Generator generator;
   Lanes lanes;         ///< of the words to learn from
   Net::States states;  ///< the last ones of the step before, without history
@@ -43,7 +43,7 @@ struct TrainingState {
   history::History history;  ///< of `training_curve` and `held_out_curve`
 };
 
-/// Trains a network by stochastic gradient descent with truncated backpropagation through time: each step learns from
+/// Trains a network by SGD or Adam with truncated backpropagation through time: each step learns from
 /// the next `sequence` characters of each lane and carries the states on to the next step without their history.
 ///
 /// A run resumed from a checkpoint is the same, bit for bit, as one that never stopped, provided that the BLAS adds up

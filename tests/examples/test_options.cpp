@@ -42,12 +42,15 @@ TEST_CASE("options: without any the run has a fixed number of steps on the stand
 
 TEST_CASE("options: every one reaches its field") {
   const Command c =
-      parse({"a.txt", "--units",    "8",   "--layers",      "2",   "--embedding", "7",     "--batch",
-             "3",     "--lr",       "0.5", "--decay",       "0.2", "--momentum",  "0.8",   "--clip",
-             "4",     "--sequence", "9",   "--seed",        "11",  "--held-out",  "0.25",  "--seconds",
-             "60",    "--epochs",   "4",   "--evaluations", "5",   "--samples",   "12",    "--temperature",
-             "0.7",   "--prime",    "qu",  "--save-every",  "0",   "--out",       "folder"});
+      parse({"a.txt", "--units",    "8",   "--layers",      "2",   "--embedding", "7",      "--batch",
+             "3",     "--lr",       "0.5", "--decay",       "0.2", "--momentum",  "0.8",    "--clip",
+             "4",     "--sequence", "9",   "--seed",        "11",  "--held-out",  "0.25",   "--seconds",
+             "60",    "--epochs",   "4",   "--evaluations", "5",   "--samples",   "12",     "--temperature",
+             "0.7",   "--prime",    "qu",  "--save-every",  "0",   "--out",       "folder", "--cell",
+             "gru",   "--dropout",  "0.3"});
   CHECK(c.run.text == "a.txt");
+  CHECK(c.run.cell == "gru");
+  CHECK(c.run.dropout == 0.3);
   CHECK(c.run.units == 8);
   CHECK(c.run.layers == 2);
   CHECK(c.run.embedding == 7);
@@ -68,12 +71,22 @@ TEST_CASE("options: every one reaches its field") {
   CHECK(c.prime == "qu");
   CHECK(c.save_every == 0);
   CHECK(c.out == "folder");
-  CHECK(c.given.size() == 15);
+  CHECK(c.given.size() == 17);
+}
+
+TEST_CASE("options: the learning rate is the optimizer's unless one is given") {
+  CHECK(parse({}).run.lr == 0.2);
+  CHECK(parse({"--optimizer", "adam"}).run.lr == RunOptions::default_lr_of_adam);
+  CHECK(parse({"--optimizer", "adam", "--lr", "0.2"}).run.lr == 0.2);
 }
 
 TEST_CASE("options: what makes no sense is refused by name") {
   CHECK(refusal({"--colour"}).find("--colour") != std::string::npos);
   CHECK(refusal({"a", "b"}).find('b') != std::string::npos);
+  CHECK(refusal({"--cell", "elman"}) == "--cell: elman is none of rnn, gru, lstm");
+  CHECK(refusal({"--optimizer", "Adam"}) == "--optimizer: Adam is none of sgd, adam");
+  CHECK(refusal({"--optimizer", "adam", "--momentum", "0.5"}) == "--momentum: adam takes none");
+  CHECK(refusal({"--dropout", "1"}) == "--dropout: 1 is not between 0 and 0.99");
   CHECK(refusal({"--units", "0"}) == "--units: 0 is not between 1 and 8192");
   CHECK(refusal({"--units", "-3"}) == "--units: -3 is not between 1 and 8192");
   CHECK(refusal({"--units", "many"}).find("--units") != std::string::npos);
@@ -119,6 +132,7 @@ TEST_CASE("options: stored ones that are missing or make no sense are refused by
     metadata.erase(name);
     CHECK_THROWS_AS(words::stored_options(metadata, "file"), retrace::Error);
   };
+  refused("cell", "elman");
   refused("units", "0");
   refused("units", "12x");
   refused("lr", "");
