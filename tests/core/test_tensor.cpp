@@ -153,4 +153,5 @@ TEST_CASE("random tensors: moments, bounds and seeds") {
   CHECK(same(randn({5}, Generator(1), f64), slice(x, 0, 0, 5)));
   CHECK_THROWS_WITH_AS(randn({2}, Generator(1), i64), Contains("randn: expected f32 or f64"), Error);
   CHECK_THROWS_WITH_AS(uniform({2}, 1, 0, Generator(1)), Contains("above the upper bound"), Error);
+  CHECK_THROWS_WITH_AS(uniform({2}, -1e308, 1e308, Generator(1), f64), Contains("is not finite"), Error);
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """tests/mutation/run.py: does the suite notice mistakes? Makes small ones in copies of core and optim, builds all of them
-at once, switched on at run time, and runs the suites of core, layers and optim against each.
+at once, switched on at run time, and runs the suites of core, layers, optim and trust against each.
 
 A mutant that makes a test fail, crash or run too long is killed. The results are kept in build/mutation, so that a run
 that was stopped goes on where it was; they hold until core, layers or optim change, and those of survivors that are not
@@ -28,7 +28,7 @@ ROOT = HERE.parent.parent
 WORK = ROOT / 'build' / 'mutation'
 COPY, BUILD = WORK / 'source', WORK / 'build'
 RESULTS, REFUSED = WORK / 'results.json', WORK / 'refused.json'  # REFUSED: keys of mutants that do not compile
-ROOMS = ['optim', 'layers', 'core']  # the quickest first
+ROOMS = ['optim', 'layers', 'core', 'trust']  # the quickest first
 BAR = 90  # percent
 SECONDS = 30  # of processor time that a suite may take; about 7 are usual
 MEMORY = 8 << 30  # bytes that a run may ask for

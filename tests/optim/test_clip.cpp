@@ -34,6 +34,10 @@ TEST_CASE("clip_grad_norm: gradients and norms agree with PyTorch") {
       CHECK(close(list[static_cast<std::size_t>(i)].value.grad(), data.tensor(name, "clipped" + std::to_string(i)),
                   tolerance));
   }
+  Tensor large = zeros({2}).requires_grad(true);  // whose square f32 does not hold
+  large.set_grad(tensor({3e30, 4e30}));
+  CHECK(clip_grad_norm(list_of({large}), 5) == doctest::Approx(5e30));
+  CHECK(close(large.grad(), {3, 4}, 1e-6));
   Tensor lost = leaf({1}), other = leaf({2});  // a NaN reaches all, as in PyTorch
   lost.set_grad(full({1}, std::nan(""), lost.dtype()));
   other.set_grad(tensor({3}, other.dtype()));
