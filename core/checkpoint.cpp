@@ -1,22 +1,50 @@
 #include "checkpoint.hpp"
 
 #include <algorithm>
-#include <cstring>
+#include <string_view>
+#include <unordered_set>
 
 #include "engine.hpp"
 #include "ops/ops.hpp"
+#include "random.hpp"
 
 namespace retrace::detail {
 namespace {
 
-bool wants_gradient(const Saved& x) { return x.value.defined() && x.value.requires_grad(); }
+/// What a run begins with, as it was then.
+struct Input : Saved {
+  bool wants_gradient = false;
+
+  Input() = default;
+  explicit Input(const Tensor& x) : Saved(x), wants_gradient(x.requires_grad()) {}
+};
+
+/// Puts generators back to where they were, for as long as it lives.
+class Replay {
+ public:
+  explicit Replay(Draws draws) : draws_(std::move(draws)) { swap(); }
+  Replay(const Replay&) = delete;
+  Replay& operator=(const Replay&) = delete;
+  ~Replay() { swap(); }
+
+ private:
+  void swap() {
+    for (auto& [generator, state] : draws_) {
+      const Generator::State now = generator.state();
+      generator.set_state(std::exchange(state, now));
+    }
+  }
+  Draws draws_;
+};
 
 /// A segment that was run, and what it takes to run it again.
 struct Run {
   Segment segment;
-  std::size_t given;           // of the inputs; those after them are leaves that the segment refers to
-  std::vector<Saved> inputs;   // in the order of the rules
-  std::vector<Saved> outputs;  // without history: it would lead back to this run
+  std::size_t given = 0;            // of the inputs; those after them are leaves that the segment refers to
+  std::vector<Input> inputs;        // in the order of the rules
+  std::vector<bool> recorded = {};  // which of its outputs were
+  Draws draws = {};
+  std::size_t fingerprint = 0;
   bool training = is_training();
 
   /// On tensors in the place of the inputs given.
@@ -26,23 +54,45 @@ struct Run {
   }
 };
 
-/// What a run is repeated on, so that its graph ends there.
-std::vector<Tensor> without_history(std::span<const Saved> inputs) {
+/// What a run is repeated on. Its graph ends there, or goes on to where the inputs came from.
+std::vector<Tensor> begun_anew(std::span<const Input> inputs, bool go_on) {
   std::vector<Tensor> xs;
-  for (const Saved& x : inputs) xs.push_back(wants_gradient(x) ? x.value.detach().requires_grad(true) : x.value);
+  for (const Input& x : inputs) {
+    const bool as_it_is =
+        !x.value.defined() || (x.value.requires_grad() == x.wants_gradient && (go_on || !x.wants_gradient));
+    xs.push_back(as_it_is ? x.value : x.value.detach().requires_grad(x.wants_gradient));
+  }
   return xs;
 }
 
-void require_unchanged(const char* what, const std::vector<Saved>& values) {
-  for (const Saved& x : values)
-    if (x.value.defined() && x.changed())
-      fail("{} {} was changed in place after the forward pass", what, x.value.shape());
-}
+/// The graph of a run, as far as it matters.
+struct Trace {
+  explicit Trace(std::span<const Tensor> ys);
 
-bool equal_bits(const Tensor& a, const Tensor& b) {
-  if (a.shape() != b.shape() || a.dtype() != b.dtype()) return false;
-  const Tensor x = dense(a), y = dense(b);
-  return std::memcmp(x.node().data, y.node().data, static_cast<std::size_t>(x.size()) * size_of(x.dtype())) == 0;
+  std::vector<Node*> leaves;    // that want a gradient
+  std::size_t fingerprint = 0;  // of all that the gradients are computed from
+};
+
+Trace::Trace(std::span<const Tensor> ys) {
+  std::unordered_set<const Node*> seen;
+  const auto add = [&](Node& n) {
+    if (!seen.insert(&n).second) return;
+    const Tensor x = dense(handle_to(n).detach());
+    const std::size_t bytes = static_cast<std::size_t>(x.size()) * size_of(x.dtype());
+    const std::string_view bits(reinterpret_cast<const char*>(x.node().data), bytes);
+    fingerprint = 31 * fingerprint + std::hash<std::string_view>()(bits);
+  };
+  for (const Tensor& y : ys) add(y.node());
+  for (Node* n : nodes_by_depth(ys)) {
+    require(n->is_leaf() || n->segment_depth == segment_depth,
+            "checkpoint: the function refers to a result of '{}' {} from outside; hand that in as an input", n->op,
+            n->shape);
+    if (n->is_leaf() && n->requires_grad) leaves.push_back(n);
+    for_each(n->rules, [&](Rule& rule) {
+      for (std::size_t i = 0; i < rule.type->kept; ++i) add(saved_of(rule)[i].value.node());
+      if (rule.type->wants_output) add(*n);
+    });
+  }
 }
 
 /// The gradients of a run: a function of its inputs and the cotangents of its outputs, which can be a segment in turn.
@@ -51,41 +101,44 @@ struct Gradient {
 
   std::vector<Tensor> operator()(std::span<const Tensor> xs) const {
     const bool create_graph = is_recording();
-    std::span<const Tensor> cotangents = xs.subspan(run->given);
+    const Replay replay(run->draws);
     const std::vector<Tensor> ys = run->on(xs.first(run->given));
-    const auto is_as_before = [](const Tensor& y, const Saved& before) { return equal_bits(y, before.value); };
-    require(std::equal(ys.begin(), ys.end(), run->outputs.begin(), run->outputs.end(), is_as_before),
-            "the function gave other values when it was run again; a generator must be cloned in it");
+    require(Trace(ys).fingerprint == run->fingerprint,
+            "the function did not compute the same again: something that it refers to was changed");
     std::vector<Tensor> wanted;
     for (std::size_t i = 0; i < run->inputs.size(); ++i)
-      if (wants_gradient(run->inputs[i])) wanted.push_back(i < run->given ? xs[i] : run->inputs[i].value);
+      if (run->inputs[i].wants_gradient) wanted.push_back(i < run->given ? xs[i] : run->inputs[i].value);
 
-    const ModeScope recorded(recording, true), quiet(detecting_anomalies, false);
-    Tensor total;
-    for (const Tensor& y : ys) {
-      if (!y.requires_grad()) continue;
-      const Tensor& dy = cotangents.front();
-      cotangents = cotangents.subspan(1);
-      if (!dy.defined()) continue;
-      Tensor share = sum(y * dy);
-      total = total.defined() ? total + share.to(total.dtype()) : std::move(share);
-    }
+    const ModeScope recorded(recording, true);
+    const Tensor total = along(ys, xs.subspan(run->given));
     if (total.defined()) return grad(total, wanted, {.create_graph = create_graph, .allow_unused = true});
     for (Tensor& x : wanted) x = zeros(x.shape(), x.dtype());
     return wanted;
   }
+
+ private:
+  /// A number whose gradients are those of the outputs with these cotangents.
+  Tensor along(const std::vector<Tensor>& ys, std::span<const Tensor> cotangents) const {
+    const ModeScope quiet(detecting_anomalies, false);  // it is not what the user computes
+    Tensor total;
+    for (std::size_t i = 0; i < ys.size(); ++i) {
+      if (!run->recorded[i]) continue;
+      const Tensor& dy = cotangents.front();
+      cotangents = cotangents.subspan(1);
+      if (!dy.defined()) continue;
+      Tensor share = sum(ys[i] * dy);
+      total = total.defined() ? total + share.to(total.dtype()) : std::move(share);
+    }
+    return total;
+  }
 };
 
 std::vector<Tensor> gradients(const std::shared_ptr<const Run>& run, std::span<const Tensor> cotangents) {
-  require_unchanged("an input", run->inputs);
-  require_unchanged("its result", run->outputs);
+  for (const Input& x : run->inputs)
+    if (x.value.defined() && x.changed())
+      fail("an input {} was changed in place after the forward pass", x.value.shape());
   const Gradient gradient{run};
-  const std::span given = std::span(run->inputs).first(run->given);
-  std::vector<Tensor> xs;
-  if (is_recording())
-    for (const Saved& x : given) xs.push_back(x.value);
-  else
-    xs = without_history(given);
+  std::vector<Tensor> xs = begun_anew(std::span(run->inputs).first(run->given), is_recording());
   xs.insert(xs.end(), cotangents.begin(), cotangents.end());
   return is_recording() ? run_segment(gradient, xs) : gradient(xs);
 }
@@ -116,15 +169,33 @@ struct WrtRun {
   const std::shared_ptr<const Run>& run;
 
   std::size_t bytes() const {
-    const auto n = static_cast<std::size_t>(std::count_if(run->inputs.begin(), run->inputs.end(), wants_gradient));
+    std::size_t n = 0;
+    for (const Input& x : run->inputs) n += x.wants_gradient;
     return n == 0 ? 0 : sizeof(Leader) + n * sizeof(Rule);
   }
   void store(Rules& rules) const {
     rules.append(*::new (rules.end()) Leader{{&leader, nullptr}, run});
-    for (const Saved& x : run->inputs)
-      if (wants_gradient(x)) rules.append(*::new (rules.end()) Rule{&follower, x.value.get()});
+    for (const Input& x : run->inputs)
+      if (x.wants_gradient) rules.append(*::new (rules.end()) Rule{&follower, x.value.get()});
   }
 };
+
+/// What the function gives, with what is seen meanwhile noted in the run.
+std::vector<Tensor> first_run(Run& run, const std::vector<Tensor>& xs) {
+  const Scoped<Draws*> noted(draws, &run.draws);
+  const Scoped<std::uint8_t> within(segment_depth, static_cast<std::uint8_t>(segment_depth + 1));
+  std::vector<Tensor> ys = run.on(xs);
+  for (const Tensor& y : ys) {
+    require(y.defined(), "checkpoint: the function gave an undefined tensor");
+    run.recorded.push_back(y.requires_grad());
+  }
+  const Trace trace(ys);
+  run.fingerprint = trace.fingerprint;
+  for (Node* n : trace.leaves)
+    if (std::none_of(xs.begin(), xs.end(), [n](const Tensor& x) { return x.get() == n; }))
+      run.inputs.emplace_back(handle_to(*n));
+  return ys;
+}
 
 }  // namespace
 
@@ -133,19 +204,12 @@ std::vector<Tensor> run_segment(const Segment& segment, const std::vector<Tensor
   const auto run = std::make_shared<Run>();
   run->segment = segment;
   run->given = inputs.size();
-  for (const Tensor& x : inputs) run->inputs.push_back(x.defined() ? Saved(x) : Saved());
+  for (const Tensor& x : inputs) run->inputs.push_back(x.defined() ? Input(x) : Input());
 
-  std::vector<Tensor> xs = without_history(run->inputs), ys = run->on(xs), results;
-  for (const Tensor& y : ys) {
-    require(y.defined(), "checkpoint: the function gave an undefined tensor");
-    run->outputs.emplace_back(y.detach());
+  std::vector<Tensor> ys = first_run(*run, begun_anew(run->inputs, false)), results;
+  for (const auto& [generator, state] : run->draws) note(generator, state);
+  for (const Tensor& y : ys)
     if (y.requires_grad()) results.push_back(y.detach());
-  }
-  for (Node* n : nodes_by_depth(ys)) {
-    const auto is_n = [n](const Tensor& x) { return x.get() == n; };
-    if (n->is_leaf() && n->requires_grad && std::none_of(xs.begin(), xs.end(), is_n))
-      run->inputs.emplace_back(xs.emplace_back(handle_to(*n)));
-  }
   results = record(
       "checkpoint", [&] { return std::move(results); }, WrtRun{run});
   for (auto result = results.begin(); Tensor & y : ys)

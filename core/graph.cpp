@@ -72,6 +72,7 @@ void destroy(const RuleList& rules) noexcept {
 void make_result(const char* op, Node& n, std::uint32_t depth) {
   n.op = op;
   n.requires_grad = true;
+  n.segment_depth = segment_depth;
   n.depth = depth;
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <utility>
 
 namespace retrace {
@@ -8,31 +9,35 @@ namespace detail {
 inline constinit thread_local bool recording = true;
 inline constinit thread_local bool training = false;
 inline constinit thread_local bool detecting_anomalies = false;
+/// How many functions under checkpoint are running, one within the other.
+inline constinit thread_local std::uint8_t segment_depth = 0;
 
-/// Sets a thread-local mode for the lifetime of the object.
-class ModeScope {
+/// Gives a thread-local variable a value for the lifetime of the object.
+template <class T>
+class Scoped {
  public:
-  ModeScope(bool& mode, bool value) : mode_(mode), before_(std::exchange(mode, value)) {}
-  ModeScope(const ModeScope&) = delete;
-  ModeScope& operator=(const ModeScope&) = delete;
-  ~ModeScope() { mode_ = before_; }
+  Scoped(T& variable, T value) : variable_(variable), before_(std::exchange(variable, value)) {}
+  Scoped(const Scoped&) = delete;
+  Scoped& operator=(const Scoped&) = delete;
+  ~Scoped() { variable_ = before_; }
 
  private:
-  bool& mode_;
-  bool before_;
+  T& variable_;
+  T before_;
 };
+using ModeScope = Scoped<bool>;
 }  // namespace detail
 
 /// While one lives, this thread records no graph.
 struct NoGrad : private detail::ModeScope {
-  NoGrad() : ModeScope(detail::recording, false) {}
+  NoGrad() : Scoped(detail::recording, false) {}
 };
 
 /// While one lives, an operation in this thread, forward or in a backward rule, that makes a NaN or an infinity throws
 /// an Error that names it, its shapes and the place in them, and the line that called it if it is a named one. Every
 /// result is read through once more.
 struct DetectAnomalies : private detail::ModeScope {
-  DetectAnomalies() : ModeScope(detail::detecting_anomalies, true) {}
+  DetectAnomalies() : Scoped(detail::detecting_anomalies, true) {}
 };
 
 namespace detail {
@@ -54,7 +59,7 @@ struct Caller {
 
 /// While one lives, layers that behave differently in training (Dropout) do so in this thread.
 struct TrainingMode : private detail::ModeScope {
-  explicit TrainingMode(bool on = true) : ModeScope(detail::training, on) {}
+  explicit TrainingMode(bool on = true) : Scoped(detail::training, on) {}
 };
 
 /// The result of f(), computed without recording a graph.

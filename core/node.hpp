@@ -28,12 +28,13 @@ struct Node {
   [[no_unique_address]] const Shape shape;  // what follows lies in its padding
   const DType dtype;
   bool requires_grad = false;
-  bool keeps_value = false;   // a rule wants the output, so the elements stay although no handle is left
-  bool consumed = false;      // a backward pass used up the rules
-  bool is_output = false;     // one of several of an op, which has a node without a value for them together, the bundle
-  std::uint32_t depth = 0;    // 1 + the deepest input; 0 for leaves
-  std::uint32_t outputs = 0;  // of a bundle: how many; of an output: its place among them
-  const char* op = nullptr;   // null for leaves
+  bool keeps_value = false;  // a rule wants the output, so the elements stay although no handle is left
+  bool consumed = false;     // a backward pass used up the rules
+  bool is_output = false;    // one of several of an op, which has a node without a value for them together, the bundle
+  std::uint8_t segment_depth = 0;  // as it was when this was recorded
+  std::uint32_t depth = 0;         // 1 + the deepest input; 0 for leaves
+  std::uint32_t outputs = 0;       // of a bundle: how many; of an output: its place among them
+  const char* op = nullptr;        // null for leaves
   union {
     Slot* slot = nullptr;  // where cotangents gather while a backward pass runs; not used for leaves
     Node* bundle;          // of an output, owned reference: cotangents gather there

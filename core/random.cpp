@@ -33,8 +33,17 @@ Generator::Generator(std::uint64_t seed) : state_(std::make_shared<State>()) {
   for (std::uint64_t& word : *state_) word = splitmix64(seed);
 }
 
+void detail::note(const Generator& generator, const Generator::State& before) {
+  if (!draws) return;
+  for (const auto& [other, state] : *draws)
+    if (other.same_as(generator)) return;
+  draws->emplace_back(generator, before);
+}
+
 std::uint64_t Generator::next() const {
   State& s = *state_;
+  if (detail::draws) [[unlikely]]
+    detail::note(*this, s);
   const std::uint64_t result = std::rotl(s[1] * 5, 7) * 9, t = s[1] << 17;
   s[2] ^= s[0];
   s[3] ^= s[1];
@@ -62,6 +71,7 @@ std::int64_t Generator::below(std::int64_t n) const {
 }
 
 Generator Generator::clone() const {
+  detail::note(*this, *state_);
   Generator copy(0);
   *copy.state_ = *state_;
   return copy;

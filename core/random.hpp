@@ -24,6 +24,7 @@ class Generator {
   std::int64_t below(std::int64_t n) const;
 
   Generator clone() const;
+  bool same_as(const Generator& other) const { return state_ == other.state_; }
   /// All there is to it, to be saved and restored.
   State state() const { return *state_; }
   void set_state(const State& state);
@@ -31,6 +32,13 @@ class Generator {
  private:
   std::shared_ptr<State> state_;
 };
+
+namespace detail {
+/// Generators that were used, with the states they had before.
+using Draws = std::vector<std::pair<Generator, Generator::State>>;
+inline constinit thread_local Draws* draws = nullptr;  // where those used from now on are noted
+void note(const Generator& generator, const Generator::State& before);
+}  // namespace detail
 
 /// Standard normal numbers.
 Tensor randn(const Shape& shape, const Generator& generator, DType dtype = f32);

@@ -130,21 +130,78 @@ TEST_CASE("checkpoint: nothing is recorded where nothing would be without it") {
   CHECK(same(given, f(h)));
 }
 
-TEST_CASE("checkpoint: a dropout is repeated in the mode it had, and refused when it draws anew") {
-  const Cell cell;
-  const Generator generator(5);
-  const auto masked = [&](T h, const Generator& g) { return is_training() ? dropout(cell(h), 0.5, g) : cell(h); };
-  const Tensor h = state();
-  const auto run = [&](auto f) {
-    const TrainingMode training;
-    return sum(checkpoint(f, h));
+TEST_CASE("checkpoint: a function that draws does so again, in the mode it had and with generators as they were") {
+  const auto draw = [](const Cell& cell, const Generator& g) {
+    return [&](T h) { return is_training() ? dropout(cell(h), 0.5, g) : cell(h); };
   };
-  const Tensor y = run([&, g = generator.clone()](T h) { return masked(h, g.clone()); });
-  const Tensor expected = sum(dropout(cell(h), 0.5, generator.clone()));
+  const Generator generator(5), other(5);
+  const auto train = [](const Cell& cell, auto f) {
+    return gradients(cell, [&](T h) {
+      const TrainingMode training;
+      return f(h);
+    });
+  };
+  const Cell cell, twin;
+  const auto once = draw(cell, generator), plain = draw(twin, other);
+  const auto twice = [&](T h) { return checkpoint(once, checkpoint(once, h)); };
+  const auto got = train(cell, [&](T h) { return checkpoint([&](T h) { return twice(once(h)); }, twice(h)); });
+  const auto right = train(twin, [&](T h) { return plain(plain(plain(plain(plain(h))))); });
+  for (std::size_t i = 0; i < got.size(); ++i) CHECK(close(got[i], right[i], 1e-12, 1e-12));
+  CHECK(generator.state() == other.state());
+
+  const Tensor h = state();
+  const auto cloned = [&](T h) { return dropout(h, 0.5, generator.clone()); };
+  const Tensor y = sum(checkpoint(cloned, h)), expected = sum(cloned(h));
+  generator.next();
   CHECK(same(grad(y, {h})[0], grad(expected, {h})[0]));
-  const Tensor other = run([&](T h) { return masked(h, generator); });
-  CHECK(starts_with(message_of_backward(other), "backward of 'checkpoint' []: the function gave other values"));
-  CHECK_FALSE(h.grad().defined());
+}
+
+TEST_CASE("checkpoint: whose gradient is wanted is what it was in the forward pass") {
+  const Tensor h = state();
+  Tensor x = randn({2, 4}, Generator(3), f64), w = randn({2, 4}, Generator(4), f64).requires_grad(true);
+  const auto f = [&](T x, T h, T w) { return tanh(x) * (h * w); };
+  for (const bool create_graph : {false, true}) {
+    x.requires_grad(false);
+    w.requires_grad(true);
+    const Tensor y = sum(checkpoint(f, x, h, w)), plain = sum(f(x, h, w));
+    const auto right = grad(plain, {h, w});
+    x.requires_grad(true);
+    CHECK(same(grad(y, {h}, {.create_graph = create_graph, .retain_graph = true})[0], right[0]));
+    w.requires_grad(false);
+    CHECK(same(grad(y, {h}, {.create_graph = create_graph, .retain_graph = true})[0], right[0]));
+    y.backward();
+    CHECK(same(w.grad(), right[1]));
+    w.zero_grad();
+  }
+}
+
+TEST_CASE("checkpoint: a result from outside is to be handed in") {
+  const Cell cell;
+  const Tensor h = state(), outside = matmul(h, cell.w);
+  refuses([&] { checkpoint([&](T h) { return h * outside; }, h); },
+          {"checkpoint: the function refers to a result of 'matmul' [2, 4] from outside; hand that in as an input"});
+  refuses(
+      [&] {
+        checkpoint(
+            [&](T h) {
+              const Tensor inside = matmul(h, cell.w);
+              return checkpoint([&](T h) { return h * inside; }, h);
+            },
+            h);
+      },
+      {"checkpoint: the function refers to a result of 'matmul' [2, 4] from outside"});
+  CHECK(same(no_grad([&] { return checkpoint([&](T h) { return h * outside; }, h); }), h * outside));
+  const Tensor detached = outside.detach(), y = sum(checkpoint([&](T h) { return h * detached; }, h));
+  CHECK(same(grad(y, {h})[0], detached));
+}
+
+TEST_CASE("checkpoint: an anomaly in backward is named as it would be without it") {
+  const Tensor x = zeros({1}, f64).requires_grad(true);
+  const auto f = [](T x) { return sqrt(x); };
+  const DetectAnomalies scope;
+  const std::string plain = message_of_backward(sum(f(x))), got = message_of_backward(sum(checkpoint(f, x)));
+  CHECK(plain.find("made an infinity") != std::string::npos);
+  CHECK(got == "backward of 'checkpoint' []: " + plain);
 }
 
 TEST_CASE("checkpoint: a value changed before backward is noticed, and what the function throws gets out") {
@@ -157,6 +214,11 @@ TEST_CASE("checkpoint: a value changed before backward is noticed, and what the 
   CHECK(starts_with(message_of_backward(y), text + "an input [4, 4] was changed in place after the forward pass"));
   h.fill(0.5);
   CHECK(starts_with(message_of_backward(z), text + "an input [2, 4] was changed in place after the forward pass"));
+  Tensor constant = ones({2, 4}, f64);
+  const Tensor zero = zeros({2, 4}, f64).requires_grad(true);
+  const Tensor product = sum(checkpoint([&](T h) { return h * relu(constant); }, zero));
+  constant.fill(3);  // which the product does not show
+  CHECK(starts_with(message_of_backward(product), text + "the function did not compute the same again"));
   CHECK_FALSE(h.grad().defined());
 
   bool fails = false;
