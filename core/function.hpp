@@ -4,39 +4,33 @@
 #include <type_traits>
 #include <utility>
 
+#include "error.hpp"
+
 namespace retrace::detail {
 
 template <class Signature>
 class Function;
 
 /// Any function of a signature, as std::function is, whose header alone would take a user's compiler a third as long as
-/// all of core. Copies share what is called.
+/// all of core. Copies share what is called. To call an empty one is an Error.
 template <class R, class... Args>
 class Function<R(Args...)> {
  public:
   Function() = default;
   template <class F>
-  requires std::is_invocable_r_v<R, F&, Args...> Function(F f) : called_(std::make_shared<Of<F>>(std::move(f))) {}
+  requires std::is_invocable_r_v<R, F&, Args...> Function(F f)
+      : called_(std::make_shared<F>(std::move(f))),
+        call_([](void* it, Args... args) -> R { return (*static_cast<F*>(it))(std::forward<Args>(args)...); }) {}
 
   explicit operator bool() const { return called_ != nullptr; }
-  R operator()(Args... args) const { return called_->call(std::forward<Args>(args)...); }
+  R operator()(Args... args) const {
+    require(called_ != nullptr, "an empty function was called: one never set or moved from");
+    return call_(called_.get(), std::forward<Args>(args)...);
+  }
 
  private:
-  struct Any {
-    Any() = default;
-    Any(const Any&) = delete;
-    Any& operator=(const Any&) = delete;
-    virtual ~Any() = default;
-    virtual R call(Args... args) = 0;
-  };
-  template <class F>
-  struct Of : Any {
-    explicit Of(F function) : f(std::move(function)) {}
-    R call(Args... args) override { return f(std::forward<Args>(args)...); }
-    F f;
-  };
-
-  std::shared_ptr<Any> called_;
+  std::shared_ptr<void> called_;
+  R (*call_)(void* it, Args... args) = nullptr;
 };
 
 }  // namespace retrace::detail

@@ -1,11 +1,18 @@
 #include "optimizer.hpp"
 
+#include <algorithm>
 #include <cmath>
 
 namespace retrace {
 namespace {
 
 Tensor gradient_of(const Tensor& w) { return w.requires_grad() ? w.grad() : Tensor(); }
+
+/// The places or rules of an optimizer.
+auto& present(auto& list) {
+  require(!list.empty(), "the optimizer was moved from");
+  return list;
+}
 
 }  // namespace
 
@@ -32,10 +39,10 @@ Optimizer::Optimizer(const std::vector<Group>& groups) {
     }
     rules_.push_back(rule);
   }
-  require(all.trained_elements() > 0, "{}: none of the {} parameters requires a gradient", rules_[0].optimizer,
-          all.size());
+  require(std::ranges::any_of(all, &Parameter::trained), "{}: none of the {} parameters requires a gradient",
+          rules_[0].optimizer, all.size());
   for (Place& p : places_)
-    if (p.parameter.trained()) make_state(p);
+    if (p.parameter.trained()) prepare(p);
 }
 
 Optimizer::Optimizer(const Parameters& parameters, const UpdateRule& rule) : Optimizer({{parameters, rule}}) {}
@@ -45,16 +52,17 @@ Optimizer& Optimizer::operator=(Optimizer&&) noexcept = default;
 Optimizer::~Optimizer() = default;
 
 void Optimizer::zero_grad() const {
-  for (const Place& p : places_) Tensor(p.parameter.value).zero_grad();
+  for (const Place& p : present(places_)) Tensor(p.parameter.value).zero_grad();
 }
 
 double Optimizer::lr(std::size_t group) const {
-  require(group < rules_.size(), "{}: there is no group {} among {}", rules_[0].optimizer, group, rules_.size());
+  const char* name = present(rules_)[0].optimizer;
+  require(group < rules_.size(), "{}: there is no group {} among {}", name, group, rules_.size());
   return rules_[group].lr * factor_;
 }
 
 void Optimizer::set_lr(double lr) {
-  detail::require_rates(rules_[0].optimizer, {{"lr", lr}});
+  detail::require_rates(present(rules_)[0].optimizer, {{"lr", lr}});
   require(rules_.size() == 1, "{}: set_lr is for one group, there are {}; set_lr_factor keeps their ratios",
           rules_[0].optimizer, rules_.size());
   rules_[0].lr = lr;
@@ -62,27 +70,30 @@ void Optimizer::set_lr(double lr) {
 }
 
 void Optimizer::set_lr_factor(double factor) {
-  detail::require_rates(rules_[0].optimizer, {{"the factor of lr", factor}});
+  detail::require_rates(present(rules_)[0].optimizer, {{"the factor of lr", factor}});
   factor_ = factor;
 }
 
-void Optimizer::make_state(Place& p) const {
-  const auto& names = rules_[p.group].state;
-  if (!names[0] || p.steps.defined()) return;
-  for (std::size_t k = 0; k < names.size(); ++k)
-    if (names[k]) p.state[k] = zeros(p.parameter.value.shape(), p.parameter.value.dtype());
+void Optimizer::prepare(Place& p) const {
+  const UpdateRule& rule = rules_[p.group];
+  const auto& [name, w] = p.parameter;
+  require(w.dtype() == f32 ? bool(rule.update_f32) : bool(rule.update_f64),
+          "{}: there is no update for parameter '{}' of {}", rule.optimizer, name, w.dtype());
+  if (!rule.state[0] || p.steps.defined()) return;
+  for (std::size_t k = 0; k < rule.state.size(); ++k)
+    if (rule.state[k]) p.state[k] = zeros(w.shape(), w.dtype());
   p.steps = zeros({}, i64);
 }
 
 void Optimizer::step() {
-  for (Place& p : places_) {  // everything that can fail comes before the first value changes
+  for (Place& p : present(places_)) {  // everything that can fail comes before the first value changes
     auto& [name, w] = p.parameter;
     const Tensor g = gradient_of(w);
     if (!g.defined()) continue;
     require(w.is_contiguous(), "{}: parameter '{}' {} is a view that is not contiguous", rules_[p.group].optimizer,
             name, w.shape());
     if (!g.is_contiguous()) w.set_grad(detail::row_major_copy(g));
-    make_state(p);
+    prepare(p);
   }
   for (Place& p : places_) {
     Tensor& w = p.parameter.value;
@@ -103,8 +114,8 @@ void Optimizer::step() {
 
 Parameters Optimizer::state() {
   Parameters list;
-  for (Place& p : places_) {
-    if (p.parameter.trained()) make_state(p);
+  for (Place& p : present(places_)) {
+    if (p.parameter.trained()) prepare(p);
     list.add(p.parameter.name + ".step", p.steps);
     for (std::size_t k = 0; k < p.state.size(); ++k)
       if (p.state[k].defined()) list.add(p.parameter.name + "." + rules_[p.group].state[k], p.state[k]);

@@ -22,12 +22,14 @@ struct UpdateRule {
   double lr;
   /// Names of the tensors that go with each parameter, zero before its first step; null for those that are not needed.
   std::array<const char*, 3> state;
+  /// Either may be left empty: a parameter of that dtype is then an Error.
   detail::Function<void(const Elements<float>&)> update_f32;
   detail::Function<void(const Elements<double>&)> update_f64;
 };
 
 /// What all optimizers share: parameters in groups with a rule each, and state that is saved and loaded. It may be
-/// moved, also out of an Adam or another, but not copied: two would change the same state.
+/// moved, also out of an Adam or another, but not copied: two would change the same state. One that was moved from
+/// refuses all but another in its place.
 class Optimizer {
  public:
   struct Group {
@@ -65,7 +67,8 @@ class Optimizer {
     std::array<Tensor, 3> state;  // made when the parameter is trained
     Tensor steps;                 // one i64, made with it
   };
-  void make_state(Place& place) const;
+  /// An Error unless its rule knows how to train it; makes its state.
+  void prepare(Place& place) const;
 
   std::vector<Place> places_;
   std::vector<UpdateRule> rules_;  // one for each group

@@ -89,6 +89,7 @@ struct AdagradOptions {
 /// State: s, "sum".
 using Adagrad = OptimizerOf<AdagradOptions>;
 
+/// How an optimizer of these options changes a parameter. Options out of range are an Error.
 UpdateRule rule_of(const SGDOptions& options);
 UpdateRule rule_of(const AdamOptions& options);
 UpdateRule rule_of(const AdamWOptions& options);

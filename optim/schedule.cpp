@@ -18,45 +18,48 @@ double done(std::int64_t n, std::int64_t steps) {
   return std::min(1.0, static_cast<double>(n) / static_cast<double>(steps));
 }
 
-void require_steps(const char* schedule, std::int64_t steps) {
-  require(steps >= 1, "{}: expected one step or more, got {}", schedule, steps);
+/// A schedule by that name, which may take some steps and has settings.
+template <class F>
+Schedule checked(const char* name, std::int64_t steps, std::initializer_list<detail::Setting> settings, F factor) {
+  require(steps >= 1, "{}: expected one step or more, got {}", name, steps);
+  require_rates(name, settings);
+  return [=](std::int64_t n) {
+    require(n >= 0, "{}: there is no step {}", name, n);
+    return factor(n);
+  };
 }
 
 }  // namespace
 
 Schedule step_lr(std::int64_t every, double gamma) {
-  require_steps("step_lr", every);
-  require_rates("step_lr", {{"gamma", gamma}});
-  return [=](std::int64_t n) { return std::pow(gamma, n / every); };
+  return checked("step_lr", every, {{"gamma", gamma}}, [=](std::int64_t n) { return std::pow(gamma, n / every); });
 }
 
 Schedule exponential_lr(double gamma) {
-  require_rates("exponential_lr", {{"gamma", gamma}});
-  return [=](std::int64_t n) { return std::pow(gamma, n); };
+  return checked("exponential_lr", 1, {{"gamma", gamma}}, [=](std::int64_t n) { return std::pow(gamma, n); });
 }
 
 Schedule linear_lr(double start, double end, std::int64_t steps) {
-  require_steps("linear_lr", steps);
-  require_rates("linear_lr", {{"start", start}, {"end", end}});
-  return [=](std::int64_t n) { return start + (end - start) * done(n, steps); };
+  const auto factor = [=](std::int64_t n) { return start + (end - start) * done(n, steps); };
+  return checked("linear_lr", steps, {{"start", start}, {"end", end}}, factor);
 }
 
 Schedule cosine_lr(std::int64_t steps, double lowest) {
-  require_steps("cosine_lr", steps);
-  require_rates("cosine_lr", {{"lowest", lowest}});
-  return [=](std::int64_t n) { return lowest + (1 - lowest) * (1 + std::cos(std::numbers::pi * done(n, steps))) / 2; };
+  return checked("cosine_lr", steps, {{"lowest", lowest}}, [=](std::int64_t n) {
+    return lowest + (1 - lowest) * (1 + std::cos(std::numbers::pi * done(n, steps))) / 2;
+  });
 }
 
 Schedule in_turn(const Schedule& first, std::int64_t steps, const Schedule& next) {
-  require_steps("in_turn", steps);
   require(first && next, "in_turn: expected two schedules");
-  return [=](std::int64_t n) { return n < steps ? first(n) : next(n - steps); };
+  return checked("in_turn", steps, {}, [=](std::int64_t n) { return n < steps ? first(n) : next(n - steps); });
 }
 
 ReduceLROnPlateau::ReduceLROnPlateau(const ReduceLROnPlateauOptions& o)
     : options_(o), state_(tensor({1, std::numeric_limits<double>::infinity(), 0, 0}, f64)) {
   detail::require_shares("ReduceLROnPlateau", {{"factor", o.factor}, {"threshold", o.relative ? o.threshold : 0}});
   require_rates("ReduceLROnPlateau", {{"threshold", o.threshold}, {"lowest", o.lowest}});
+  require(o.lowest <= 1, "ReduceLROnPlateau: lowest must be at most 1, got {}", o.lowest);
   require(o.patience >= 0 && o.cooldown >= 0, "ReduceLROnPlateau: negative patience {} or cooldown {}", o.patience,
           o.cooldown);
 }

@@ -10,8 +10,8 @@
 ///       adam.set_lr_factor(schedule(n));
 ///       ...
 ///
-/// Any function of n will do, such as a product of two. Lengths below 1 and factors that are negative or not finite are
-/// Errors.
+/// Any function of n will do, such as a product of two. Lengths below 1, factors that are negative or not finite and
+/// a negative n are Errors.
 namespace retrace {
 
 using Schedule = detail::Function<double(std::int64_t n)>;
@@ -35,17 +35,21 @@ struct ReduceLROnPlateauOptions {
   double threshold = 1e-4;     ///< better is below best (1 - threshold), or,
   bool relative = true;        ///< if not relative, below best - threshold
   std::int64_t cooldown = 0;   ///< how many losses after a reduction do not count
-  double lowest = 0;           ///< of all reductions together
+  double lowest = 0;           ///< of all reductions together, at most 1
 };
 
 /// A factor that is lowered when a loss no longer falls, as PyTorch's ReduceLROnPlateau in mode min, with an eps of 0:
-/// `sgd.set_lr_factor(plateau(held_out_loss))`. A loss that is NaN is no better.
+/// `sgd.set_lr_factor(plateau(held_out_loss))`. A loss that is NaN is no better. It may be moved but not copied: two
+/// would change the same state.
 class ReduceLROnPlateau {
  public:
   explicit ReduceLROnPlateau(const ReduceLROnPlateauOptions& options = {});
+  ReduceLROnPlateau(ReduceLROnPlateau&&) = default;
+  ReduceLROnPlateau& operator=(ReduceLROnPlateau&&) = default;
 
   /// The factor after one more loss.
   double operator()(double loss);
+  double operator()(std::integral auto step) = delete;  ///< so that it does not pass for a Schedule
   double factor() const { return state_.at({0}); }
   /// What is saved and loaded to go on: "plateau", the factor, the best loss, how many losses in a row were no better,
   /// and how many will not count.

@@ -15,7 +15,9 @@ namespace {
 constexpr Stroke grid{"#e5e8ec"};
 constexpr Stroke axis{"#8a94a0"};
 constexpr Stroke baseline{"#4a5560", 1.2, 1, "6 4"};
-constexpr std::string_view colours[] = {"#2b6cb0", "#c2410c", "#2f855a", "#6b46c1", "#b7791f"};
+constexpr std::string_view colours[] = {"#2b6cb0", "#c2410c", "#2f855a", "#6b46c1",
+                                        "#b7791f", "#d53f8c", "#0d9bb5", "#6b3a1e"};
+constexpr std::string_view dashes[] = {"", "6 5", "1 5"};  // each for one round of the colours
 constexpr double dot_radius = 3.2;
 constexpr std::size_t most_dots = 50;
 
@@ -38,15 +40,64 @@ std::vector<Point> smoothed(const std::vector<Point>& points) {
   return means;
 }
 
+/// A line of the picture and its entry in the legend.
+struct Line {
+  enum Kind { dotted, raw, trend } kind;  // a trend follows its raw line
+  std::string label;
+  Stroke stroke;
+  std::vector<Point> points;
+  Pixel key = {};  // where its entry begins
+};
+
+std::vector<Line> lines_of(const std::vector<Curve>& curves) {
+  std::vector<Line> lines;
+  for (std::size_t i = 0; i < curves.size(); ++i) {
+    const auto& [name, points] = curves[i];
+    const std::string_view colour = colours[i % std::size(colours)];
+    const std::string_view dash = dashes[i / std::size(colours) % std::size(dashes)];
+    const auto last = std::find_if(points.rbegin(), points.rend(), is_drawable);
+    if (points.size() > most_dots) {
+      lines.push_back({Line::raw, name, {colour, 1, 0.28}, points});
+      lines.push_back({Line::trend, "smoothed", {colour, 2.2, 1, dash}, smoothed(points)});
+    } else if (last != points.rend()) {
+      const std::string label = fmt::format("{}, {:.3f} at the end", name, last->y);
+      lines.push_back({Line::dotted, label, {colour, 1.2, 0.5, dash}, points});
+    }
+  }
+  return lines;
+}
+
+/// Of an entry of the legend and the gap after it: nobody here knows the width of a letter.
+double key_width(const Line& line) { return 56 + 5.8 * static_cast<double>(line.label.size()); }
+
+/// Places the entries of the legend in rows that end at `right`, a trend beside its raw line if there is room; returns
+/// the height of the rows after the first.
+int place_keys(std::vector<Line>& lines, Pixel first, double right) {
+  constexpr int row = 17;
+  int below = 0;
+  double x = first.x;
+  for (auto line = lines.begin(); line != lines.end(); ++line) {
+    const double width = key_width(*line);
+    const double wanted = line->kind == Line::raw ? width + key_width(line[1]) : width;
+    if (x > first.x && x + wanted > right) {
+      x = first.x;
+      below += row;
+    }
+    line->key = {x, first.y + below};
+    x += width;
+  }
+  return below;
+}
+
 class Chart {
  public:
   Chart(const std::vector<Curve>& curves, const ChartOptions& options)
-      : curves_(curves), options_(options), svg_(options.width, options.height, options.title) {
+      : options_(options), lines_(lines_of(curves)), svg_(options.width, options.height + more_rows_, options.title) {
     std::size_t longest = 0;
     for (const Baseline& line : options.baselines) longest = std::max(longest, line.label.size());
     if (longest > 0) right_ -= std::min(34 + 6.6 * static_cast<double>(longest), options.width * 0.3);
-    for (const Curve& curve : curves) {
-      for (const Point& point : curve.points) {
+    for (const Line& line : lines_) {
+      for (const Point& point : line.points) {
         if (!is_drawable(point)) continue;
         x_.include(point.x);
         y_.include(point.y);
@@ -105,46 +156,16 @@ class Chart {
   }
 
   void draw_curves() {
-    for (std::size_t i = 0; i < curves_.size(); ++i) {
-      const std::string_view colour = colours[i % std::size(colours)];
-      if (curves_[i].points.size() <= most_dots)
-        draw_joined_dots(curves_[i], colour);
-      else
-        draw_smoothed(curves_[i], colour);
+    for (const Line& line : lines_) {
+      svg_.path(thinned(line.points), line.stroke);
+      svg_.line(line.key, {line.key.x + 22, line.key.y}, line.stroke);
+      svg_.text({line.key.x + 29, line.key.y + 4}, line.label);
+      if (line.kind != Line::dotted) continue;
+      svg_.dot({line.key.x + 11, line.key.y}, dot_radius, line.stroke.colour);
+      for (const Point& point : line.points) {
+        if (is_drawable(point)) svg_.dot({x_at(point.x), y_at(point.y)}, dot_radius, line.stroke.colour);
+      }
     }
-  }
-
-  void draw_smoothed(const Curve& curve, std::string_view colour) {
-    const Stroke raw{colour, 1, 0.28}, trend{colour, 2.2};
-    svg_.path(thinned(curve.points), raw);
-    svg_.path(thinned(smoothed(curve.points)), trend);
-    draw_key(curve.name, raw);
-    draw_key("smoothed", trend);
-  }
-
-  void draw_joined_dots(const Curve& curve, std::string_view colour) {
-    const auto last = std::find_if(curve.points.rbegin(), curve.points.rend(), is_drawable);
-    if (last == curve.points.rend()) return;
-    const Stroke line{colour, 1.2, 0.5};
-    svg_.path(thinned(curve.points), line);
-    draw_dots(curve.points, colour);
-    const double middle = draw_key(fmt::format("{}, {:.3f} at the end", curve.name, last->y), line);
-    svg_.dot({middle, legend_y_}, dot_radius, colour);
-  }
-
-  void draw_dots(const std::vector<Point>& points, std::string_view colour) {
-    for (const Point& point : points) {
-      if (is_drawable(point)) svg_.dot({x_at(point.x), y_at(point.y)}, dot_radius, colour);
-    }
-  }
-
-  /// One more entry of the legend, in a row above the plot; returns the middle of its line.
-  double draw_key(const std::string& label, const Stroke& stroke) {
-    const double x = legend_x_;
-    svg_.line({x, legend_y_}, {x + 22, legend_y_}, stroke);
-    svg_.text({x + 29, legend_y_ + 4}, label);
-    legend_x_ += 56 + 5.8 * static_cast<double>(label.size());  // nobody here knows the width of a letter
-    return x + 11;
   }
 
   double x_at(double x) const { return left_ + (x - x_.low) / x_.length() * (right_ - left_); }
@@ -175,18 +196,18 @@ class Chart {
     return pixels;
   }
 
-  const std::vector<Curve>& curves_;
   const ChartOptions& options_;
+  std::vector<Line> lines_;
+  double left_ = 84;
+  double right_ = options_.width - 28.0;
+  double legend_y_ = options_.subtitle.empty() ? 60 : 77;
+  int more_rows_ = place_keys(lines_, {left_, legend_y_}, right_);  // their height
+  double top_ = legend_y_ + more_rows_ + 18;
+  double bottom_ = options_.height + more_rows_ - 62.0;
   Svg svg_;
   Range x_;
   Range y_;
   bool is_blank_ = false;
-  double left_ = 84;
-  double legend_y_ = options_.subtitle.empty() ? 60 : 77;
-  double top_ = legend_y_ + 18;
-  double right_ = options_.width - 28.0;
-  double bottom_ = options_.height - 62.0;
-  double legend_x_ = 84;
 };
 
 }  // namespace

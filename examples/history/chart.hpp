@@ -35,14 +35,14 @@ struct ChartOptions {
   std::string x_label = "step";
   std::string y_label = "loss";
   int width = 860;   ///< pixels
-  int height = 500;  ///< pixels
+  int height = 500;  ///< pixels, to which a legend of several rows adds those after the first
   std::vector<Baseline> baselines = {};
 };
 
 /// The curves as the text of a self-contained SVG file on white. A curve of at most 50 points is drawn as joined dots,
-/// a longer one faint as it is and smoothed by a moving mean. What cannot be drawn leaves a gap; there may be no
-/// curves. The size does not grow with the number of points beyond a few per pixel. Throws retrace::Error if the chart
-/// is smaller than 560 x 240 pixels.
+/// a longer one faint as it is and smoothed by a moving mean; up to 24 are told apart. What cannot be drawn leaves a
+/// gap; there may be no curves. The size does not grow with the number of points beyond a few per pixel. Throws
+/// retrace::Error if the chart is smaller than 560 x 240 pixels.
 std::string chart_svg(const std::vector<Curve>& curves, const ChartOptions& options = {});
 
 }  // namespace history

@@ -5,8 +5,12 @@
 #include "history/history.hpp"
 #include "support/temporary_directory.hpp"
 
+#include <algorithm>
 #include <limits>
+#include <regex>
+#include <set>
 #include <string>
+#include <vector>
 
 namespace {
 
@@ -30,6 +34,21 @@ History falling(int points) {
   history.add("held-out loss", points / 2.0, 2.5);
   history.add("held-out loss", points, 2.125);
   return history;
+}
+
+/// Curves from 2 to 1, every third one long enough to be smoothed.
+History many(int curves) {
+  History history;
+  for (int i = 1; i <= curves; ++i) {
+    for (int x = i % 3 == 0 ? 0 : 50; x <= 60; ++x)
+      history.add(fmt::format("SGD at a rate of {}", i), x, x < 60 ? 2 : 1);
+  }
+  return history;
+}
+
+std::vector<std::smatch> matches(const std::string& text, const char* pattern) {
+  const std::regex regex(pattern);
+  return {std::sregex_iterator(text.begin(), text.end(), regex), {}};
 }
 
 /// No number of the picture is NaN or infinite, and every element is closed.
@@ -64,6 +83,51 @@ TEST_CASE("chart: curves are told apart by their colours") {
   const std::string svg = history.svg();
   CHECK(count(svg, "fill=\"#2b6cb0\"") == 2);  // its point and the legend
   CHECK(count(svg, "fill=\"#c2410c\"") == 2);
+}
+
+TEST_CASE("chart: more curves than there are colours are told apart by dashes too") {
+  for (const int points : {10, 100}) {
+    CAPTURE(points);
+    History history;
+    for (int i = 0; i < 24; ++i) {
+      for (int x = 0; x < points; ++x) history.add(fmt::format("curve {}", i), x, i);
+    }
+    const std::string svg = history.svg();
+    std::set<std::string> strokes;
+    for (const std::smatch& path : matches(svg, "<path (.*) d=")) strokes.insert(path[1]);
+    CHECK(strokes.size() >= 24);
+  }
+}
+
+TEST_CASE("chart: the legend has as many rows as it needs and the picture grows by them") {
+  for (const int curves : {1, 2, 6, 40}) {
+    for (const int width : {560, 860}) {
+      CAPTURE(curves);
+      CAPTURE(width);
+      const std::string svg = many(curves).svg({.width = width});
+      double right = 0, bottom = 0, highest = 1e9, lowest = 0;  // of the legend, and of the curves
+      int labels = 0;
+      for (const std::smatch& label : matches(svg, "<text x=\"([0-9.]+)\" y=\"([0-9.]+)\">([^<]+)")) {
+        const double x = std::stod(label[1]), y = std::stod(label[2]);
+        const bool is_in_new_row = y > bottom;
+        CHECK((is_in_new_row ? x == 113 : y == bottom && x > right + 29));
+        CHECK(y >= bottom);
+        CHECK_FALSE((is_in_new_row && label[3] == "smoothed"));
+        right = x + 5.8 * static_cast<double>(label.length(3));
+        bottom = y;
+        CHECK(right < width);
+        ++labels;
+      }
+      CHECK(labels == curves + curves / 3);  // with those of the smoothed curves
+      for (const std::smatch& point : matches(svg, "[ML][0-9.]+ ([0-9.]+)")) {
+        highest = std::min(highest, std::stod(point[1]));
+        lowest = std::max(lowest, std::stod(point[1]));
+      }
+      CHECK(highest > bottom + 10);
+      CHECK(lowest - highest == doctest::Approx(360 / 1.1).epsilon(0.001));  // whatever the legend takes
+      CHECK(std::stod(matches(svg, "height=\"([0-9]+)\"")[0][1]) > lowest + 62);
+    }
+  }
 }
 
 TEST_CASE("chart: words are escaped") {

@@ -217,6 +217,18 @@ TEST_CASE("optimizers: what was frozen when the optimizer was made is trained on
   CHECK(late.item() == doctest::Approx(0.9));
 }
 
+TEST_CASE("optimizers: a parameter without elements is trained like any other") {
+  const Tensor w = zeros({0, 3}).requires_grad(true);
+  for (const auto& [label, make] : optimizers) {
+    const std::string name = label;
+    CAPTURE(name);
+    Optimizer optimizer = make(list_of({w}));
+    sum(w * w).backward();
+    optimizer.step();
+    CHECK(optimizer.state()["p0.step"].item<std::int64_t>() == 1);
+  }
+}
+
 TEST_CASE("split: every parameter is in one of two lists in the order it had") {
   const Parameters list = list_of({leaf({1}), leaf({{2}}), leaf({3}), leaf({{4}})});
   const auto [matrices, vectors] = list.split([](const Parameter& p) { return p.value.rank() == 2; });

@@ -63,6 +63,50 @@ TEST_CASE("optimizers refuse a parameter in two groups and one learning rate for
   CHECK(adam.lr(1) == 0.2);
 }
 
+TEST_CASE("an optimizer that was moved from refuses all but another one in its place") {
+  Adam adam(list_of({leaf({1, 2})}), {.lr = 0.1});
+  Optimizer taken = std::move(adam);
+  const std::string text = "the optimizer was moved from";
+  refuses([&] { adam.step(); }, {text});
+  refuses([&] { adam.zero_grad(); }, {text});
+  refuses([&] { adam.lr(); }, {text});
+  refuses([&] { adam.set_lr(0.5); }, {text});
+  refuses([&] { adam.set_lr_factor(0.5); }, {text});
+  refuses([&] { adam.state(); }, {text});
+  adam = Adam(list_of({leaf({3})}), {.lr = 0.2});
+  CHECK(adam.lr() == 0.2);
+  CHECK(taken.lr() == 0.1);
+}
+
+TEST_CASE("a rule without an update for a dtype is refused before any value changes") {
+  const auto move = [](const Elements<float>& p) { p.w[0] -= 1; };
+  const UpdateRule rule{"Own", 0.1, {}, move, {}};
+  refuses([&] { Optimizer(list_of({leaf({1})}), rule); }, {"Own: there is no update for parameter 'p0' of f64"});
+  Tensor w = tensor({1}).requires_grad(true), late = tensor({1}, f64);
+  Optimizer optimizer(list_of({w, late}), rule);
+  late.requires_grad(true);
+  w.set_grad(ones({1}));
+  late.set_grad(ones({1}, f64));
+  refuses([&] { optimizer.step(); }, {"Own: there is no update for parameter 'p1' of f64"});
+  CHECK(w.item() == 1);
+}
+
+TEST_CASE("schedules refuse steps before the first and being called without a function") {
+  for (const std::int64_t n : {std::int64_t{-1}, std::numeric_limits<std::int64_t>::min()}) {
+    const std::string text = fmt::format(": there is no step {}", n);
+    refuses([&] { step_lr(2)(n); }, {"step_lr" + text});
+    refuses([&] { exponential_lr(0.5)(n); }, {"exponential_lr" + text});
+    refuses([&] { linear_lr(0.2, 1, 1)(n); }, {"linear_lr" + text});
+    refuses([&] { cosine_lr(2)(n); }, {"cosine_lr" + text});
+    refuses([&] { in_turn([](std::int64_t) { return 1.0; }, 1, cosine_lr(2))(n); }, {"in_turn" + text});
+  }
+  Schedule none, moved = cosine_lr(2);
+  const Schedule taken = std::move(moved);
+  refuses([&] { none(0); }, {"an empty function was called"});
+  refuses([&] { moved(0); }, {"an empty function was called"});
+  CHECK(taken(0) == 1);
+}
+
 TEST_CASE("schedules refuse lengths below one and factors that are negative or not finite") {
   for (const std::int64_t bad : {0, -1}) {
     refuses([&] { step_lr(bad); }, {"step_lr: expected one step or more, got"});
@@ -86,6 +130,7 @@ TEST_CASE("schedules refuse lengths below one and factors that are negative or n
     refuses([&] { ReduceLROnPlateau({.factor = bad}); }, {"ReduceLROnPlateau: factor must be in [0, 1), got"});
     refuses([&] { ReduceLROnPlateau({.threshold = bad}); }, {"ReduceLROnPlateau: threshold must be in [0, 1), got"});
   }
+  refuses([] { ReduceLROnPlateau({.lowest = 1.5}); }, {"ReduceLROnPlateau: lowest must be at most 1, got 1.5"});
   refuses([] { ReduceLROnPlateau({.patience = -1}); }, {"ReduceLROnPlateau: negative patience -1 or cooldown 0"});
   refuses([] { ReduceLROnPlateau({.cooldown = -1}); }, {"ReduceLROnPlateau: negative patience 10 or cooldown -1"});
 }

@@ -72,8 +72,32 @@ TEST_CASE("ReduceLROnPlateau: a loss that is NaN is no better") {
   const double nan = std::nan("");
   CHECK(plateau(nan) == 1);
   CHECK(plateau(nan) == 0.5);
-  CHECK(plateau(3) == 0.5);
-  CHECK(plateau(2) == 0.5);
+  CHECK(plateau(3.0) == 0.5);
+  CHECK(plateau(2.0) == 0.5);
   CHECK(plateau(nan) == 0.5);
-  CHECK(plateau(2) == 0.25);
+  CHECK(plateau(2.0) == 0.25);
+}
+
+TEST_CASE("ReduceLROnPlateau: a factor that may fall no lower than 1 stays there") {
+  ReduceLROnPlateau plateau({.patience = 0, .lowest = 1});
+  CHECK(plateau(1.0) == 1);
+  CHECK(plateau(1.0) == 1);
+}
+
+TEST_CASE("ReduceLROnPlateau: it is moved and not copied because copies would change the same state") {
+  CHECK_FALSE(std::is_copy_constructible_v<ReduceLROnPlateau>);
+  CHECK_FALSE(std::is_copy_assignable_v<ReduceLROnPlateau>);
+  ReduceLROnPlateau plateau({.factor = 0.5, .patience = 0});
+  plateau(1.0);
+  ReduceLROnPlateau taken = std::move(plateau);
+  CHECK(taken(1.0) == 0.5);
+  CHECK_THROWS_AS(plateau(1.0), Error);
+}
+
+TEST_CASE("ReduceLROnPlateau: a number of steps is not taken for a loss") {
+  CHECK(std::is_invocable_r_v<double, ReduceLROnPlateau&, float>);
+  CHECK_FALSE(std::is_invocable_v<ReduceLROnPlateau&, std::int64_t>);
+  CHECK_FALSE(std::is_invocable_v<ReduceLROnPlateau&, int>);
+  CHECK_FALSE(std::is_convertible_v<ReduceLROnPlateau, Schedule>);
+  CHECK(std::is_convertible_v<double (*)(double), Schedule>);
 }
