@@ -18,7 +18,7 @@ struct Slot {
   std::vector<Tensor> of_outputs;
   std::vector<Product> products;  // to be added: many short ones make a long one
   std::int64_t inner_size = 0;    // of these together
-
+  const Pass* pass = nullptr;
   void close() {
     cotangent = {};
     of_outputs.clear();
@@ -181,8 +181,10 @@ Slot& Pass::slot_for(Node*& edge) {
       heap.push_back(w);
       std::push_heap(heap.begin(), heap.end());
     }
+    slot->pass = this;
     node.slot = slot;
   }
+  require(node.slot->pass == this, "'{}' {} is part of what an outer backward walks through", node.op, node.shape);
   return *node.slot;
 }
 

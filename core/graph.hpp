@@ -139,7 +139,7 @@ class Rules {
   /// Where the next rule is to be made; `append` counts it in.
   std::byte* end() const { return list_.first + list_.bytes; }
   void append(Rule& rule) {
-    list_.bytes += rule.type->bytes;
+    list_.bytes += static_cast<std::uint32_t>(rule.type->bytes);
     if (rule.input) rule.input->acquire();
     if (rule.input && depth_ <= rule.input->depth) depth_ = rule.input->depth + 1;
     want_output_ = want_output_ || rule.type->wants_output;
@@ -239,6 +239,13 @@ struct WrtEach {
 /// An Error that names the op, the place and, where they are recorded, the inputs, unless all elements are finite.
 void require_finite(const char* op, const Tensor& value);
 
+/// What a value function gives: recorded and searched for anomalies as a whole, not in its parts.
+template <class Value>
+auto value_of(Value&& value) {
+  const ModeScope unrecorded(recording, false), unsearched(detecting_anomalies, false);
+  return std::forward<Value>(value)();
+}
+
 /// Makes a node with these rules, if there are any, of a value or of several.
 void attach_slowly(const char* op, Tensor& value, Rules& rules);
 inline void attach(const char* op, Tensor& value, Rules& rules) {
@@ -278,7 +285,7 @@ detail::WrtEach<Make> wrt_each(std::span<const Tensor> xs, Make make) {
 template <class Value, class... Wrts>
 auto record(const char* op, Value&& value, const Wrts&... wrts) {
   detail::Rules rules(wrts...);
-  auto result = no_grad(std::forward<Value>(value));
+  auto result = detail::value_of(std::forward<Value>(value));
   detail::attach(op, result, rules);
   return result;
 }
@@ -303,6 +310,7 @@ struct GradOptions {
   bool allow_unused = false;  ///< zeros for an x that y does not depend on, instead of an Error
 };
 /// The gradients of y (times the cotangent) with respect to each of xs, leaves or results; `.grad()` stays untouched.
+/// They may share elements with each other and with the cotangent and have strides: `clone` what you change in place.
 std::vector<Tensor> grad(const Tensor& y, std::span<const Tensor> xs, const GradOptions& options = {});
 inline std::vector<Tensor> grad(const Tensor& y, std::initializer_list<Tensor> xs, const GradOptions& options = {}) {
   return grad(y, std::span(xs.begin(), xs.size()), options);

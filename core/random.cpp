@@ -113,7 +113,7 @@ Tensor multinomial(const Tensor& weights, std::int64_t count, const Generator& g
   shape[weights.rank() - 1] = count;
   Tensor out = empty(shape, i64);
   const std::int64_t n = weights.dim(-1), row_count = weights.rank() == 2 ? weights.dim(0) : 1;
-  std::vector<double> cumulative(static_cast<std::size_t>(n));
+  std::vector<double> cumulative(static_cast<std::size_t>(row_count * n));
   visit_float("multinomial", weights.dtype(), [&]<class T>(T) {
     for (std::int64_t r = 0; r < row_count; ++r) {
       double total = 0;
@@ -121,18 +121,19 @@ Tensor multinomial(const Tensor& weights, std::int64_t count, const Generator& g
         const auto w = static_cast<double>(rows.data<T>()[r * n + i]);
         require(w >= 0 && std::isfinite(w), "multinomial: weight {} at {} of row {} is negative or not finite", w, i,
                 r);
-        cumulative[static_cast<std::size_t>(i)] = total += w;
+        cumulative[static_cast<std::size_t>(r * n + i)] = total += w;
       }
       require(total > 0, "multinomial: the weights of row {} of shape {} are all zero", r, weights.shape());
       require(std::isfinite(total), "multinomial: the sum of row {} of shape {} is not finite", r, weights.shape());
-      for (std::int64_t c = 0; c < count; ++c) {
-        // The product may round up to the total: the last index of any weight is then meant.
-        const auto last = std::lower_bound(cumulative.begin(), cumulative.end(), total);
-        const auto at = std::upper_bound(cumulative.begin(), last, generator.uniform() * total);
-        out.data<std::int64_t>()[r * count + c] = at - cumulative.begin();
-      }
     }
   });
+  for (std::int64_t r = 0; r < row_count; ++r)
+    for (std::int64_t c = 0; c < count; ++c) {
+      // The product may round up to the total: the last index of any weight is then meant.
+      const auto first = cumulative.begin() + r * n, last = std::lower_bound(first, first + n, first[n - 1]);
+      out.data<std::int64_t>()[r * count + c] =
+          std::upper_bound(first, last, generator.uniform() * first[n - 1]) - first;
+    }
   return out;
 }
 

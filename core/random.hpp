@@ -14,6 +14,8 @@ class Generator {
   using State = std::array<std::uint64_t, 4>;
 
   explicit Generator(std::uint64_t seed);
+  Generator(const Generator&) = default;  // to move is to copy: none is left without a state
+  Generator& operator=(const Generator&) = default;
 
   std::uint64_t next() const;
   /// Uniform in [0, 1), with 53 random bits.

@@ -18,7 +18,8 @@ struct BackwardOptions {
 };
 
 /// A handle to an array of numbers and to the record of what computed it. Copying shares; `clone` copies.
-/// Results of operations are row-major; slice, select, permute, reshape and detach give views, which share elements.
+/// Results of operations are row-major; slice, select, unstack, region_of, permute, transpose, reshape, broadcast_to
+/// and detach give views, which share elements.
 class Tensor {
  public:
   /// No tensor at all: `defined()` is false and everything else is an Error.
@@ -60,10 +61,12 @@ class Tensor {
 
   /// The elements in row-major order, read only. T must match the dtype and the tensor be contiguous.
   template <Element T>
-  std::span<const T> span() const {
+  std::span<const T> span() const& {
     check_span(dtype_of<T>);
     return {reinterpret_cast<const T*>(node().data), static_cast<std::size_t>(size())};
   }
+  template <Element T>
+  std::span<const T> span() const&& = delete;  // of elements that are gone: name the tensor, or take to_vector()
   /// The same to write to; handing it out counts as a change in place. Refused for recorded results. Write before the
   /// tensor is used again: later writes through the same span go unnoticed.
   template <Element T>

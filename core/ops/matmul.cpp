@@ -162,6 +162,10 @@ void detail::add_to(Tensor& to, std::span<const Product> products) {
     list.reserve(products.size());
     for (const Product& p : products) {
       const Operand &a = operands.emplace_back(p.a), &b = operands.emplace_back(p.b);
+      if (a.rows != operands[0].rows) {  // the rule of another operation sees the elements as another matrix
+        add_to(to, p);
+        continue;
+      }
       list.push_back({a.matrix<T>(), b.matrix<T>(), a.columns});
     }
     kernels::gemm(operands[0].rows, operands[1].columns, std::span<const kernels::Factors<T>>(list),

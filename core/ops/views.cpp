@@ -225,7 +225,8 @@ Tensor concat(std::span<const Tensor> xs, int axis, Caller at) {
     require(x.rank() == shape.rank() && x.shape().erased(axis) == shape.erased(axis),
             "concat: shapes differ off axis {}: {} and {}", axis, xs[0].shape(), x.shape());
     detail::require_same_dtype("concat", xs[0], x);
-    shape[axis] += x.dim(axis);
+    require(!__builtin_add_overflow(shape[axis], x.dim(axis), &shape[axis]), "concat: too many elements on axis {}",
+            axis);
   }
   return joined(at("concat"), shape, xs, axis, false);
 }

@@ -41,6 +41,24 @@ TEST_CASE("accumulation: products for one weight add up whether or not they are 
     }
 }
 
+TEST_CASE("accumulation: products of rules that see their input as different matrices") {
+  using T = const Tensor&;
+  const auto as_matrix = [](T x, T w) {  // x [n, k] times w [k * m] as a matrix
+    return record(
+        "as_matrix",
+        [&] {
+          return matmul(x, reshape(w, {x.dim(1), w.size() / x.dim(1)}));
+        },
+        wrt(w, keep(x), [](T dy, T x) { return product(transposed(x), dy); }));
+  };
+  Draw draw(1);
+  const Tensor two = draw.values({4, 2}), three = draw.values({4, 3}), one = draw.values({1, 1});
+  const auto f = [&](T w) {
+    return sum(as_matrix(two, w)) + sum(as_matrix(three, w) * 2) + sum(as_matrix(one, w)) + sum(as_matrix(two, w) * 3);
+  };
+  CHECK(gradcheck(f, {draw.values({6})}));
+}
+
 TEST_CASE("accumulation: grad of some outputs of an op and of its input at once") {
   const Tensor x = tensor({{1, 2}, {3, 4}, {5, 6}}, f64).requires_grad(true);
   const std::vector<Tensor> rows = unstack(x, 0);

@@ -31,6 +31,16 @@ TEST_CASE("anomalies: the first op that makes a NaN or an infinity is named with
                        Error);
 }
 
+TEST_CASE("anomalies: what an operation computes on the way to its value is not looked at") {
+  { const Tensor memory_with_nan = full({8, 16, 16}, std::numeric_limits<double>::quiet_NaN()); }
+  const Tensor a = ones({8, 16, 4}), b = ones({8, 4, 16});
+  const DetectAnomalies scope;
+  CHECK(max(matmul(a, b)).item() == 4);
+  CHECK_NOTHROW(where(tensor({1, 0}), tensor({1, infinity}), 0.0));
+  CHECK_THROWS_WITH_AS(sum(full({2000, 4}, 1e38), 0), (at("sum") + " [4] made an infinity at [0]").c_str(), Error);
+  CHECK_THROWS_WITH_AS(softmax(tensor({1, infinity})), (at("softmax") + " [2] made a NaN at [0]").c_str(), Error);
+}
+
 TEST_CASE("anomalies: a backward rule that makes one is named together with what it is the rule of") {
   const Tensor x = tensor({1, 0}, f64).requires_grad(true);
   const DetectAnomalies scope;

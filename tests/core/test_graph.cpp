@@ -125,7 +125,8 @@ TEST_CASE("graph: detach stops gradients and shares elements") {
   const Tensor z = sum(y.detach() * x);
   z.backward();
   CHECK(x.grad().item() == 4);
-  CHECK(y.detach().span<double>().data() == y.span<double>().data());
+  const Tensor detached = y.detach();
+  CHECK(detached.span<double>().data() == y.span<double>().data());
 }
 
 TEST_CASE("graph: an identity value becomes a result of its own") {
@@ -217,5 +218,6 @@ TEST_CASE("graph: permuted and strided cotangents accumulate") {
 TEST_CASE("graph: two leaves that receive one cotangent get gradients of their own") {
   Tensor a = leaf({1}), b = leaf({1});
   sum(a + b).backward();
-  CHECK(a.grad().span<double>().data() != b.grad().span<double>().data());
+  const Tensor of_a = a.grad(), of_b = b.grad();
+  CHECK(of_a.span<double>().data() != of_b.span<double>().data());
 }

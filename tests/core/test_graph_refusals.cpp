@@ -137,6 +137,21 @@ TEST_CASE("refusal: a failed backward that retains the graph leaves it usable") 
   CHECK(x.grad().to_vector<double>() == std::vector<double>{1, 1});
 }
 
+TEST_CASE("refusal: a rule that walks through what the backward around it walks through") {
+  using T = const Tensor&;
+  Tensor x = leaf({1, 2}), w = leaf({3, 4});
+  const Tensor h = tanh(w), s = sum(h);
+  const Tensor y = record(
+      "nosy", [&] { return x * 1; },
+      wrt(x, keep(s, w), [](T dy, T s, T w) { return dy * grad(s, {w}, {.retain_graph = true})[0]; }));
+  CHECK_THROWS_WITH_AS(
+      (sum(y) + sum(h)).backward(),
+      Contains(
+          "backward of 'nosy' [2]: backward of 'sum' []: 'tanh' [2] is part of what an outer backward walks through"),
+      Error);
+  CHECK_FALSE(w.grad().defined());
+}
+
 TEST_CASE("refusal: a rule that returns a wrong shape, dtype or nothing is named") {
   Tensor x = leaf({1, 2});
   const auto with = [&](auto rule) {

@@ -90,6 +90,9 @@ TEST_CASE("multinomial refuses weights that are no weights") {
   refuses(zeros({2, 2, 2}), "multinomial: expected weights [n] or [rows, n], got [2, 2, 2]");
   refuses(full({}, 1), "got []");
   refuses(tensor({1, 2}, i64), "multinomial: expected f32 or f64, got i64");
+  const Generator untouched(1);
+  CHECK_THROWS_AS(multinomial(tensor({{1, 1}, {0.0, 0}}), 2, untouched), Error);
+  CHECK(untouched.state() == Generator(1).state());
   CHECK_THROWS_WITH_AS(multinomial(ones({2}), -1, Generator(1)), doctest::Contains("must not be negative, got -1"),
                        Error);
 }

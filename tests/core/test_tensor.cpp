@@ -56,6 +56,11 @@ TEST_CASE("tensor: impossible shapes are refused") {
   CHECK_THROWS_WITH_AS(empty({large, large}), Contains("too many elements"), Error);
 }
 
+template <class T>
+constexpr bool has_span = requires(T&& t) {
+  std::forward<T>(t).template span<float>();
+};
+
 TEST_CASE("tensor: item, at and spans check what they are asked for") {
   const Tensor x = tensor({{1, 2}, {3, 4}});
   CHECK(tensor({{5}}).item() == 5);
@@ -69,7 +74,10 @@ TEST_CASE("tensor: item, at and spans check what they are asked for") {
   CHECK_THROWS_WITH_AS(x.at({0, 2}), "at: index 2 is out of range for axis 1 of shape [2, 2]", Error);
   CHECK_THROWS_WITH_AS(x.at({0}), "at: expected 2 indices for shape [2, 2], got 1", Error);
   CHECK_THROWS_WITH_AS(x.span<double>(), "span: the tensor [2, 2] is f32, not f64", Error);
-  CHECK_THROWS_WITH_AS(transpose(x).span<float>(), Contains("a view that is not contiguous"), Error);
+  const Tensor view = transpose(x);
+  CHECK_THROWS_WITH_AS(view.span<float>(), Contains("a view that is not contiguous"), Error);
+  CHECK(has_span<const Tensor&>);
+  CHECK_FALSE(has_span<Tensor>);  // whose elements would be gone
   CHECK(transpose(x).to_vector<float>() == std::vector<float>{1, 3, 2, 4});
   CHECK_THROWS_WITH_AS(x.dim(2), "dim: axis 2 is out of range for shape [2, 2]", Error);
 }
@@ -121,6 +129,13 @@ TEST_CASE("generator: the sequence is pinned, copies share it and clones start e
   CHECK_THROWS_AS(g.set_state({}), Error);
   CHECK_THROWS_AS(g.below(0), Error);
   for (int i = 0; i < 100; ++i) CHECK(g.below(3) < 3);
+}
+
+TEST_CASE("generator: one that was moved from goes on as a copy would") {
+  Generator g(1);
+  const Generator moved = std::move(g);
+  CHECK(g.same_as(moved));
+  CHECK(g.uniform() != moved.uniform());
 }
 
 TEST_CASE("uniform: rounding never reaches the upper bound") {
