@@ -15,11 +15,20 @@ void Parameters::add(std::string_view name, const Tensor& value) {
 
 std::string detail::place_name(int place) { return std::to_string(place); }
 
-std::string detail::PartList::joined(std::string_view name) const {
+std::string detail::joined(const std::string& prefix, std::string_view name) {
   return prefix.empty() ? std::string(name) : prefix + "." + std::string(name);
 }
 
-void detail::PartList::operator()(std::string_view name, Tensor& tensor) { visit(object, joined(name), tensor); }
+void detail::PartList::operator()(std::string_view name, Tensor& t) { visit(object, joined(prefix, name), t); }
+
+void detail::require_settable(const std::string& path, const Parameters& parameters) {
+  for (const auto& [name, value] : parameters) {
+    const int axis = repeated_axis(value);
+    require(value.is_leaf() && axis < 0, "cannot load {}: tensor '{}': {}, which cannot be set", path, name,
+            value.is_leaf() ? fmt::format("axis {} of this view {} repeats elements", axis, value.shape())
+                            : fmt::format("the result of '{}'", value.op()));
+  }
+}
 
 const Parameter& Parameters::operator[](std::size_t i) const {
   require(i < list_.size(), "parameters: there is no place {} among {}", i, list_.size());

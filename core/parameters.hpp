@@ -63,6 +63,10 @@ namespace detail {
 
 /// The name of a part that has none but its place: "0", "1", ...
 std::string place_name(int place);
+/// "prefix.name"; without a prefix the name.
+std::string joined(const std::string& prefix, std::string_view name);
+/// An Error when one of them is the result of an operation or a view that repeats elements.
+void require_settable(const std::string& path, const Parameters& parameters);
 
 /// Calls visit(object, name, tensor) for every tensor of a model, names joined by dots, and replaces its generators
 /// where that is asked for.
@@ -75,12 +79,11 @@ struct PartList {
   void operator()(std::string_view, Generator& g) {
     if (generator) g = generator(g);
   }
-  void operator()(std::string_view name, Tensor& tensor);
+  void operator()(std::string_view name, Tensor& t);
   void operator()(std::string_view name, auto& part) {
-    PartList inner{visit, object, joined(name), generator};
+    PartList inner{visit, object, joined(prefix, name), generator};
     part.parts(inner);
   }
-  std::string joined(std::string_view name) const;
 };
 
 template <class Model, class Visit>

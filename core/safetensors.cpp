@@ -80,9 +80,6 @@ void check_fit(const std::string& path, const TensorInfos& tensors, const Parame
     } else if (const TensorInfo& info = found->second; info.dtype != value.dtype() || info.shape != value.shape()) {
       problems.push_back(fmt::format("tensor {}: {} {} in the file, {} {} in the model", in_quotes(name), info.dtype,
                                      info.shape, value.dtype(), value.shape()));
-    } else if (!value.is_leaf()) {
-      problems.push_back(
-          fmt::format("tensor {}: the result of '{}', which cannot be set", in_quotes(name), value.op()));
     }
   }
   for (const auto& [name, info] : tensors)
@@ -131,6 +128,7 @@ void save(const std::string& path, const Parameters& parameters, const Metadata&
 
 Metadata load(const std::string& path, const Parameters& parameters) {
   SafetensorsReader reader(path);
+  detail::require_settable(path, parameters);
   check_fit(path, reader.tensors(), parameters);
   std::vector<Tensor> values;
   for (const Parameter& p : parameters) values.push_back(reader.tensor(reader.tensors().at(p.name)));

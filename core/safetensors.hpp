@@ -29,7 +29,8 @@ SafetensorsFile read_safetensors(const std::string& path);
 void save(const std::string& path, const Parameters& parameters, const Metadata& metadata = {});
 
 /// Sets every parameter to the tensor of its name and returns the file's metadata. A name that is missing or not known,
-/// another shape or dtype, or a malformed file is an Error that changes nothing. Gradients stay as they are.
+/// another shape or dtype, a malformed file, or a parameter that is the result of an operation or repeats elements is
+/// an Error that changes nothing. Gradients stay as they are.
 Metadata load(const std::string& path, const Parameters& parameters);
 
 }  // namespace retrace

@@ -123,12 +123,17 @@ std::int64_t Tensor::offset_of(std::span<const std::int64_t> index) const {
   return offset;
 }
 
+int detail::repeated_axis(const Tensor& x) {
+  for (int i = 0; i < x.rank(); ++i)
+    if (!x.is_contiguous() && x.shape()[i] != 1 && x.strides()[static_cast<unsigned>(i)] == 0) return i;
+  return -1;
+}
+
 void Tensor::assign(const Tensor& values) {
   require(values.shape() == shape() && values.dtype() == dtype(), "assign: expected {} {}, got {} {}", shape(), dtype(),
           values.shape(), values.dtype());
-  for (int i = 0; i < rank(); ++i)
-    require(is_contiguous() || shape()[i] == 1 || strides()[static_cast<unsigned>(i)] != 0,
-            "assign: axis {} of this view {} repeats elements; assign to a clone() of it", i, shape());
+  const int axis = detail::repeated_axis(*this);
+  require(axis < 0, "assign: axis {} of this view {} repeats elements; assign to a clone() of it", axis, shape());
   const bool overlap = values.node().storage == node().storage;
   const Tensor from = overlap ? values.detach().clone() : values;
   count_change("assign");
@@ -166,7 +171,7 @@ void Tensor::set_grad(Tensor grad) {
   if (before) before->release_handle();
 }
 
-Tensor Tensor::detach() const { return detail::view(*this, shape(), strides()); }
+Tensor Tensor::detach() const { return defined() ? detail::view(*this, shape(), strides()) : Tensor(); }
 
 Tensor Tensor::clone() const {
   return record(

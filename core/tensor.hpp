@@ -22,7 +22,7 @@ struct BackwardOptions {
 /// and detach give views, which share elements.
 class Tensor {
  public:
-  /// No tensor at all: `defined()` is false and everything else is an Error.
+  /// No tensor at all: `defined()` is false, `detach()` is none again and everything else is an Error.
   Tensor() = default;
   Tensor(const Tensor& other) noexcept : node_(other.node_) {
     if (node_) node_->acquire_handle();
@@ -197,6 +197,8 @@ inline Tensor arange(std::int64_t n) { return arange(0, static_cast<double>(n), 
 namespace detail {
 /// A tensor of other shape and strides on the elements of x, starting `offset` elements further; no history.
 Tensor view(const Tensor& x, const Shape& shape, const Strides& strides, std::int64_t offset = 0);
+/// The first axis of a view along which elements repeat, so that they cannot be set one by one; -1 when there is none.
+int repeated_axis(const Tensor& x);
 /// Copies between layouts of equal shape and dtype.
 void copy_elements(const Tensor& from, const Tensor& to);
 Tensor row_major_copy(const Tensor& x);

@@ -4,9 +4,6 @@
 
 namespace retrace {
 
-GRU::GRU(std::int64_t features, std::int64_t units, const Generator& generator, RecurrentOptions options)
-    : Recurrent("GRU", 3, features, units, generator, options), b_hn(initial({units}, units, generator)) {}
-
 Tensor GRU::advance(const Tensor& projected, const Tensor& h) const {
   const std::vector<Tensor> x = detail::split_columns(projected, 3), s = detail::split_columns(matmul(h, w_h), 3);
   const Tensor r = sigmoid(x[0] + s[0]), z = sigmoid(x[1] + s[1]);

@@ -11,11 +11,13 @@ namespace retrace {
 ///     n = tanh(x_t w_xn + b_n + r * (h w_hn + b_hn))   new
 ///     h_t = (1 - z) * n + z * h
 ///
-/// w_x = [w_xr w_xz w_xn], w_h and b likewise.
+/// w_x = [w_xr w_xz w_xn], w_h and b likewise. All start uniform in +-1/sqrt(units), as in PyTorch.
 class GRU : public Recurrent<GRU> {
  public:
-  GRU(std::int64_t features, std::int64_t units, const Generator& generator, RecurrentOptions options = {});
+  GRU(std::int64_t features, std::int64_t units, const Generator& generator, RecurrentOptions options = {})
+      : Recurrent("GRU", 3, features, units, generator, options), b_hn(initial({units}, units, generator)) {}
 
+  /// One step: projected [batch, 3 * units] and the state [batch, units] -> the next state.
   Tensor advance(const Tensor& projected, const Tensor& h) const;
 
   void parts(auto& list) {

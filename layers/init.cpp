@@ -5,11 +5,12 @@
 namespace retrace::init {
 namespace {
 
-/// The squares of w [n, gates * n], views to be filled.
-std::vector<Tensor> squares(const char* name, const Tensor& w) {
-  require(w.rank() == 2 && w.dim(0) > 0 && w.dim(1) % w.dim(0) == 0, "{}: expected [n, gates * n], got {}", name,
+/// Sets each square of w [n, gates * n] to square(n).
+void fill_squares(const char* name, const Tensor& w, auto square) {
+  require(w.rank() == 2 && w.size() > 0 && w.dim(1) % w.dim(0) == 0, "{}: expected [n, gates * n], got {}", name,
           w.shape());
-  return detail::split_columns(w.detach(), static_cast<int>(w.dim(1) / w.dim(0)));
+  const std::int64_t n = w.dim(0);
+  for (std::int64_t at = 0; at < w.dim(1); at += n) slice(w.detach(), 1, at, at + n).assign(square(n).to(w.dtype()));
 }
 
 /// Gram-Schmidt on rows of normal values, twice for each, as one pass loses digits.
@@ -27,19 +28,20 @@ Tensor random_orthogonal(std::int64_t n, const Generator& generator) {
 }  // namespace
 
 void glorot(const Tensor& w, const Generator& generator, std::int64_t gates) {
-  require(w.rank() == 2 && gates > 0 && w.dim(1) % gates == 0, "glorot: {} is not [in, {} * out]", w.shape(), gates);
+  require(w.rank() == 2 && w.size() > 0 && gates > 0 && w.dim(1) % gates == 0,
+          "glorot: {} is not [in, {} * out] with elements", w.shape(), gates);
   const std::int64_t out = w.dim(1) / gates;
   const double bound = std::sqrt(6.0 / static_cast<double>(w.dim(0) + out));
   w.detach().assign(uniform(w.shape(), -bound, bound, generator, w.dtype()));
 }
 
 void orthogonal(const Tensor& w, const Generator& generator) {
-  for (Tensor& square : squares("orthogonal", w)) square.assign(random_orthogonal(w.dim(0), generator).to(w.dtype()));
+  detail::require_float("orthogonal", w);
+  fill_squares("orthogonal", w, [&](std::int64_t n) { return random_orthogonal(n, generator); });
 }
 
 void identity(const Tensor& w) {
-  const Tensor place = arange(w.rank() > 0 ? w.dim(0) : 0);
-  for (Tensor& square : squares("identity", w)) square.assign((reshape(place, {w.dim(0), 1}) == place).to(w.dtype()));
+  fill_squares("identity", w, [](std::int64_t n) { return reshape(arange(n), {n, 1}) == arange(n); });
 }
 
 void forget_gate(LSTM& lstm, double bias) {

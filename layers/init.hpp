@@ -10,7 +10,8 @@ namespace retrace::init {
 void glorot(const Tensor& w, const Generator& generator, std::int64_t gates = 1);
 /// Each square of w [n, gates * n] a random orthogonal matrix of its own: Saxe et al. (2014).
 void orthogonal(const Tensor& w, const Generator& generator);
-/// Each square of w [n, gates * n] the identity, which goes with a bias of zeros: the IRNN of Le et al. (2015).
+/// Each square of w [n, gates * n] the identity, which goes with a bias of zeros: Le et al. (2015), whose IRNN
+/// has ReLU where SimpleRNN has tanh.
 void identity(const Tensor& w);
 /// The bias of the forget gate, 1 being what Jozefowicz et al. (2015) advise.
 void forget_gate(LSTM& lstm, double bias = 1);

@@ -24,12 +24,14 @@ struct LSTMState {
 ///     c_t = f * c + i * g
 ///     h_t = o * tanh(c_t)
 ///
-/// w_x = [w_xi w_xf w_xg w_xo], w_h and b likewise. `const auto [y, state] = lstm(x, state_before);`
+/// w_x = [w_xi w_xf w_xg w_xo], w_h and b likewise. All start uniform in +-1/sqrt(units), as in PyTorch.
+/// `const auto [y, state] = lstm(x, state_before);`
 class LSTM : public Recurrent<LSTM, LSTMState> {
  public:
   LSTM(std::int64_t features, std::int64_t units, const Generator& generator, RecurrentOptions options = {})
       : Recurrent("LSTM", 4, features, units, generator, options) {}
 
+  /// One step: projected [batch, 4 * units] and the state -> the next state.
   LSTMState advance(Tensor projected, const LSTMState& state) const;
 };
 extern template class Recurrent<LSTM, LSTMState>;

@@ -36,21 +36,22 @@ Tensor RecurrentWeights::initial(const Shape& shape, std::int64_t units, const G
   return uniform(shape, -bound, bound, generator, options_.dtype).requires_grad(true);
 }
 
-void RecurrentWeights::check_sequence(const Tensor& x) const {
-  require(x.rank() == 3 && x.dim(2) == w_x.dim(0), "{}: expected x [batch, steps, {}], got {}", name_, w_x.dim(0),
-          x.shape());
-  require(x.dim(1) > 0, "{}: expected one step or more, got x {}", name_, x.shape());
+void RecurrentWeights::check_input(const char* step, const char* axes, int rank, const Tensor& x) const {
+  require(x.rank() == rank && x.dim(-1) == w_x.dim(0), "{}{}: expected x [{}, {}], got {}", name_, step, axes,
+          w_x.dim(0), x.shape());
+  check_dtype(step, "x", x);
 }
 
-void RecurrentWeights::check_step(const Tensor& x_t) const {
-  require(x_t.rank() == 2 && x_t.dim(1) == w_x.dim(0), "{}::step: expected x [batch, {}], got {}", name_, w_x.dim(0),
-          x_t.shape());
+void RecurrentWeights::check_dtype(const char* step, const char* what, const Tensor& x) const {
+  require(x.dtype() == w_x.dtype(), "{}{}: {} is {} {} but the weights are {}; cast with .to({})", name_, step, what,
+          x.dtype(), x.shape(), w_x.dtype(), w_x.dtype());
 }
 
 Tensor RecurrentWeights::start(const char* step, const Tensor& given, const Tensor& x) const {
   const Shape shape{x.dim(0), w_h.dim(0)};
   if (!given.defined()) return zeros(shape, x.dtype());
   require(given.shape() == shape, "{}{}: expected a state {}, got {}", name_, step, shape, given.shape());
+  check_dtype(step, "the state", given);
   return given;
 }
 

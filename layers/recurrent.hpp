@@ -50,6 +50,8 @@ class RecurrentWeights {
  public:
   /// The share of the input in the gates, x w_x + b: for all steps in one product.
   Tensor project(const Tensor& x) const { return addmm(b, x, w_x); }
+  /// Whether it goes from the last step to the first.
+  bool reversed() const { return options_.reverse; }
 
   void parts(auto& list) {
     list("w_x", w_x);
@@ -67,8 +69,8 @@ class RecurrentWeights {
   /// Uniform in +-1/sqrt(units), as PyTorch starts (whose two biases are one here).
   Tensor initial(const Shape& shape, std::int64_t units, const Generator& generator) const;
 
-  void check_sequence(const Tensor& x) const;
-  void check_step(const Tensor& x_t) const;
+  void check_input(const char* step, const char* axes, int rank, const Tensor& x) const;
+  void check_dtype(const char* step, const char* what, const Tensor& x) const;
   /// The given tensor of a state, or zeros.
   Tensor start(const char* step, const Tensor& given, const Tensor& x) const;
   /// How many steps are projected at once: one product, but no longer than stays in the cache until it is used.

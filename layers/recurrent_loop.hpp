@@ -11,7 +11,8 @@ namespace retrace {
 template <class Cell, class State>
 RecurrenceOf<State> Recurrent<Cell, State>::operator()(const Tensor& x, const State& given,
                                                        const Tensor& lengths) const {
-  check_sequence(x);
+  check_input("", "batch, steps", 3, x);
+  require(x.dim(1) > 0, "{}: expected one step or more, got x {}", name_, x.shape());
   State state = started("", given, x);
   const detail::Ends ends(name_, lengths, x);
   const std::int64_t steps = x.dim(1), at_once = steps_at_once(x);
@@ -39,7 +40,7 @@ RecurrenceOf<State> Recurrent<Cell, State>::operator()(const Tensor& x, const St
 
 template <class Cell, class State>
 State Recurrent<Cell, State>::step(const Tensor& x_t, const State& state) const {
-  check_step(x_t);
+  check_input("::step", "batch", 2, x_t);
   return cell().advance(cell().project(x_t), started("::step", state, x_t));
 }
 

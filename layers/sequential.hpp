@@ -14,24 +14,25 @@ class Sequential {
  public:
   explicit Sequential(Layers... layers) : layers_(std::move(layers)...) {}
 
-  Tensor operator()(const Tensor& x) {
-    return std::apply(
-        [&x](auto&... layer) {
-          Tensor y = x;
-          ((y = layer(std::move(y))), ...);
-          return y;
-        },
-        layers_);
+  /// What the last layer returns.
+  Tensor operator()(const Tensor& x) { return through(layers_, x); }
+  Tensor operator()(const Tensor& x) const requires(std::is_invocable_v<const Layers&, Tensor>&&...) {
+    return through(layers_, x);
   }
   void parts(auto& list) {
     std::apply([&list, i = 0](auto&... layer) mutable { (list_part(list, i++, layer), ...); }, layers_);
   }
+  /// The layer at a place: `net.layer<1>()`.
   template <std::size_t I>
   auto& layer() {
     return std::get<I>(layers_);
   }
 
  private:
+  static Tensor through(auto& layers, Tensor x) {
+    std::apply([&x](auto&... layer) { ((x = layer(std::move(x))), ...); }, layers);
+    return x;
+  }
   static void list_part(auto& list, int place, auto& layer) {
     if constexpr (HasParts<std::remove_reference_t<decltype(layer)>>) list(detail::place_name(place), layer);
   }

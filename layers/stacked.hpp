@@ -2,7 +2,7 @@
 
 #include "recurrent.hpp"
 
-/// Recurrent layers made of recurrent layers, with the same interface.
+/// Recurrent layers made of recurrent layers and called like them.
 namespace retrace {
 
 /// The states of several layers, in their order; none at all stands for zeros.
@@ -28,7 +28,9 @@ State state_of(const char* name, const States<State>& all, std::size_t i, std::s
 }  // namespace detail
 
 /// A layer that goes forward through time and one that goes backward, their outputs side by side [..., 2 * units]; with
-/// lengths each sequence is reversed by itself. `Bidirectional<GRU> both(features, units, generator);`
+/// lengths each sequence is reversed by itself. Its state is that of the forward layer, then that of the backward one,
+/// each after its own last step. It needs the whole sequence, so it has no `step`. It may be a layer of Stacked, but
+/// cannot be made of one. `Bidirectional<GRU> both(features, units, generator);`
 template <class Layer>
 class Bidirectional {
  public:
@@ -38,12 +40,15 @@ class Bidirectional {
       : forward(features, units, generator, options),
         backward(features, units, generator, {options.last_only, !options.reverse, options.dtype}) {}
 
+  /// x [batch, steps, features] -> [batch, steps, 2 * units], or [batch, 2 * units] with last_only.
   Tensor operator()(const Tensor& x) const { return (*this)(x, State()).y; }
+  /// The same from a given state, and with lengths (i64) [batch], as a Recurrent takes them.
   RecurrenceOf<State> operator()(const Tensor& x, const State& state, const Tensor& lengths = {}) const {
     auto ahead = forward(x, detail::state_of("Bidirectional", state, 0, 2), lengths);
     auto back = backward(x, detail::state_of("Bidirectional", state, 1, 2), lengths);
     return {concat({ahead.y, back.y}, -1), {std::move(ahead.state), std::move(back.state)}};
   }
+  /// The size of the last axis of the outputs, 2 * units.
   std::int64_t width() const { return forward.width() + backward.width(); }
 
   void parts(auto& list) {
@@ -65,13 +70,14 @@ class Stacked {
           RecurrentOptions options = {}) {
     require(count > 0, "Stacked: expected one layer or more, got {}", count);
     for (int i = 0; i < count; ++i) {
-      RecurrentOptions own = options;
-      own.last_only = options.last_only && i == count - 1;
+      const RecurrentOptions own{options.last_only && i == count - 1, options.reverse, options.dtype};
       layers.emplace_back(i == 0 ? features : layers.back().width(), units, generator, own);
     }
   }
 
+  /// x [batch, steps, features] -> the outputs of the last layer [batch, steps, width()], or [batch, width()].
   Tensor operator()(const Tensor& x) const { return (*this)(x, State()).y; }
+  /// The same from a given state, and with lengths (i64) [batch], as a Recurrent takes them.
   RecurrenceOf<State> operator()(const Tensor& x, const State& state, const Tensor& lengths = {}) const {
     RecurrenceOf<State> all{x, {}};
     for (std::size_t i = 0; i < layers.size(); ++i) {
@@ -81,6 +87,17 @@ class Stacked {
     }
     return all;
   }
+  /// One step of each layer in turn, if they have one: x_t [batch, features] -> all states, of which back() has the
+  /// output.
+  State step(Tensor x_t, const State& state) const {
+    State all;
+    for (std::size_t i = 0; i < layers.size(); ++i) {
+      all.push_back(layers[i].step(x_t, detail::state_of("Stacked::step", state, i, layers.size())));
+      x_t = detail::output_of(all.back());
+    }
+    return all;
+  }
+  /// The size of the last axis of the outputs.
   std::int64_t width() const { return layers.back().width(); }
 
   void parts(auto& list) {

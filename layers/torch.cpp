@@ -13,35 +13,29 @@ void TorchList::merge_biases() const {
   }
 }
 
-std::string TorchList::joined(std::string_view name) const {
-  return prefix_ + (prefix_.empty() || name.empty() ? "" : ".") + std::string(name);
-}
-
-void TorchList::put(std::string_view name, const Tensor& t) {
-  // Tied tensors are listed under each of their names, as PyTorch does.
-  if (t.defined()) weights_.add(joined(name), t.detach());
-}
-
-void TorchList::add(const Linear& layer) {
+void TorchList::add(Linear& layer) {
   put("weight", transpose(layer.w));
   put("bias", layer.b);
 }
 
-void TorchList::add(const Embedding& layer) { put("weight", layer.w); }
+void TorchList::add(Embedding& layer) { put("weight", layer.w); }
 
-void TorchList::add(const LayerNorm& layer) {
+void TorchList::add(LayerNorm& layer) {
   put("weight", layer.w);
   put("bias", layer.b);
 }
 
 void TorchList::add_cell(const RecurrentWeights& cell, const Tensor& b_hn, const std::string& suffix) {
+  require(cell.reversed() == suffix.ends_with("_reverse"),
+          "tensor '{}': PyTorch has reverse = true in the second half of a bidirectional layer, and only there",
+          joined(prefix_, "weight_ih" + suffix));
   put("weight_ih" + suffix, transpose(cell.w_x));
   put("weight_hh" + suffix, transpose(cell.w_h));
   const Tensor b = cell.b.detach(), from_input = b.clone(), from_hidden = zeros(b.shape(), b.dtype());
   if (b_hn.defined()) slice(from_hidden, 0, b.size() - b_hn.size(), b.size()).assign(b_hn);
   put("bias_ih" + suffix, from_input);
   put("bias_hh" + suffix, from_hidden);
-  biases_.push_back({b, b_hn.defined() ? b_hn.detach() : b_hn, from_input, from_hidden});
+  biases_.push_back({b, b_hn.detach(), from_input, from_hidden});
 }
 
 }  // namespace retrace::detail

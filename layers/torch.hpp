@@ -14,16 +14,13 @@ namespace detail {
 /// What parts() fills with a model's tensors under PyTorch's names, as views of their elements in PyTorch's layout.
 class TorchList {
  public:
+  explicit TorchList(auto& model) { add(model); }
+
   void operator()(std::string_view name, Tensor& t) { put(name, t); }
   void operator()(std::string_view, Generator&) {}
   void operator()(std::string_view name, auto& part) {
-    const std::string outer = std::exchange(prefix_, joined(name));
-    if constexpr (requires { add(part); })
-      add(part);
-    else if constexpr (requires { add(part, ""); })
-      add(part, "_l0");
-    else
-      part.parts(*this);
+    const std::string outer = std::exchange(prefix_, joined(prefix_, name));
+    add(part);
     prefix_ = outer;
   }
 
@@ -32,28 +29,31 @@ class TorchList {
   void merge_biases() const;
 
  private:
-  void add(const Linear& layer);
-  void add(const Embedding& layer);
-  void add(const LayerNorm& layer);
-  void add(const SimpleRNN& cell, const std::string& suffix) { add_cell(cell, {}, suffix); }
-  void add(const GRU& cell, const std::string& suffix) { add_cell(cell, cell.b_hn, suffix); }
-  void add(const LSTM& cell, const std::string& suffix) { add_cell(cell, {}, suffix); }
+  // Also what is derived from one of the layers below, since it may have parts of its own: here it matches exactly.
+  void add(auto& part) { part.parts(*this); }
+  void add(auto& part, const std::string& suffix) { (*this)(suffix, part); }
+  void add(Linear& layer);
+  void add(Embedding& layer);
+  void add(LayerNorm& layer);
+  void add(SimpleRNN& cell, const std::string& suffix = "_l0") { add_cell(cell, {}, suffix); }
+  void add(GRU& cell, const std::string& suffix = "_l0") { add_cell(cell, cell.b_hn, suffix); }
+  void add(LSTM& cell, const std::string& suffix = "_l0") { add_cell(cell, {}, suffix); }
   template <class Layer>
-  void add(const Bidirectional<Layer>& both, const std::string& suffix) {
+  void add(Bidirectional<Layer>& both, const std::string& suffix = "_l0") {
     add(both.forward, suffix);
     add(both.backward, suffix + "_reverse");
   }
   template <class Layer>
-  void add(const Stacked<Layer>& stack) {
-    for (std::size_t i = 0; i < stack.layers.size(); ++i) add(stack.layers[i], "_l" + std::to_string(i));
+  void add(Stacked<Layer>& stack) {
+    for (int i = 0; auto& layer : stack.layers) add(layer, "_l" + place_name(i++));
   }
 
   struct Biases {
     Tensor b, b_hn, from_input, from_hidden;
   };
 
-  std::string joined(std::string_view name) const;
-  void put(std::string_view name, const Tensor& t);
+  // Tied tensors are listed under each of their names, as PyTorch does.
+  void put(std::string_view name, const Tensor& t) { weights_.add(joined(prefix_, name), t.detach()); }
   void add_cell(const RecurrentWeights& cell, const Tensor& b_hn, const std::string& suffix);
 
   std::string prefix_;
@@ -66,14 +66,13 @@ class TorchList {
 /// Writes weights for PyTorch's `load_state_dict`, by its names and in its layout: Linear as nn.Linear ("head.weight",
 /// "head.bias"), Embedding, LayerNorm; SimpleRNN, GRU and LSTM as nn.RNN, nn.GRU and nn.LSTM ("rnn.weight_ih_l0", ...;
 /// the second of the two biases is zero where they are added up), Bidirectional with bidirectional=True, Stacked with
-/// num_layers, Sequential as nn.Sequential. Structs of parts are modules with attributes of these names, and tensors of
-/// their own are as they are.
+/// num_layers, Sequential as nn.Sequential. Structs of parts, also those derived from a layer, are modules with
+/// attributes of these names, and tensors of their own are as they are. A layer with reverse = true, which PyTorch has
+/// in bidirectional layers alone, is an Error.
 template <HasParts Model>
 void save_torch(const std::string& path, Model model, const Metadata& metadata = {}) {
   const NoGrad scope;
-  detail::TorchList list;
-  list("", model);
-  save(path, list.weights(), metadata);
+  save(path, detail::TorchList(model).weights(), metadata);
 }
 
 /// Reads what PyTorch's `state_dict()` holds into a model, as `load` does: a name that is missing or not known, another
@@ -82,8 +81,8 @@ void save_torch(const std::string& path, Model model, const Metadata& metadata =
 template <HasParts Model>
 Metadata load_torch(const std::string& path, Model model) {
   const NoGrad scope;
-  detail::TorchList list;
-  list("", model);
+  detail::require_settable(path, parameters(model));
+  const detail::TorchList list(model);
   Metadata metadata = load(path, list.weights());
   list.merge_biases();
   return metadata;

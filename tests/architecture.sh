@@ -50,6 +50,6 @@ code=$(find core layers optim -name '*.[ch]pp' -exec cat {} + | awk '
   }
   END { print lines + 0 }')
 echo "$code lines of code in core, layers and optim"
-((code > 0 && code <= 5900)) || breach "there may be about 5,900"
+((code > 0 && code <= 6000)) || breach "there may be about 6,000"
 
 exit "$breaches"

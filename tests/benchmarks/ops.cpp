@@ -115,8 +115,8 @@ const std::vector<Row> rows = {
     {"scatter_add", {{{8, 8}}, {{8, 8}, 8}}, {{{512, 512}}, {{512, 512}, 512}},
      [](const Values& x) { return scatter_add(x[0], x[1], 1, x[0].shape()); }},
     {"embedding", {{{32, 8}}, {{4, 4}, 32}}, {{{64, 256}}, {{32, 20}, 64}}, [](const Values& x) { return embedding(x[0], x[1]); }},
-    {"scatter_rows", {{{4, 4, 8}}, {{4, 4}, 32}}, {{{32, 20, 256}}, {{32, 20}, 64}},
-     [](const Values& x) { return scatter_rows(x[0], x[1], {64, x[0].dim(2)}); }},
+    {"scatter_rows", {{{16, 8}}, {{16}, 32}}, {{{640, 256}}, {{640}, 64}},
+     [](const Values& x) { return scatter_add(x[0], x[1], 0, {64, x[0].dim(1)}); }},
     // losses
     binary("mse_loss", [](const Tensor& a, const Tensor& b) { return mse_loss(a, b); }),
     {"cross_entropy", {{{8, 8}}, {{8}, 8}}, {{{640, 64}}, {{640}, 64}}, [](const Values& x) { return cross_entropy(x[0], x[1]); }},

@@ -46,6 +46,20 @@ TEST_CASE("init::orthogonal: the square of every gate is orthogonal and differs 
   CHECK(close(matmul(lstm.w_h, transpose(lstm.w_h)).detach().to(f64), identity_of(5) * 4, 0, 1e-6));
 }
 
+TEST_CASE("init: what is a part of a larger tensor is filled where it lies") {
+  const GRU gru(3, 4, Generator(1));
+  const Tensor before = gru.w_h.detach().clone(), middle = slice(gru.w_h.detach(), 1, 4, 8);
+  init::orthogonal(slice(gru.w_h, 1, 4, 8), Generator(3));
+  CHECK(close(matmul(middle, transpose(middle)).to(f64), identity_of(4), 0, 1e-6));
+  CHECK(same(slice(gru.w_h.detach(), 1, 0, 4), slice(before, 1, 0, 4)));
+  CHECK(same(slice(gru.w_h.detach(), 1, 8, 12), slice(before, 1, 8, 12)));
+  const Tensor q = full({3, 3}, 7), wide = full({3, 9}, 7);
+  init::identity(transpose(q));
+  CHECK(same(q, {{1, 0, 0}, {0, 1, 0}, {0, 0, 1}}));
+  init::identity(slice(wide, 1, 2, 8));
+  CHECK(same(wide, {{7, 7, 1, 0, 0, 1, 0, 0, 7}, {7, 7, 0, 1, 0, 0, 1, 0, 7}, {7, 7, 0, 0, 1, 0, 0, 1, 7}}));
+}
+
 TEST_CASE("init::identity and init::forget_gate set what they name and no more") {
   SimpleRNN rnn(2, 3, Generator(1));
   init::identity(rnn.w_h);

@@ -120,6 +120,23 @@ TEST_CASE("Sequential: layers and plain functions in a row, parameters named by 
   CHECK(names_of(parameters(nested))[0] == "0.0.w_x");
 }
 
+TEST_CASE("Sequential: callable when const if its layers are and otherwise when not const") {
+  struct Model {
+    Sequential<Sequential<Linear>, Tensor (*)(const Tensor&)> body;
+    Tensor operator()(const Tensor& x) const { return body(x); }
+  };
+  const Linear linear(3, 2, Generator(1));
+  const Model model{Sequential<Sequential<Linear>, Tensor (*)(const Tensor&)>(Sequential(linear),
+                                                                              [](const Tensor& x) { return tanh(x); })};
+  CHECK(same(model(ones({4, 3})), tanh(linear(ones({4, 3})))));
+
+  Sequential counting(linear, [calls = 0.0](const Tensor& x) mutable { return x * 0 + ++calls; });
+  counting(ones({1, 3}));
+  CHECK(same(Sequential(counting)(ones({1, 3})), {{2, 2}}));
+  CHECK_FALSE(std::is_invocable_v<const decltype(counting), Tensor>);
+  CHECK(std::is_invocable_v<const Model, Tensor>);
+}
+
 TEST_CASE("parameters: named by the model, prefixed for several, tied tensors once") {
   Net net(5, 3, 4, Generator(1));
   const Parameters list = parameters(net);

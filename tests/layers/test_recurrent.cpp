@@ -28,6 +28,13 @@ void check_close(State actual, State expected, double rtol = 1e-13) {
   for (std::size_t i = 0; i < a.size(); ++i) CHECK(close(*a[i], *b[i], rtol, 1e-15));
 }
 
+const Tensor& output_of(const Tensor& h) { return h; }
+const Tensor& output_of(const LSTMState& state) { return state.h; }
+template <class State>
+const Tensor& output_of(const States<State>& all) {
+  return output_of(all.back());
+}
+
 /// A layer has the outputs and gradients of a case of the fixture.
 template <class Layer>
 void check_against_torch(const Fixture& data, const std::string& name) {
@@ -110,7 +117,7 @@ TEST_CASE("recurrent layers: step by step is the same as all steps at once") {
     auto [all, end] = layer(x, state);
     for (int t = 0; t < 5; ++t) {
       state = layer.step(select(x, 1, t), state);
-      CHECK(close(*tensors_of(state)[0], select(all, 1, t), 1e-13));
+      CHECK(close(output_of(state), select(all, 1, t), 1e-13));
     }
     check_close(state, end);
     CHECK(layer.width() == 4);
@@ -118,6 +125,8 @@ TEST_CASE("recurrent layers: step by step is the same as all steps at once") {
   check(make<SimpleRNN>(3, 4));
   check(make<GRU>(3, 4));
   check(make<LSTM>(3, 4));
+  check(make<Stacked<GRU>>(3, 4));
+  check(make<Stacked<LSTM>>(3, 4));
 }
 
 TEST_CASE("recurrent layers: a sequence too long to be projected at once gives what its steps give") {
@@ -188,6 +197,21 @@ TEST_CASE("recurrent layers: detaching a state ends the gradient and not detachi
     CHECK_THROWS_WITH_AS(sum(next).backward(), Contains("detach() the state"), Error);
     sum(layer(random_input({2, 3, 3}), detached).y).backward();
   });
+}
+
+TEST_CASE("recurrent layers: a state that is not there yet is detached to one that is not there") {
+  for_each_recurrent([](const char*, auto* type) {
+    using Layer = std::remove_pointer_t<decltype(type)>;
+    const Layer layer = make<Layer>(3, 4);
+    const Tensor x = random_input({2, 3, 3});
+    CHECK(same(layer(x, typename Layer::State().detach()).y, layer(x)));
+    const auto absent = mapped(random_state(layer, x, Generator(3)), [](const Tensor&) { return Tensor(); });
+    auto detached = absent.detach();
+    for (const Tensor* t : tensors_of(detached)) CHECK_FALSE(t->defined());
+  });
+  const LSTMState half = LSTMState{.h = ones({2, 4}), .c = {}}.detach();
+  CHECK(half.h.defined());
+  CHECK_FALSE(half.c.defined());
 }
 
 TEST_CASE("recurrent layers: inside Sequential and as parts of a model") {

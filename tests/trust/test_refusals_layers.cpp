@@ -34,7 +34,19 @@ TEST_CASE("recurrent layers refuse shapes and lengths and states that do not fit
   refuses([&] { lstm(ones({2, 0, 3})); }, {"LSTM: expected one step or more, got x [2, 0, 3]"});
   refuses([&] { gru(x, ones({2, 3})); }, {"GRU: expected a state [2, 4], got [2, 3]"});
   refuses([&] { lstm(x, {ones({2, 4}), ones({1, 4})}); }, {"LSTM: expected a state [2, 4], got [1, 4]"});
-  refuses([&] { lstm(x, {ones({2, 4}), ones({2, 4}, f64)}); }, {"mul", "f64"});
+  refuses(
+      [&] {
+        lstm(x, {ones({2, 4}), ones({2, 4}, f64)});
+      },
+      {"LSTM: the state is f64 [2, 4] but the weights are f32; cast with .to(f32)"});
+  refuses([&] { gru(ones({2, 5, 3}, f64)); }, {"GRU: x is f64 [2, 5, 3] but the weights are f32; cast with .to(f32)"});
+  refuses(
+      [&] {
+        lstm(ones({2, 5, 3}, i64));
+      },
+      {"LSTM: x is i64 [2, 5, 3] but the weights are f32; cast with .to(f32)"});
+  refuses([&] { gru.step(ones({2, 3}, f64), {}); }, {"GRU::step: x is f64 [2, 3] but the weights are f32"});
+  refuses([&] { gru.step(ones({2, 3}), ones({2, 4}, f64)); }, {"GRU::step: the state is f64 [2, 4] but the weights"});
   refuses([&] { gru.step(ones({2, 2}), {}); }, {"GRU::step: expected x [batch, 3], got [2, 2]"});
   refuses([&] { lstm.step(ones({2, 3}), {ones({2, 3}), {}}); }, {"LSTM::step: expected a state [2, 4], got [2, 3]"});
   refuses([&] { gru(x, {}, tensor({1, 2, 3}, i64)); }, {"GRU: expected lengths i64 [2], got i64 [3]"});
@@ -45,6 +57,11 @@ TEST_CASE("recurrent layers refuse shapes and lengths and states that do not fit
   refuses([] { LSTM(3, -4, g); }, {"LSTM: sizes must be positive", "units = -4"});
   refuses([] { Stacked<GRU>(0, 3, 4, g); }, {"Stacked: expected one layer or more, got 0"});
   refuses([&] { Stacked<GRU>(2, 3, 4, g)(x, {ones({2, 4})}); }, {"Stacked: expected the states of 2 layers, got 1"});
+  refuses(
+      [&] {
+        Stacked<GRU>(2, 3, 4, g).step(ones({2, 3}), {ones({2, 4})});
+      },
+      {"Stacked::step: expected the states of 2 layers, got 1"});
   refuses(
       [&] {
         Bidirectional<GRU>(3, 4, g)(x, {ones({2, 4})});
@@ -60,11 +77,20 @@ TEST_CASE("LayerNorm refuses widths that are not positive and inputs that do not
   refuses([] { LayerNorm(0); }, {"LayerNorm: the width must be positive, got 0"});
 }
 
-TEST_CASE("initialisations refuse shapes that do not fit") {
+TEST_CASE("initialisations refuse shapes and dtypes that do not fit") {
   refuses([&] { init::orthogonal(zeros({2, 3}), g); }, {"orthogonal: expected [n, gates * n], got [2, 3]"});
   refuses([&] { init::orthogonal(zeros({0, 3}), g); }, {"orthogonal: expected [n, gates * n], got [0, 3]"});
   refuses([&] { init::identity(zeros({3})); }, {"identity: expected [n, gates * n], got [3]"});
   refuses([&] { init::identity(zeros({})); }, {"identity: expected [n, gates * n], got []"});
+  refuses([&] { init::orthogonal(zeros({2, 0}), g); }, {"orthogonal: expected [n, gates * n], got [2, 0]"});
+  refuses([&] { init::identity(zeros({2, 0})); }, {"identity: expected [n, gates * n], got [2, 0]"});
+  refuses(
+      [&] {
+        init::orthogonal(zeros({2, 2}, i64), g);
+      },
+      {"orthogonal: expected f32 or f64, got i64 of shape [2, 2]"});
+  refuses([&] { init::glorot(zeros({2, 2}, i64), g); }, {"uniform: expected f32 or f64, got i64"});
+  refuses([&] { init::glorot(zeros({0, 0}), g); }, {"glorot: [0, 0] is not [in, 1 * out] with elements"});
   refuses([&] { init::glorot(zeros({3}), g); }, {"glorot: [3] is not [in, 1 * out]"});
   refuses([&] { init::glorot(zeros({3, 4}), g, 3); }, {"glorot: [3, 4] is not [in, 3 * out]"});
   refuses([&] { init::glorot(zeros({3, 4}), g, 0); }, {"glorot: [3, 4] is not [in, 0 * out]"});
