@@ -13,10 +13,10 @@ namespace {
 
 /// What a run begins with, as it was then.
 struct Input : Saved {
-  bool wants_gradient = false;
+  bool wants_gradient;
 
-  Input() = default;
-  explicit Input(const Tensor& x) : Saved(x), wants_gradient(x.requires_grad()) {}
+  explicit Input(const Tensor& x)
+      : Saved(x.defined() ? Saved(x) : Saved()), wants_gradient(x.defined() && x.requires_grad()) {}
 };
 
 /// Puts generators back to where they were, for as long as it lives.
@@ -67,33 +67,33 @@ std::vector<Tensor> begun_anew(std::span<const Input> inputs, bool go_on) {
 
 /// The graph of a run, as far as it matters.
 struct Trace {
-  explicit Trace(std::span<const Tensor> ys);
-
   std::vector<Node*> leaves;    // that want a gradient
   std::size_t fingerprint = 0;  // of all that the gradients are computed from
-};
 
-Trace::Trace(std::span<const Tensor> ys) {
-  std::unordered_set<const Node*> seen;
-  const auto add = [&](Node& n) {
-    if (!seen.insert(&n).second) return;
-    const Tensor x = dense(handle_to(n).detach());
-    const std::size_t bytes = static_cast<std::size_t>(x.size()) * size_of(x.dtype());
-    const std::string_view bits(reinterpret_cast<const char*>(x.node().data), bytes);
-    fingerprint = 31 * fingerprint + std::hash<std::string_view>()(bits);
-  };
-  for (const Tensor& y : ys) add(y.node());
-  for (Node* n : nodes_by_depth(ys)) {
-    require(n->is_leaf() || n->segment_depth == segment_depth,
-            "checkpoint: the function refers to a result of '{}' {} from outside; hand that in as an input", n->op,
-            n->shape);
-    if (n->is_leaf() && n->requires_grad) leaves.push_back(n);
-    for_each(n->rules, [&](Rule& rule) {
-      for (std::size_t i = 0; i < rule.type->kept; ++i) add(saved_of(rule)[i].value.node());
-      if (rule.type->wants_output) add(*n);
-    });
+  explicit Trace(std::span<const Tensor> ys) {
+    for (const Tensor& y : ys) add(y.node());
+    for (Node* n : nodes_by_depth(ys)) {
+      require(n->is_leaf() || n->segment_depth == segment_depth,
+              "checkpoint: the function refers to a result of '{}' {} from outside; hand that in as an input", n->op,
+              n->shape);
+      if (n->is_leaf() && n->requires_grad) leaves.push_back(n);
+      for_each(n->rules, [&](Rule& rule) {
+        for (std::size_t i = 0; i < rule.type->kept; ++i) add(saved_of(rule)[i].value.node());
+        if (rule.type->wants_output) add(*n);
+      });
+    }
   }
-}
+
+ private:
+  void add(Node& n) {
+    if (!seen_.insert(&n).second) return;
+    const Tensor x = dense(handle_to(n).detach());
+    const std::string_view bits(reinterpret_cast<const char*>(x.node().data),
+                                static_cast<std::size_t>(x.size()) * size_of(x.dtype()));
+    fingerprint = 31 * fingerprint + std::hash<std::string_view>()(bits);
+  }
+  std::unordered_set<const Node*> seen_;
+};
 
 /// The gradients of a run: a function of its inputs and the cotangents of its outputs, which can be a segment in turn.
 struct Gradient {
@@ -110,10 +110,8 @@ struct Gradient {
       if (run->inputs[i].wants_gradient) wanted.push_back(i < run->given ? xs[i] : run->inputs[i].value);
 
     const ModeScope recorded(recording, true);
-    const Tensor total = along(ys, xs.subspan(run->given));
-    if (total.defined()) return grad(total, wanted, {.create_graph = create_graph, .allow_unused = true});
-    for (Tensor& x : wanted) x = zeros(x.shape(), x.dtype());
-    return wanted;
+    const GradOptions options{.create_graph = create_graph, .allow_unused = true};
+    return grad(along(ys, xs.subspan(run->given)), wanted, options);
   }
 
  private:
@@ -204,7 +202,7 @@ std::vector<Tensor> run_segment(const Segment& segment, const std::vector<Tensor
   const auto run = std::make_shared<Run>();
   run->segment = segment;
   run->given = inputs.size();
-  for (const Tensor& x : inputs) run->inputs.push_back(x.defined() ? Input(x) : Input());
+  for (const Tensor& x : inputs) run->inputs.emplace_back(x);
 
   std::vector<Tensor> ys = first_run(*run, begun_anew(run->inputs, false)), results;
   for (const auto& [generator, state] : run->draws) note(generator, state);

@@ -239,13 +239,6 @@ struct WrtEach {
 /// An Error that names the op, the place and, where they are recorded, the inputs, unless all elements are finite.
 void require_finite(const char* op, const Tensor& value);
 
-/// What a value function gives: recorded and searched for anomalies as a whole, not in its parts.
-template <class Value>
-auto value_of(Value&& value) {
-  const ModeScope unrecorded(recording, false), unsearched(detecting_anomalies, false);
-  return std::forward<Value>(value)();
-}
-
 /// Makes a node with these rules, if there are any, of a value or of several.
 void attach_slowly(const char* op, Tensor& value, Rules& rules);
 inline void attach(const char* op, Tensor& value, Rules& rules) {
@@ -285,7 +278,10 @@ detail::WrtEach<Make> wrt_each(std::span<const Tensor> xs, Make make) {
 template <class Value, class... Wrts>
 auto record(const char* op, Value&& value, const Wrts&... wrts) {
   detail::Rules rules(wrts...);
-  auto result = detail::value_of(std::forward<Value>(value));
+  auto result = [&] {  // recorded and searched for anomalies as a whole, not in its parts
+    const detail::ModeScope unrecorded(detail::recording, false), unsearched(detail::detecting_anomalies, false);
+    return std::forward<Value>(value)();
+  }();
   detail::attach(op, result, rules);
   return result;
 }

@@ -34,8 +34,8 @@ struct NoGrad : private detail::ModeScope {
 };
 
 /// While one lives, an operation in this thread, forward or in a backward rule, that makes a NaN or an infinity throws
-/// an Error that names it, its shapes and the place in them, and the line that called it if it is a named one. Every
-/// result is read through once more.
+/// an Error that names it, its shapes and the place in them, and the line that called it unless it is an operator or a
+/// member of Tensor. Every result is read through once more.
 struct DetectAnomalies : private detail::ModeScope {
   DetectAnomalies() : Scoped(detail::detecting_anomalies, true) {}
 };

@@ -94,13 +94,13 @@ Tensor uniform(const Shape& shape, double low, double high, const Generator& gen
   return filled("uniform", shape, dtype, [&] { return std::min(most, low + (high - low) * generator.uniform()); });
 }
 
-Tensor dropout(Tensor x, double probability, const Generator& generator) {
+Tensor dropout(Tensor x, double probability, const Generator& generator, Caller at) {
   require(probability >= 0 && probability < 1, "dropout: the probability must be in [0, 1), got {}", probability);
   const double scale = 1 / (1 - probability);
   const Tensor mask =
       filled("dropout", x.shape(), x.dtype(), [&] { return generator.uniform() < probability ? 0.0 : scale; });
   return record(
-      "dropout", [&] { return zip("dropout", std::move(x), mask, [](auto v, auto m) { return v * m; }); },
+      at("dropout"), [&] { return zip("dropout", std::move(x), mask, [](auto v, auto m) { return v * m; }); },
       wrt(x, keep(mask), [](Tensor dy, const Tensor& mask) { return std::move(dy) * mask; }));
 }
 

@@ -2,6 +2,7 @@
 
 #include <array>
 
+#include "modes.hpp"
 #include "tensor.hpp"
 
 namespace retrace {
@@ -48,7 +49,7 @@ Tensor randn(const Shape& shape, const Generator& generator, DType dtype = f32);
 Tensor uniform(const Shape& shape, double low, double high, const Generator& generator, DType dtype = f32);
 /// x with each element zeroed with the given probability and the others divided by 1 - probability, so that the mean
 /// stays; in training mode or not. Probability in [0, 1).
-Tensor dropout(Tensor x, double probability, const Generator& generator);
+Tensor dropout(Tensor x, double probability, const Generator& generator, Caller at = {});
 /// `count` indices (i64) drawn with replacement, index i as often as weights[i] says: weights [n] -> [count], weights
 /// [rows, n] -> [rows, count]. Weights are finite, not negative, not all zero, and need not sum to 1. No gradient.
 Tensor multinomial(const Tensor& weights, std::int64_t count, const Generator& generator);

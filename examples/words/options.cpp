@@ -50,9 +50,7 @@ void add_run_options(CLI::App& app, RunOptions& run) {
   add(app, "Training", "--sequence", run.sequence,
       "Characters of each that a step learns from; gradients flow through them");
   add(app, "Training", "--optimizer", run.optimizer, "sgd or adam");
-  app.add_option("--lr", run.lr,
-                 fmt::format("Learning rate; if none is given {} with sgd, {} with adam", run.lr,
-                             RunOptions::default_lr_of_adam))
+  app.add_option("--lr", run.lr, "Learning rate; if none is given, one that suits the cell and the optimizer")
       ->group("Training");
   add(app, "Training", "--decay", run.decay, "Share of it that is left at the end; it falls along half a cosine wave");
   add(app, "Training", "--momentum", run.momentum, "Momentum of sgd (Nesterov's)");
@@ -99,6 +97,11 @@ void check_others(const Command& command) {
 }
 
 }  // namespace
+
+double default_lr(const RunOptions& o) {
+  if (o.optimizer == "adam") return o.cell == "lstm" ? 0.005 : 0.003;
+  return o.cell == "lstm" ? 2 : o.cell == "gru" ? 1 : 0.2;
+}
 
 void check(const RunOptions& o) {
   constexpr std::int64_t many = 1'000'000'000;
@@ -161,10 +164,8 @@ Command parse_command(int argc, const char* const* argv) {
   run.list([&](const std::string& name, const auto&) {
     if (app.get_option(name == "text" ? name : "--" + name)->count() > 0) command.given.insert(name);
   });
-  if (run.optimizer == "adam") {
-    require(!command.given.contains("momentum"), "--momentum: adam takes none");
-    if (!command.given.contains("lr")) run.lr = RunOptions::default_lr_of_adam;
-  }
+  require(run.optimizer != "adam" || !command.given.contains("momentum"), "--momentum: adam takes none");
+  if (!command.given.contains("lr")) run.lr = default_lr(run);
   if (run.steps == 0 && run.epochs == 0 && run.seconds == 0) run.steps = RunOptions::default_steps;
   check(run);
   if (app.get_option("--samples")->count() == 0) command.samples = command.from.empty() ? 1000 : 20;

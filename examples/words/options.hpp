@@ -38,7 +38,6 @@ struct RunOptions {
   double seconds = 0;
 
   static constexpr std::int64_t default_steps = 6000;  ///< of a run that no other limit is given for
-  static constexpr double default_lr_of_adam = 0.002;
 
   /// Calls visit(name, value) for every option under its name on the command line.
   void list(auto&& visit) {
@@ -63,6 +62,9 @@ struct RunOptions {
     visit("seconds", seconds);
   }
 };
+
+/// A learning rate for the cell and the optimizer, the best of some on the standard word list.
+double default_lr(const RunOptions& options);
 
 /// Throws retrace::Error, naming the option, unless every value makes sense.
 void check(const RunOptions& options);

@@ -62,7 +62,7 @@ std::string describe_run(const Trainer& trainer, const Data& data) {
   text += fmt::format("network     embedding {}, {} {} layer{} of {} units: {} parameters\n", o.embedding, o.layers,
                       o.cell, o.layers == 1 ? "" : "s", o.units,
                       with_commas(retrace::parameters(trainer.state().net).trained_elements()));
-  text += fmt::format("run         {}, {}, seed {}", describe_length(trainer), o.optimizer, o.seed);
+  text += fmt::format("run         {}, {} with lr {}, seed {}", describe_length(trainer), o.optimizer, o.lr, o.seed);
   if (const std::int64_t done = trainer.state().position.step; done > 0) {
     text += fmt::format(", resumed after step {}", with_commas(done));
   }

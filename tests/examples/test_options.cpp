@@ -74,10 +74,11 @@ TEST_CASE("options: every one reaches its field") {
   CHECK(c.given.size() == 17);
 }
 
-TEST_CASE("options: the learning rate is the optimizer's unless one is given") {
-  CHECK(parse({}).run.lr == 0.2);
-  CHECK(parse({"--optimizer", "adam"}).run.lr == RunOptions::default_lr_of_adam);
-  CHECK(parse({"--optimizer", "adam", "--lr", "0.2"}).run.lr == 0.2);
+TEST_CASE("options: the learning rate suits cell and optimizer unless one is given") {
+  CHECK(parse({}).run.lr == RunOptions().lr);
+  CHECK(parse({"--cell", "lstm"}).run.lr > 0.2);
+  CHECK(parse({"--optimizer", "adam"}).run.lr < 0.2);
+  CHECK(parse({"--cell", "lstm", "--optimizer", "adam", "--lr", "0.2"}).run.lr == 0.2);
 }
 
 TEST_CASE("options: what makes no sense is refused by name") {
