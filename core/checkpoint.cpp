@@ -49,7 +49,7 @@ struct Run {
 
   /// On tensors in the place of the inputs given.
   std::vector<Tensor> on(std::span<const Tensor> xs) const {
-    const ModeScope recorded(recording, true), as_before(detail::training, training);
+    const ModeScope with_graph(recording, true), as_before(detail::training, training);
     return segment(xs);
   }
 };
