@@ -41,8 +41,8 @@ Batch word_batch(const Encoded& words, std::span<const std::size_t> numbers) {
                 [&](std::size_t row, std::size_t step) { return example(words[numbers[row]], step); });
 }
 
-Lanes::Lanes(const Encoded& words, std::int64_t lanes, retrace::Generator generator)
-    : words_(words), generator_(std::move(generator)), order_(words.size()) {
+Lanes::Lanes(const Encoded& words, std::int64_t lanes, const retrace::Generator& generator)
+    : words_(words), generator_(generator), order_(words.size()) {
   require(!words.empty(), "lanes: there are no words to read");
   shuffle();
   for (std::int64_t i = 0; i < lanes; ++i) place_.cursors.push_back(next_word());

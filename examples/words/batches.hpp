@@ -43,7 +43,7 @@ class Lanes {
   };
 
   /// Throws retrace::Error if there are no words. `words` must outlive this object; `generator` is drawn from.
-  Lanes(const Encoded& words, std::int64_t lanes, retrace::Generator generator);
+  Lanes(const Encoded& words, std::int64_t lanes, const retrace::Generator& generator);
 
   /// The next `steps` characters of each lane.
   Batch read(std::int64_t steps);
