@@ -129,6 +129,20 @@ TEST_CASE("graph: detach stops gradients and shares elements") {
   CHECK(detached.span<double>().data() == y.span<double>().data());
 }
 
+TEST_CASE("graph: what computes a value records nothing") {
+  const Tensor x = leaf({1, 2});
+  bool recorded = true;
+  record(
+      "mine",
+      [&] {
+        recorded = is_recording();
+        return x * 2;
+      },
+      wrt(x, [](const Tensor& dy) { return dy * 2; }));
+  CHECK_FALSE(recorded);
+  CHECK(is_recording());
+}
+
 TEST_CASE("graph: an identity value becomes a result of its own") {
   Tensor x = leaf({1, 2});
   const Tensor y = record(
