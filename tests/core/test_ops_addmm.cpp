@@ -60,3 +60,11 @@ TEST_CASE("addmm names the product when that is where an infinity comes from") {
   const Tensor large = full({2, 2}, 1e30);
   refuses([&] { addmm(ones({2, 2}), large, large); }, {"'matmul at test_ops_addmm.cpp:", "[2, 2] made an infinity"});
 }
+
+TEST_CASE("addmm refuses a summand of another dtype, of the product's shape or a row") {
+  const Tensor a = ones({2, 3}), b = ones({3, 4});
+  for (const Shape& shape : {Shape{2, 4}, Shape{4}}) {
+    refuses([&] { addmm(ones(shape, f64), a, b); }, {"add: ", "f64", "f32"});
+    refuses([&] { addmm(ones(shape, i64), a, b); }, {"add: ", "i64", "f32"});
+  }
+}
