@@ -134,3 +134,16 @@ TEST_CASE("a team runs every part once and hands on what failed") {
   alone.run([&](int i) { CHECK(i == 0); });
   CHECK_THROWS_WITH_AS(Team(0), "Team: expected one thread or more, got 0", Error);
 }
+
+TEST_CASE("add_gradients leaves a gradient alone that the other has not got") {
+  Tensor mine = ones({2}).requires_grad(true);
+  const Tensor other = ones({2}).requires_grad(true);
+  sum(mine * 3).backward();
+  Parameters to, from;
+  to.add("w", mine);
+  from.add("w", other);
+  add_gradients(to, from);
+  CHECK(mine.grad().to_vector<float>() == std::vector<float>{3, 3});
+  add_gradients(from, to);
+  CHECK(other.grad().to_vector<float>() == std::vector<float>{3, 3});
+}
