@@ -18,7 +18,8 @@ struct Slot {
   std::vector<Tensor> of_outputs;
   std::vector<Product> products;  // to be added: many short ones make a long one
   std::int64_t inner_size = 0;    // of these together
-  const Pass* pass = nullptr;
+  const Pass* pass = nullptr;     // that fills it
+
   void close() {
     cotangent = {};
     of_outputs.clear();
@@ -326,7 +327,7 @@ Tensor initial_cotangent(const char* what, const Tensor& y, const Tensor& given)
 }  // namespace
 
 void backward(const Tensor& y, const Tensor& cotangent, BackwardOptions options) {
-  Tensor dy = initial_cotangent("backward", y, cotangent.defined() ? cotangent.detach() : cotangent);
+  Tensor dy = initial_cotangent("backward", y, cotangent.detach());
   Pass pass({.create_graph = false, .retain_graph = options.retain_graph}, nullptr);
   pass.run(y.node(), std::move(dy), [](const Slot&) {});
   // Everything that can fail comes first; then the gradients change hands.
@@ -359,17 +360,16 @@ std::unordered_map<const Node*, bool> nodes_between(const Tensor& y, std::span<c
 }  // namespace detail
 
 std::vector<Tensor> grad(const Tensor& y, std::span<const Tensor> xs, const GradOptions& options) {
-  using detail::Node;
   for (std::size_t i = 0; i < xs.size(); ++i)
     require(xs[i].requires_grad(), "grad: input {} {} does not require a gradient", i, xs[i].shape());
   Tensor dy = detail::initial_cotangent("grad", y, options.cotangent);
   const auto needed = detail::nodes_between(y, xs);
-  std::unordered_map<const Node*, Tensor> found;
+  std::unordered_map<const detail::Node*, Tensor> found;
   detail::Pass pass({options.create_graph, options.retain_graph || options.create_graph}, &needed);
   if (needed.contains(y.get()))
     pass.run(y.node(), std::move(dy), [&](const detail::Slot& slot) {
       for (const Tensor& x : xs) {
-        const Node& n = x.node();
+        const detail::Node& n = x.node();
         if (&n == slot.node.get()) found.insert_or_assign(&n, slot.cotangent);
         if (n.is_output && n.bundle == slot.node.get() && slot.of_outputs[n.outputs].defined())
           found.insert_or_assign(&n, slot.of_outputs[n.outputs]);
