@@ -88,7 +88,7 @@ struct PartList {
 
 template <class Model, class Visit>
 void for_each_tensor(Model& model, std::string prefix, decltype(PartList::generator) generator, Visit visit) {
-  const auto call = [](void* visit, std::string_view name, Tensor& t) { (*static_cast<Visit*>(visit))(name, t); };
+  const auto call = [](void* object, std::string_view name, Tensor& t) { (*static_cast<Visit*>(object))(name, t); };
   PartList list{call, &visit, std::move(prefix), generator};
   model.parts(list);
 }

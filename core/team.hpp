@@ -28,7 +28,7 @@ class Team {
   /// that failed threw. Modes such as no_grad are each thread's own: set them in f. An Error when called within f.
   template <class F>
   void run(const F& f) {
-    run([](const void* f, int i) { (*static_cast<const F*>(f))(i); }, &f);
+    run([](const void* task, int i) { (*static_cast<const F*>(task))(i); }, &f);
   }
 
  private:

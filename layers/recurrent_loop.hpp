@@ -5,7 +5,8 @@
 #include "recurrent.hpp"
 
 /// The definition of the loop, for the sources of a cell: after its `advance` they say
-/// `template class Recurrent<Cell>;`, and its header, after the class, `extern template class Recurrent<Cell>;`.
+/// `template class Recurrent<Cell>;`, and its header, after the class, `extern template class Recurrent<Cell>;`. A cell
+/// that only one source knows needs neither.
 namespace retrace {
 
 template <class Cell, class State>

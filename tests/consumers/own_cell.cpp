@@ -1,0 +1,29 @@
+// A recurrent layer of one's own, which only this file knows.
+#include <fmt/core.h>
+
+#include <retrace/layers.hpp>
+#include <retrace/layers/recurrent_loop.hpp>
+
+namespace {
+
+/// h_t = tanh(x_t w_x + b + h_{t-1} w_h) + h_{t-1}
+class Residual : public retrace::Recurrent<Residual> {
+ public:
+  Residual(std::int64_t features, std::int64_t units, const retrace::Generator& generator,
+           retrace::RecurrentOptions options = {})
+      : Recurrent("Residual", 1, features, units, generator, options) {}
+
+  retrace::Tensor advance(retrace::Tensor projected, const retrace::Tensor& h) const {
+    return tanh(addmm(std::move(projected), h, w_h)) + h;
+  }
+};
+
+}  // namespace
+
+int main() {
+  const retrace::Generator generator(1);
+  const retrace::Stacked<retrace::Bidirectional<Residual>> rnn(2, 3, 4, generator, {.dtype = retrace::f64});
+  const retrace::Tensor x = retrace::randn({2, 5, 3}, generator, retrace::f64);
+  fmt::print("{}\n", rnn(x).shape());
+  fmt::print("{}\n", retrace::gradcheck(rnn, {x}).ok);
+}
