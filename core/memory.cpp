@@ -18,10 +18,13 @@ constexpr std::size_t kept_bytes_limit = std::size_t{256} << 20;  // per thread
 
 struct SizeClass {
   std::size_t index, bytes;
+
+  std::size_t steps() const { return (bytes + small_step - 1) / small_step; }
 };
 
 SizeClass size_class(std::size_t bytes) {
-  if (bytes <= small_limit) return {small_class(bytes), small_size(small_class(bytes))};
+  if (const std::size_t small = small_class(bytes); bytes <= small_limit)
+    return {small, small * small_step + small_step / 2};
   const auto doubling = static_cast<std::size_t>(std::bit_width(bytes - 1) - 1);
   const std::size_t step = (std::size_t{1} << doubling) / steps_per_doubling;
   const std::size_t rounded = (bytes + step - 1) / step;  // steps_per_doubling < rounded <= 2 * steps_per_doubling
@@ -39,37 +42,55 @@ void system_free(void* block, std::size_t bytes) noexcept {
     ::operator delete (block, std::align_val_t{cache_line});
 }
 
-struct PoolCloser {
-  void open() {  // being called registers the destructor with this thread
-    pool.state = Pool::open;
-    pool.room = kept_bytes_limit;
-  }
-  ~PoolCloser() {
-    pool.state = Pool::closed;
-    pool.room = 0;
-    for (std::size_t i = 0; i < pool.free.size(); ++i)
-      while (pool.free[i]) system_free(pool.take(i), i < small_classes ? 0 : small_limit + 1);
+constinit Pool nothing;  // never written to: there is nothing to take, and no room to put
+
+struct Closer {
+  void open() {}  // being called registers the destructor with this thread
+  ~Closer() {
+    this_thread.ends = true;
+    delete std::exchange(this_thread.workspace, nullptr);
+    Pool* pool = std::exchange(this_thread.pool, &nothing);
+    if (pool == &nothing) return;
+    for (std::size_t i = 0; i < pool->free.size(); ++i)
+      while (pool->free[i]) system_free(pool->take(i), i < small_classes ? 0 : small_limit + 1);
+    delete pool;
   }
 };
-thread_local PoolCloser closer;
+thread_local Closer closer;
+
+void open_pool() noexcept {
+  Pool* pool = new (std::nothrow) Pool;
+  if (!pool) return;
+  pool->room = kept_bytes_limit / small_step;
+  this_thread.pool = pool;
+}
 
 }  // namespace
 
+constinit thread_local __attribute__((tls_model("initial-exec"))) ThreadState this_thread{.pool = &nothing};
+
+bool may_keep() noexcept {
+  if (!this_thread.ends) closer.open();
+  return !this_thread.ends;
+}
+
 void* pool_allocate_slowly(std::size_t bytes) {
   if (!keep_blocks || bytes > std::size_t{1} << 48) return system_allocate(bytes);
-  const auto [index, rounded] = size_class(bytes);
-  if (!pool.free[index]) return system_allocate(rounded);
-  pool.room += rounded;
-  return pool.take(index);
+  const SizeClass size = size_class(bytes);
+  Pool& pool = *this_thread.pool;
+  if (!pool.free[size.index]) return system_allocate(size.bytes);
+  pool.room += size.steps();
+  return pool.take(size.index);
 }
 
 void pool_free_slowly(void* block, std::size_t bytes) noexcept {
   if (!keep_blocks || bytes > std::size_t{1} << 48) return system_free(block, bytes);
-  const auto [index, rounded] = size_class(bytes);
-  if (pool.state == Pool::unused) closer.open();
-  if (pool.room < rounded) return system_free(block, rounded);
-  pool.room -= rounded;
-  pool.put(index, block);
+  const SizeClass size = size_class(bytes);
+  if (this_thread.pool == &nothing && may_keep()) open_pool();
+  Pool& pool = *this_thread.pool;
+  if (pool.room < size.steps()) return system_free(block, size.bytes);
+  pool.room -= size.steps();
+  pool.put(size.index, block);
 }
 
 void Storage::forget_derived_slowly() noexcept {
