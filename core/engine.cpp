@@ -63,15 +63,6 @@ struct Workspace : Kept {
   std::vector<Waiting> waiting;  // a heap, the deepest first
   std::vector<Slot*> leaves;
 };
-/// Null when the thread ends and keeps none.
-Workspace* kept_workspace() noexcept {
-  if (!this_thread.workspace && may_keep()) this_thread.workspace = new (std::nothrow) Workspace;
-  return static_cast<Workspace*>(this_thread.workspace);
-}
-Workspace take_workspace() {
-  Workspace* kept = kept_workspace();
-  return kept ? std::move(*kept) : Workspace();
-}
 
 struct PassOptions {
   bool create_graph, retain_graph;
@@ -90,8 +81,7 @@ struct PassOptions {
 class Pass {
  public:
   /// With `needed`, only nodes in it are visited, and only those marked there lead on.
-  Pass(PassOptions options, const std::unordered_map<const Node*, bool>* needed)
-      : options_(options), needed_(needed), work_(take_workspace()) {}
+  Pass(PassOptions options, const std::unordered_map<const Node*, bool>* needed) : options_(options), needed_(needed) {}
   Pass(const Pass&) = delete;
   Pass& operator=(const Pass&) = delete;
   ~Pass();
@@ -120,7 +110,7 @@ class Pass {
 
   PassOptions options_;
   const std::unordered_map<const Node*, bool>* needed_;
-  Workspace work_;
+  Workspace work_ = this_thread.workspace ? std::move(static_cast<Workspace&>(*this_thread.workspace)) : Workspace();
   Waiting next_{};  // the deepest of all, if it came last: it would go through the heap for nothing
   std::unordered_map<const Node*, std::size_t> leaf_places_;  // when there are many
 };
@@ -135,7 +125,8 @@ Pass::~Pass() {
     }
   work_.waiting.clear();
   work_.leaves.clear();
-  if (Workspace* kept = kept_workspace()) *kept = std::move(work_);
+  if (!this_thread.workspace && may_keep()) this_thread.workspace = new (std::nothrow) Workspace;
+  if (this_thread.workspace) static_cast<Workspace&>(*this_thread.workspace) = std::move(work_);
 }
 
 /// Sees to it that a slot is free. The room to give all of them back is there before the first of them is used.

@@ -18,8 +18,6 @@ constexpr std::size_t kept_bytes_limit = std::size_t{256} << 20;  // per thread
 
 struct SizeClass {
   std::size_t index, bytes;
-
-  std::size_t steps() const { return (bytes + small_step - 1) / small_step; }
 };
 
 SizeClass size_class(std::size_t bytes) {
@@ -44,10 +42,12 @@ void system_free(void* block, std::size_t bytes) noexcept {
 
 constinit Pool nothing;  // never written to: there is nothing to take, and no room to put
 
-struct Closer {
-  void open() {}  // being called registers the destructor with this thread
-  ~Closer() {
-    this_thread.ends = true;
+struct Keeper {
+  Keeper() noexcept {
+    Pool* pool = new (std::nothrow) Pool{.room = kept_bytes_limit / small_step};
+    if (pool) this_thread.pool = pool;
+  }
+  ~Keeper() {
     delete std::exchange(this_thread.workspace, nullptr);
     Pool* pool = std::exchange(this_thread.pool, &nothing);
     if (pool == &nothing) return;
@@ -56,41 +56,32 @@ struct Closer {
     delete pool;
   }
 };
-thread_local Closer closer;
-
-void open_pool() noexcept {
-  Pool* pool = new (std::nothrow) Pool;
-  if (!pool) return;
-  pool->room = kept_bytes_limit / small_step;
-  this_thread.pool = pool;
-}
 
 }  // namespace
 
-constinit thread_local __attribute__((tls_model("initial-exec"))) ThreadState this_thread{.pool = &nothing};
+constinit thread_local ThreadState this_thread{.pool = &nothing};
 
 bool may_keep() noexcept {
-  if (!this_thread.ends) closer.open();
-  return !this_thread.ends;
+  thread_local const Keeper keeper;  // made when first asked
+  return this_thread.pool != &nothing;
 }
 
 void* pool_allocate_slowly(std::size_t bytes) {
   if (!keep_blocks || bytes > std::size_t{1} << 48) return system_allocate(bytes);
-  const SizeClass size = size_class(bytes);
+  const auto [index, rounded] = size_class(bytes);
   Pool& pool = *this_thread.pool;
-  if (!pool.free[size.index]) return system_allocate(size.bytes);
-  pool.room += size.steps();
-  return pool.take(size.index);
+  if (!pool.free[index]) return system_allocate(rounded);
+  pool.room += rounded / small_step;
+  return pool.take(index);
 }
 
 void pool_free_slowly(void* block, std::size_t bytes) noexcept {
-  if (!keep_blocks || bytes > std::size_t{1} << 48) return system_free(block, bytes);
-  const SizeClass size = size_class(bytes);
-  if (this_thread.pool == &nothing && may_keep()) open_pool();
+  if (!keep_blocks || bytes > std::size_t{1} << 48 || !may_keep()) return system_free(block, bytes);
+  const auto [index, rounded] = size_class(bytes);
   Pool& pool = *this_thread.pool;
-  if (pool.room < size.steps()) return system_free(block, size.bytes);
-  pool.room -= size.steps();
-  pool.put(size.index, block);
+  if (pool.room <= rounded / small_step) return system_free(block, rounded);
+  pool.room -= rounded / small_step;
+  pool.put(index, block);
 }
 
 void Storage::forget_derived_slowly() noexcept {

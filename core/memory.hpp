@@ -32,7 +32,7 @@ struct Pool {
   void put(std::size_t index, void* block) { *static_cast<void**>(block) = std::exchange(free[index], block); }
 };
 
-/// What a thread keeps besides blocks from one use to the next.
+/// What a thread keeps from one use to the next and deletes when it ends.
 struct Kept {
   virtual ~Kept() = default;
 };
@@ -45,7 +45,6 @@ struct Draws;
 /// a thread begins and trivially destructible: it can be used before main and after the thread's destructors ran.
 struct ThreadState {
   bool recording = true, detecting_anomalies = false, training = false;
-  bool ends = false;               // nothing more is kept
   std::uint8_t segment_depth = 0;  // functions under checkpoint that are running, one within the other
   Pool* pool;                      // without blocks and room until the first is freed and once the thread ends
   std::int64_t live = 0;           // nodes made in this thread minus those that died in it
@@ -58,7 +57,7 @@ extern constinit thread_local __attribute__((tls_model("initial-exec"))) ThreadS
 /// Sizes of small blocks are 8, 24, 40, ...: with the 8 bytes that malloc adds they fill its steps of 16.
 inline std::size_t small_class(std::size_t bytes) { return (bytes + small_step / 2 - 1) / small_step; }
 
-/// Whether something may be kept, to be deleted when the thread ends; not while its destructors run.
+/// Whether this thread may keep something until it ends, which it may not from then on.
 bool may_keep() noexcept;
 
 void* pool_allocate_slowly(std::size_t bytes);
@@ -68,7 +67,7 @@ inline void* pool_allocate(std::size_t bytes) {
   const std::size_t index = small_class(bytes);
   if (bytes > small_limit || !this_thread.pool->free[index]) [[unlikely]]
     return pool_allocate_slowly(bytes);
-  this_thread.pool->room += index + 1;
+  this_thread.pool->room += index;
   return this_thread.pool->take(index);
 }
 
@@ -76,7 +75,7 @@ inline void pool_free(void* block, std::size_t bytes) noexcept {
   const std::size_t index = small_class(bytes);
   if (bytes > small_limit || this_thread.pool->room <= index) [[unlikely]]
     return pool_free_slowly(block, bytes);
-  this_thread.pool->room -= index + 1;
+  this_thread.pool->room -= index;
   this_thread.pool->put(index, block);
 }
 
