@@ -49,7 +49,7 @@ struct Run {
 
   /// On tensors in the place of the inputs given.
   std::vector<Tensor> on(std::span<const Tensor> xs) const {
-    const ModeScope with_graph(recording, true), as_before(detail::training, training);
+    const ModeScope with_graph(this_thread.recording, true), as_before(this_thread.training, training);
     return segment(xs);
   }
 };
@@ -73,7 +73,7 @@ struct Trace {
   explicit Trace(std::span<const Tensor> ys) {
     for (const Tensor& y : ys) add(y.node());
     for (Node* n : nodes_by_depth(ys)) {
-      require(n->is_leaf() || n->segment_depth == segment_depth,
+      require(n->is_leaf() || n->segment_depth == this_thread.segment_depth,
               "checkpoint: the function refers to a result of '{}' {} from outside; hand that in as an input", n->op,
               n->shape);
       if (n->is_leaf() && n->requires_grad) leaves.push_back(n);
@@ -109,7 +109,7 @@ struct Gradient {
     for (std::size_t i = 0; i < run->inputs.size(); ++i)
       if (run->inputs[i].wants_gradient) wanted.push_back(i < run->given ? xs[i] : run->inputs[i].value);
 
-    const ModeScope recorded(recording, true);
+    const ModeScope recorded(this_thread.recording, true);
     const GradOptions options{.create_graph = create_graph, .allow_unused = true};
     return grad(along(ys, xs.subspan(run->given)), wanted, options);
   }
@@ -117,7 +117,7 @@ struct Gradient {
  private:
   /// A number whose gradients are those of the outputs with these cotangents.
   Tensor along(const std::vector<Tensor>& ys, std::span<const Tensor> cotangents) const {
-    const ModeScope quiet(detecting_anomalies, false);  // it is not what the user computes
+    const ModeScope quiet(this_thread.detecting_anomalies, false);  // it is not what the user computes
     Tensor total;
     for (std::size_t i = 0; i < ys.size(); ++i) {
       if (!run->recorded[i]) continue;
@@ -180,8 +180,9 @@ struct WrtRun {
 
 /// What the function gives, with what is seen meanwhile noted in the run.
 std::vector<Tensor> first_run(Run& run, const std::vector<Tensor>& xs) {
-  const Scoped<Draws*> noted(draws, &run.draws);
-  const Scoped<std::uint8_t> within(segment_depth, static_cast<std::uint8_t>(segment_depth + 1));
+  const Scoped<Draws*> noted(this_thread.draws, &run.draws);
+  const Scoped<std::uint8_t> within(this_thread.segment_depth,
+                                    static_cast<std::uint8_t>(this_thread.segment_depth + 1));
   std::vector<Tensor> ys = run.on(xs);
   for (const Tensor& y : ys) {
     require(y.defined(), "checkpoint: the function gave an undefined tensor");

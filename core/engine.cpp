@@ -57,13 +57,12 @@ struct Waiting {
   bool operator<(const Waiting& other) const { return depth < other.depth; }
 };
 /// The lists of a pass, kept by the thread from one to the next.
-struct Workspace {
+struct Workspace : Kept {
   std::vector<std::unique_ptr<Slot>> slots;  // nodes point to them
   std::vector<Slot*> free;
   std::vector<Waiting> waiting;  // a heap, the deepest first
   std::vector<Slot*> leaves;
 };
-thread_local Workspace workspace;
 
 struct PassOptions {
   bool create_graph, retain_graph;
@@ -82,8 +81,7 @@ struct PassOptions {
 class Pass {
  public:
   /// With `needed`, only nodes in it are visited, and only those marked there lead on.
-  Pass(PassOptions options, const std::unordered_map<const Node*, bool>* needed)
-      : options_(options), needed_(needed), work_(std::move(workspace)) {}
+  Pass(PassOptions options, const std::unordered_map<const Node*, bool>* needed) : options_(options), needed_(needed) {}
   Pass(const Pass&) = delete;
   Pass& operator=(const Pass&) = delete;
   ~Pass();
@@ -112,7 +110,7 @@ class Pass {
 
   PassOptions options_;
   const std::unordered_map<const Node*, bool>* needed_;
-  Workspace work_;
+  Workspace work_ = this_thread.workspace ? std::move(static_cast<Workspace&>(*this_thread.workspace)) : Workspace();
   Waiting next_{};  // the deepest of all, if it came last: it would go through the heap for nothing
   std::unordered_map<const Node*, std::size_t> leaf_places_;  // when there are many
 };
@@ -127,7 +125,8 @@ Pass::~Pass() {
     }
   work_.waiting.clear();
   work_.leaves.clear();
-  workspace = std::move(work_);
+  if (!this_thread.workspace && may_keep()) this_thread.workspace = new (std::nothrow) Workspace;
+  if (this_thread.workspace) static_cast<Workspace&>(*this_thread.workspace) = std::move(work_);
 }
 
 /// Sees to it that a slot is free. The room to give all of them back is there before the first of them is used.
@@ -203,7 +202,7 @@ Slot* Pass::pop() {
 
 template <class Complete>
 void Pass::run(Node& y, Tensor cotangent, Complete&& complete) {
-  const ModeScope mode(recording, options_.create_graph);
+  const ModeScope mode(this_thread.recording, options_.create_graph);
   if (!y.is_output) hold_for_slot(y);
   Node* edge = &y;
   add(edge, cotangent);
@@ -292,14 +291,14 @@ void Pass::add(Node*& edge, C& contribution) {
   if (bundle) hold_for_slot(*bundle);
   Slot& slot = slot_for(bundle ? bundle : edge);
   Tensor& there = input.is_output ? slot.of_outputs[input.outputs] : slot.cotangent;
-  const bool in_place = !options_.create_graph && !detecting_anomalies;
+  const bool in_place = !options_.create_graph && !this_thread.detecting_anomalies;
   if constexpr (std::is_same_v<C, Product>)
     if (in_place && !input.is_output && queue(slot, contribution)) return;
   if constexpr (!std::is_same_v<C, Tensor>)
     if (in_place && (there.defined() || !std::is_same_v<C, Product>)) return add_to(own(there, input), contribution);
   Tensor t = evaluate(contribution, input.shape);
   require(t.dtype() == input.dtype, "the rule for an input {} {} returned {}", input.shape, input.dtype, t.dtype());
-  if (detecting_anomalies) require_finite("the rule", t);
+  if (this_thread.detecting_anomalies) require_finite("the rule", t);
   there = there.defined() ? std::move(there) + std::move(t) : std::move(t);
 }
 

@@ -7,7 +7,7 @@
 namespace retrace {
 
 /// Every refusal of the library: the text says what was expected and what came.
-class Error : public std::runtime_error {
+class __attribute__((visibility("default"))) Error : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
 };

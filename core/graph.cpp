@@ -11,12 +11,6 @@
 
 namespace retrace {
 namespace detail {
-namespace {
-
-constinit thread_local Node* dying = nullptr;
-constinit thread_local bool freeing = false;
-
-}  // namespace
 
 void Node::last_handle_gone() noexcept {
   handles.store(0, std::memory_order_relaxed);
@@ -30,23 +24,32 @@ void Node::last_handle_gone() noexcept {
 void Node::free() noexcept {
   if (storage) storage->release();
   this->~Node();
+  --this_thread.live;
   pool_free(this, sizeof(Node));
-  --live;
 }
 
 void Node::destroy() noexcept {
   if (is_leaf() && link) std::exchange(link, nullptr)->release_handle();
   if (!rules.first && !is_output) return free();
-  link = std::exchange(dying, this);
-  if (freeing) return;  // the loop below, further up the stack, will come to it
-  freeing = true;
-  while (Node* n = dying) {
-    dying = n->link;
+  destroy_with_rules();
+}
+
+void Node::destroy_with_rules() noexcept {
+  Node**& dying = this_thread.dying;
+  if (dying) {  // the loop below, further up the stack, will come to it
+    link = std::exchange(*dying, this);
+    return;
+  }
+  Node* list = this;
+  dying = &list;
+  link = nullptr;
+  while (Node* n = list) {
+    list = n->link;
     drop_rules(*n);
     if (n->is_output) n->bundle->release();
     n->free();
   }
-  freeing = false;
+  dying = nullptr;
 }
 
 Tensor handle_to(Node& node) {
@@ -72,7 +75,7 @@ void destroy(const RuleList& rules) noexcept {
 void make_result(const char* op, Node& n, std::uint32_t depth) {
   n.op = op;
   n.requires_grad = true;
-  n.segment_depth = segment_depth;
+  n.segment_depth = this_thread.segment_depth;
   n.depth = depth;
 }
 
@@ -134,7 +137,7 @@ const char* located(const char* op, const char* file, int line) {
 
 void require_finite(const char* op, const Tensor& value) {
   if (value.dtype() == i64) return;
-  const ModeScope not_here(detecting_anomalies, false);
+  const ModeScope not_here(this_thread.detecting_anomalies, false);
   const std::vector<double> elements = value.detach().to(f64).to_vector<double>();
   const auto at = std::find_if_not(elements.begin(), elements.end(), [](double v) { return std::isfinite(v); });
   if (at == elements.end()) return;
@@ -198,6 +201,6 @@ std::vector<detail::Node*> detail::nodes_by_depth(std::span<const Tensor> ys) {
   return nodes;
 }
 
-std::int64_t live_nodes() { return detail::live; }
+std::int64_t live_nodes() { return detail::this_thread.live; }
 
 }  // namespace retrace

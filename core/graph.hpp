@@ -124,7 +124,7 @@ class Rules {
  public:
   template <class... Wrts>
   explicit Rules(const Wrts&... wrts) {
-    const std::size_t bytes = recording ? (std::size_t{0} + ... + wrts.bytes()) : 0;
+    const std::size_t bytes = this_thread.recording ? (std::size_t{0} + ... + wrts.bytes()) : 0;
     if (bytes == 0) return;
     reserve(bytes);
     (wrts.store(*this), ...);
@@ -243,7 +243,7 @@ void require_finite(const char* op, const Tensor& value);
 void attach_slowly(const char* op, Tensor& value, Rules& rules);
 inline void attach(const char* op, Tensor& value, Rules& rules) {
   if (!rules.empty() || !value.defined() || !value.get()->is_new()) attach_slowly(op, value, rules);
-  if (detecting_anomalies) [[unlikely]]
+  if (this_thread.detecting_anomalies) [[unlikely]]
     require_finite(op, value);
 }
 void attach(const char* op, std::vector<Tensor>& values, Rules& rules);
@@ -279,7 +279,8 @@ template <class Value, class... Wrts>
 auto record(const char* op, Value&& value, const Wrts&... wrts) {
   detail::Rules rules(wrts...);
   auto result = [&] {  // recorded and searched for anomalies as a whole, not in its parts
-    const detail::ModeScope unrecorded(detail::recording, false), unsearched(detail::detecting_anomalies, false);
+    const detail::ModeScope unrecorded(detail::this_thread.recording, false),
+        unsearched(detail::this_thread.detecting_anomalies, false);
     return std::forward<Value>(value)();
   }();
   detail::attach(op, result, rules);

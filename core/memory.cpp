@@ -21,7 +21,8 @@ struct SizeClass {
 };
 
 SizeClass size_class(std::size_t bytes) {
-  if (bytes <= small_limit) return {small_class(bytes), small_size(small_class(bytes))};
+  if (const std::size_t small = small_class(bytes); bytes <= small_limit)
+    return {small, small * small_step + small_step / 2};
   const auto doubling = static_cast<std::size_t>(std::bit_width(bytes - 1) - 1);
   const std::size_t step = (std::size_t{1} << doubling) / steps_per_doubling;
   const std::size_t rounded = (bytes + step - 1) / step;  // steps_per_doubling < rounded <= 2 * steps_per_doubling
@@ -39,36 +40,47 @@ void system_free(void* block, std::size_t bytes) noexcept {
     ::operator delete (block, std::align_val_t{cache_line});
 }
 
-struct PoolCloser {
-  void open() {  // being called registers the destructor with this thread
-    pool.state = Pool::open;
-    pool.room = kept_bytes_limit;
+constinit Pool nothing;  // never written to: there is nothing to take, and no room to put
+
+struct Keeper {
+  Keeper() noexcept {
+    Pool* pool = new (std::nothrow) Pool{.room = kept_bytes_limit / small_step};
+    if (pool) this_thread.pool = pool;
   }
-  ~PoolCloser() {
-    pool.state = Pool::closed;
-    pool.room = 0;
-    for (std::size_t i = 0; i < pool.free.size(); ++i)
-      while (pool.free[i]) system_free(pool.take(i), i < small_classes ? 0 : small_limit + 1);
+  ~Keeper() {
+    delete std::exchange(this_thread.workspace, nullptr);
+    Pool* pool = std::exchange(this_thread.pool, &nothing);
+    if (pool == &nothing) return;
+    for (std::size_t i = 0; i < pool->free.size(); ++i)
+      while (pool->free[i]) system_free(pool->take(i), i < small_classes ? 0 : small_limit + 1);
+    delete pool;
   }
 };
-thread_local PoolCloser closer;
 
 }  // namespace
+
+constinit thread_local ThreadState this_thread{.pool = &nothing};
+
+bool may_keep() noexcept {
+  thread_local const Keeper keeper;  // made when first asked
+  return this_thread.pool != &nothing;
+}
 
 void* pool_allocate_slowly(std::size_t bytes) {
   if (!keep_blocks || bytes > std::size_t{1} << 48) return system_allocate(bytes);
   const auto [index, rounded] = size_class(bytes);
+  Pool& pool = *this_thread.pool;
   if (!pool.free[index]) return system_allocate(rounded);
-  pool.room += rounded;
+  pool.room += rounded / small_step;
   return pool.take(index);
 }
 
 void pool_free_slowly(void* block, std::size_t bytes) noexcept {
-  if (!keep_blocks || bytes > std::size_t{1} << 48) return system_free(block, bytes);
+  if (!keep_blocks || bytes > std::size_t{1} << 48 || !may_keep()) return system_free(block, bytes);
   const auto [index, rounded] = size_class(bytes);
-  if (pool.state == Pool::unused) closer.open();
-  if (pool.room < rounded) return system_free(block, rounded);
-  pool.room -= rounded;
+  Pool& pool = *this_thread.pool;
+  if (pool.room <= rounded / small_step) return system_free(block, rounded);
+  pool.room -= rounded / small_step;
   pool.put(index, block);
 }
 

@@ -18,13 +18,11 @@ inline void fetch(const void* p, std::size_t bytes) {
   for (std::size_t at = 0; at < bytes; at += cache_line) __builtin_prefetch(static_cast<const std::byte*>(p) + at, 1);
 }
 
-/// Blocks kept per thread, because a training step asks for the same sizes again and again and fresh pages cost more
-/// than the arithmetic. A block may be freed in another thread than took it. Trivially destructible, so it can still
-/// be asked when the last tensors die after the thread's destructors ran.
+/// Blocks kept by a thread, because a training step asks for the same sizes again and again and fresh pages cost more
+/// than the arithmetic. A block may be freed in another thread than took it.
 struct Pool {
   std::array<void*, small_classes + 40 * steps_per_doubling> free{};  // lists linked through the blocks
-  std::size_t room = 0;  // bytes that may still be kept; none before the first block is freed
-  enum { unused, open, closed } state = unused;
+  std::size_t room = 0;                                               // how much may still be kept, in small steps
 
   void* take(std::size_t index) {
     void* next = *static_cast<void**>(free[index]);
@@ -33,29 +31,52 @@ struct Pool {
   }
   void put(std::size_t index, void* block) { *static_cast<void**>(block) = std::exchange(free[index], block); }
 };
-inline constinit thread_local Pool pool;
+
+/// What a thread keeps from one use to the next and deletes when it ends.
+struct Kept {
+  virtual ~Kept() = default;
+};
+
+struct Node;
+struct Draws;
+
+/// What each thread has. Defined in the library, so that there is one however many shared objects use it; reached
+/// without a call; and small, since a process that opens the library late has little room for the like. Constant when
+/// a thread begins and trivially destructible: it can be used before main and after the thread's destructors ran.
+struct ThreadState {
+  bool recording = true, detecting_anomalies = false, training = false;
+  std::uint8_t segment_depth = 0;  // functions under checkpoint that are running, one within the other
+  Pool* pool;                      // without blocks and room until the first is freed and once the thread ends
+  std::int64_t live = 0;           // nodes made in this thread minus those that died in it
+  Node** dying = nullptr;          // the list that a loop up the stack frees
+  Kept* workspace = nullptr;       // of a backward pass, for the next
+  Draws* draws = nullptr;          // where generators that are used are noted
+};
+extern constinit thread_local __attribute__((tls_model("initial-exec"))) ThreadState this_thread;
 
 /// Sizes of small blocks are 8, 24, 40, ...: with the 8 bytes that malloc adds they fill its steps of 16.
 inline std::size_t small_class(std::size_t bytes) { return (bytes + small_step / 2 - 1) / small_step; }
-inline std::size_t small_size(std::size_t index) { return index * small_step + small_step / 2; }
+
+/// Whether this thread may keep something until it ends, which it may not from then on.
+bool may_keep() noexcept;
 
 void* pool_allocate_slowly(std::size_t bytes);
 void pool_free_slowly(void* block, std::size_t bytes) noexcept;
 
 inline void* pool_allocate(std::size_t bytes) {
   const std::size_t index = small_class(bytes);
-  if (bytes > small_limit || !pool.free[index]) [[unlikely]]
+  if (bytes > small_limit || !this_thread.pool->free[index]) [[unlikely]]
     return pool_allocate_slowly(bytes);
-  pool.room += small_size(index);
-  return pool.take(index);
+  this_thread.pool->room += index;
+  return this_thread.pool->take(index);
 }
 
 inline void pool_free(void* block, std::size_t bytes) noexcept {
-  const std::size_t index = small_class(bytes), rounded = small_size(index);
-  if (bytes > small_limit || pool.room < rounded) [[unlikely]]
+  const std::size_t index = small_class(bytes);
+  if (bytes > small_limit || this_thread.pool->room <= index) [[unlikely]]
     return pool_free_slowly(block, bytes);
-  pool.room -= rounded;
-  pool.put(index, block);
+  this_thread.pool->room -= index;
+  this_thread.pool->put(index, block);
 }
 
 /// Something made from the elements of a storage and kept with it until they change; what is behind this head belongs

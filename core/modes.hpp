@@ -3,15 +3,11 @@
 #include <cstdint>
 #include <utility>
 
+#include "memory.hpp"
+
 namespace retrace {
 
 namespace detail {
-inline constinit thread_local bool recording = true;
-inline constinit thread_local bool training = false;
-inline constinit thread_local bool detecting_anomalies = false;
-/// How many functions under checkpoint are running, one within the other.
-inline constinit thread_local std::uint8_t segment_depth = 0;
-
 /// Gives a thread-local variable a value for the lifetime of the object.
 template <class T>
 class Scoped {
@@ -30,14 +26,14 @@ using ModeScope = Scoped<bool>;
 
 /// While one lives, this thread records no graph.
 struct NoGrad : private detail::ModeScope {
-  NoGrad() : Scoped(detail::recording, false) {}
+  NoGrad() : Scoped(detail::this_thread.recording, false) {}
 };
 
 /// While one lives, an operation in this thread, forward or in a backward rule, that makes a NaN or an infinity throws
 /// an Error that names it, its shapes and the place in them, and the line that called it unless it is an operator or a
 /// member of Tensor. Every result is read through once more.
 struct DetectAnomalies : private detail::ModeScope {
-  DetectAnomalies() : Scoped(detail::detecting_anomalies, true) {}
+  DetectAnomalies() : Scoped(detail::this_thread.detecting_anomalies, true) {}
 };
 
 namespace detail {
@@ -50,7 +46,7 @@ const char* located(const char* op, const char* file, int line);
 struct Caller {
   Caller(const char* f = __builtin_FILE(), int l = __builtin_LINE()) : file(f), line(l) {}
   const char* operator()(const char* op) const {
-    return detail::detecting_anomalies ? detail::located(op, file, line) : op;
+    return detail::this_thread.detecting_anomalies ? detail::located(op, file, line) : op;
   }
 
   const char* file;
@@ -59,7 +55,7 @@ struct Caller {
 
 /// While one lives, layers that behave differently in training (Dropout) do so in this thread.
 struct TrainingMode : private detail::ModeScope {
-  explicit TrainingMode(bool on = true) : Scoped(detail::training, on) {}
+  explicit TrainingMode(bool on = true) : Scoped(detail::this_thread.training, on) {}
 };
 
 /// The result of f(), computed without recording a graph.
@@ -69,7 +65,7 @@ decltype(auto) no_grad(F&& f) {
   return std::forward<F>(f)();
 }
 
-inline bool is_recording() { return detail::recording; }
-inline bool is_training() { return detail::training; }
+inline bool is_recording() { return detail::this_thread.recording; }
+inline bool is_training() { return detail::this_thread.training; }
 
 }  // namespace retrace

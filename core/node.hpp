@@ -16,8 +16,6 @@ struct RuleList {
   std::uint32_t output_version = 0;
 };
 
-inline constinit thread_local std::int64_t live = 0;  // nodes made in this thread minus those that died in it
-
 /// A tensor and its place in the graph, in one block. Handles (Tensor) keep the value; edges of later nodes keep only
 /// the node, so that a value nobody wants any more is freed although the graph goes through it.
 struct Node {
@@ -46,7 +44,7 @@ struct Node {
 
   static Node* create(const Shape& shape, DType dtype) {
     void* block = pool_allocate(sizeof(Node));
-    ++live;
+    ++this_thread.live;
     return ::new (block) Node(shape, dtype);
   }
   Node(const Shape& s, DType d) : shape(s), dtype(d) {}
@@ -74,7 +72,8 @@ struct Node {
  private:
   void last_handle_gone() noexcept;
   void free() noexcept;
-  void destroy() noexcept;  // iterative: a chain of a million nodes needs no stack
+  void destroy() noexcept;
+  void destroy_with_rules() noexcept;  // iterative: a chain of a million nodes needs no stack
 };
 
 }  // namespace retrace::detail

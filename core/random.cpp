@@ -34,15 +34,15 @@ Generator::Generator(std::uint64_t seed) : state_(std::make_shared<State>()) {
 }
 
 void detail::note(const Generator& generator, const Generator::State& before) {
-  if (!draws) return;
-  for (const auto& [other, state] : *draws)
+  if (!this_thread.draws) return;
+  for (const auto& [other, state] : *this_thread.draws)
     if (other.same_as(generator)) return;
-  draws->emplace_back(generator, before);
+  this_thread.draws->emplace_back(generator, before);
 }
 
 std::uint64_t Generator::next() const {
   State& s = *state_;
-  if (detail::draws) [[unlikely]]
+  if (detail::this_thread.draws) [[unlikely]]
     detail::note(*this, s);
   const std::uint64_t result = std::rotl(s[1] * 5, 7) * 9, t = s[1] << 17;
   s[2] ^= s[0];

@@ -38,8 +38,7 @@ class Generator {
 
 namespace detail {
 /// Generators that were used, with the states they had before.
-using Draws = std::vector<std::pair<Generator, Generator::State>>;
-inline constinit thread_local Draws* draws = nullptr;  // where those used from now on are noted
+struct Draws : std::vector<std::pair<Generator, Generator::State>> {};
 void note(const Generator& generator, const Generator::State& before);
 }  // namespace detail
 

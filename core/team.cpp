@@ -1,5 +1,7 @@
 #include "team.hpp"
 
+#include <unistd.h>
+
 #include <atomic>
 #include <exception>
 #include <thread>
@@ -32,8 +34,11 @@ struct Team::State {
   std::atomic<bool> running{false};
   std::vector<std::exception_ptr> failures;
   std::vector<std::thread> threads;
+  const pid_t process = ::getpid();  // the one that has the threads
 
   explicit State(int size);
+  /// Whether this process is a fork of that one, in which the threads are not.
+  bool is_forked() const { return !threads.empty() && process != ::getpid(); }
   ~State() { end(); }
   void end() {
     start(nullptr, nullptr);
@@ -77,11 +82,16 @@ Team::Team(int size) {
   require(size >= 1, "Team: expected one thread or more, got {}", size);
   state_ = std::make_unique<State>(size);
 }
-Team::~Team() = default;
+Team::~Team() {
+  if (state_->is_forked()) state_.release();  // it would wait for the threads
+}
 int Team::size() const { return static_cast<int>(state_->failures.size()); }
 
 void Team::run(Task task, const void* f) {
   State& s = *state_;
+  require(!s.is_forked(),
+          "Team::run: the {} other threads are in the process that made the team, not in this fork of it",
+          s.threads.size());
   require(!s.running.exchange(true), "Team::run: the team is at work; a part of its work cannot give it more");
   s.start(task, f);
   s.call(0);

@@ -25,7 +25,8 @@ class Team {
 
   int size() const;
   /// Calls f(0), in this thread, to f(size() - 1) at the same time. When all are done, throws what the first of them
-  /// that failed threw. Modes such as no_grad are each thread's own: set them in f. An Error when called within f.
+  /// that failed threw. Modes such as no_grad are each thread's own: set them in f. An Error when called within f, and
+  /// in a fork of the process, where the other threads are not.
   template <class F>
   void run(const F& f) {
     run([](const void* task, int i) { (*static_cast<const F*>(task))(i); }, &f);

@@ -19,7 +19,8 @@ VectorUnit of_cpu() {
 
 }  // namespace
 
-std::atomic<VectorUnit> detail::vector_unit_in_use{of_cpu()};
+// Before the statics of programs, which may use or limit it.
+[[gnu::init_priority(101)]] std::atomic<VectorUnit> detail::vector_unit_in_use{of_cpu()};
 
 void limit_vector_unit(VectorUnit most) { detail::vector_unit_in_use = std::min(most, of_cpu()); }
 

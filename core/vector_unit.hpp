@@ -9,7 +9,7 @@ namespace retrace {
 enum class VectorUnit { baseline, avx2, avx512 };
 
 namespace detail {
-extern std::atomic<VectorUnit> vector_unit_in_use;  // baseline until this library's statics are initialised
+extern std::atomic<VectorUnit> vector_unit_in_use;
 }
 
 /// What is used: the best the CPU has, unless it was limited.

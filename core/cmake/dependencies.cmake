@@ -27,7 +27,9 @@ retrace_dependency(doctest 2.4.9 doctest/doctest/archive/refs/tags/v2.4.12.tar.g
 retrace_dependency(CLI11 2.1 CLIUtils/CLI11/archive/refs/tags/v2.5.0.tar.gz
                    17e02b4cddc2fa348e5dbdbb582c59a3486fa2b2433e70a0c3bacb871334fd55)
 
+set(CMAKE_POSITION_INDEPENDENT_CODE ON) # fmt goes where retrace goes
 FetchContent_MakeAvailable(fmt nlohmann_json)
+unset(CMAKE_POSITION_INDEPENDENT_CODE)
 if(RETRACE_EXAMPLES)
   FetchContent_MakeAvailable(CLI11)
 endif()

@@ -131,7 +131,7 @@ Tensor addmm(Tensor c, const Tensor& a, const Tensor& b, Caller at) {
   const bool is_row = c.rank() == 1 && c.dim(0) == b.dim(-1);
   // An anomaly is searched for in the value of each node.
   if (b.rank() != 2 || !(is_row || c.shape() == shape) || !c.is_contiguous() || c.dtype() != a.dtype() ||
-      detail::detecting_anomalies)
+      detail::this_thread.detecting_anomalies)
     return std::move(c) + matmul(a, b, at);
   const Tensor ab = matmul_rows(a, b, at, [&] { return Tensor(detail::Node::create(shape, a.dtype())); });
   const auto value = [&] {

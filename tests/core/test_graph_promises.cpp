@@ -64,18 +64,18 @@ TEST_CASE("graph: a backward that fails leaves no node behind") {
 }
 
 TEST_CASE("graph: the small blocks that a thread keeps and the room it has for more make up the same sum") {
-  const auto sum_of_bytes = [] {
-    std::size_t bytes = detail::pool.room;
+  const auto sum_of_steps = [] {
+    const detail::Pool& pool = *detail::this_thread.pool;
+    std::size_t steps = pool.room;
     for (std::size_t i = 0; i < detail::small_classes; ++i)
-      for (void* block = detail::pool.free[i]; block; block = *static_cast<void**>(block))
-        bytes += detail::small_size(i);
-    return bytes;
+      for (void* block = pool.free[i]; block; block = *static_cast<void**>(block)) steps += i;
+    return steps;
   };
   leaf({1});  // the first block to be freed gives the thread its room
-  const std::size_t before = sum_of_bytes();
+  const std::size_t before = sum_of_steps();
   for (int i = 0; i < 3; ++i) {
     const Tensor x = leaf({1, 2}), y = exp(x * x);
-    CHECK(sum_of_bytes() == before);
+    CHECK(sum_of_steps() == before);
   }
-  CHECK(sum_of_bytes() == before);
+  CHECK(sum_of_steps() == before);
 }
