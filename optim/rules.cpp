@@ -1,6 +1,8 @@
 #include "rules.hpp"
 
+#include <algorithm>
 #include <cmath>
+#include <limits>
 
 namespace retrace {
 
@@ -82,13 +84,16 @@ UpdateRule rule_of(const RMSpropOptions& o) {
   require_shares("RMSprop", {{"alpha", o.alpha}});
   const auto update = [o]<class T>(const Elements<T>& p) {
     const T lr = p.lr, decay = o.weight_decay, alpha = o.alpha, fresh = 1 - o.alpha, eps = o.eps, momentum = o.momentum;
+    constexpr T largest = std::numeric_limits<T>::max();
     T *w = p.w, *v = p.state[0], *a = p.state[1], *b = p.state[2];
     const T* dw = p.g;
     const auto change = [=](std::size_t i, auto centered, auto heavy) RETRACE_INLINE {
       const T g = dw[i] + decay * w[i];
       v[i] = alpha * v[i] + fresh * g * g;
       if (centered) a[i] = alpha * a[i] + fresh * g;
-      T step = g / (std::sqrt(centered ? v[i] - a[i] * a[i] : v[i]) + eps);
+      // Rounding must not take v - a^2 below zero, nor squares beyond the dtype make it NaN.
+      const T variance = centered ? std::max(v[i] - std::min(a[i] * a[i], largest), T(0)) : v[i];
+      T step = g / (std::sqrt(variance) + eps);
       if (heavy) step = b[i] = momentum * b[i] + step;
       w[i] -= lr * step;
     };
