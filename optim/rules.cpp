@@ -121,10 +121,4 @@ UpdateRule rule_of(const AdagradOptions& o) {
   return {"Adagrad", o.lr, {"sum"}, update, update};
 }
 
-template struct OptimizerOf<SGDOptions>;
-template struct OptimizerOf<AdamOptions>;
-template struct OptimizerOf<AdamWOptions>;
-template struct OptimizerOf<RMSpropOptions>;
-template struct OptimizerOf<AdagradOptions>;
-
 }  // namespace retrace
