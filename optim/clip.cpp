@@ -18,13 +18,11 @@ double sum_of_squares(const Parameters& parameters, double scale) {
   std::array<double, 256> sums{};
   for_each_gradient(parameters, [&]<class T>(const Tensor&, const Tensor& given, T) {
     const Tensor g = detail::dense(given);
-    for (std::span<const T> rest = g.span<T>(); !rest.empty();) {
-      const std::span some = rest.first(std::min(rest.size(), sums.size()));
-      on_vector_unit([&](auto) RETRACE_INLINE {
-        for (std::size_t i = 0; i < some.size(); ++i) sums[i] += scale * some[i] * (scale * some[i]);
-      });
-      rest = rest.subspan(some.size());
-    }
+    on_vector_unit([&sums, scale, all = g.span<T>()](auto) RETRACE_INLINE {
+      for (std::size_t at = 0; at < all.size(); at += sums.size())
+        for (std::size_t i = 0; i < std::min(sums.size(), all.size() - at); ++i)
+          sums[i] += scale * all[at + i] * (scale * all[at + i]);
+    });
   });
   return std::accumulate(sums.begin(), sums.end(), 0.0);
 }

@@ -84,7 +84,6 @@ UpdateRule rule_of(const RMSpropOptions& o) {
   require_shares("RMSprop", {{"alpha", o.alpha}});
   const auto update = [o]<class T>(const Elements<T>& p) {
     const T lr = p.lr, decay = o.weight_decay, alpha = o.alpha, fresh = 1 - o.alpha, eps = o.eps, momentum = o.momentum;
-    constexpr T largest = std::numeric_limits<T>::max();
     T *w = p.w, *v = p.state[0], *a = p.state[1], *b = p.state[2];
     const T* dw = p.g;
     const auto change = [=](std::size_t i, auto centered, auto heavy) RETRACE_INLINE {
@@ -92,8 +91,8 @@ UpdateRule rule_of(const RMSpropOptions& o) {
       v[i] = alpha * v[i] + fresh * g * g;
       if (centered) a[i] = alpha * a[i] + fresh * g;
       // Rounding must not take v - a^2 below zero, nor squares beyond the dtype make it NaN.
-      const T variance = centered ? std::max(v[i] - std::min(a[i] * a[i], largest), T(0)) : v[i];
-      T step = g / (std::sqrt(variance) + eps);
+      const T square = centered ? std::min(a[i] * a[i], std::numeric_limits<T>::max()) : 0;
+      T step = g / (std::sqrt(std::max(v[i] - square, T(0))) + eps);
       if (heavy) step = b[i] = momentum * b[i] + step;
       w[i] -= lr * step;
     };
