@@ -67,6 +67,10 @@ struct Check {
 }  // namespace
 
 GradcheckReport detail::gradcheck(TensorFunction f, std::span<const Tensor> inputs, const GradcheckOptions& options) {
+  const double step = options.step, tolerance = options.tolerance;
+  require(step > 0 && tolerance >= 0 && std::isfinite(step + tolerance),
+          "gradcheck: expected a finite step above 0 and a finite tolerance, not negative, got {} and {}", step,
+          tolerance);
   Tensors leaves, xs;  // tensors of their own, so that the caller's are not written to, and those that are varied
   for (const Tensor& x : inputs) {
     leaves.push_back(x.detach().clone().requires_grad(x.dtype() == f64));

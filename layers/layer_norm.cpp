@@ -1,9 +1,12 @@
 #include "layer_norm.hpp"
 
+#include <cmath>
+
 namespace retrace {
 
 LayerNorm::LayerNorm(std::int64_t width, LayerNormOptions options) : eps_(options.eps) {
   require(width > 0, "LayerNorm: the width must be positive, got {}", width);
+  require(eps_ >= 0 && std::isfinite(eps_), "LayerNorm: eps must be finite and not negative, got {}", eps_);
   w = ones({width}, options.dtype).requires_grad(true);
   b = zeros({width}, options.dtype).requires_grad(true);
 }

@@ -5,7 +5,7 @@
 namespace retrace {
 
 struct LayerNormOptions {
-  double eps = 1e-5;
+  double eps = 1e-5;  ///< finite and not negative; with 0 a row of equal numbers gives NaN
   DType dtype = f32;
 };
 

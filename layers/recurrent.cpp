@@ -24,8 +24,8 @@ std::vector<Tensor> split_columns(const Tensor& x, int n) {
 RecurrentWeights::RecurrentWeights(const char* name, int gates, std::int64_t features, std::int64_t units,
                                    const Generator& generator, const RecurrentOptions& options)
     : name_(name), options_(options) {
-  require(features > 0 && units > 0, "{}: sizes must be positive, got features = {}, units = {}", name, features,
-          units);
+  require(features > 0 && units > 0 && units <= 0x7fffffff,
+          "{}: sizes must be positive, got features = {}, units = {} (at most 2^31 - 1)", name, features, units);
   w_x = initial({features, gates * units}, units, generator);
   w_h = initial({units, gates * units}, units, generator);
   b = initial({gates * units}, units, generator);

@@ -47,10 +47,6 @@ Optimizer::Optimizer(const std::vector<Group>& groups) {
 
 Optimizer::Optimizer(const Parameters& parameters, const UpdateRule& rule) : Optimizer({{parameters, rule}}) {}
 
-Optimizer::Optimizer(Optimizer&&) noexcept = default;
-Optimizer& Optimizer::operator=(Optimizer&&) noexcept = default;
-Optimizer::~Optimizer() = default;
-
 void Optimizer::zero_grad() const {
   for (const Place& p : present(places_)) Tensor(p.parameter.value).zero_grad();
 }

@@ -39,9 +39,8 @@ class Optimizer {
   /// An Error for no trained parameter, one that was computed, or one that is in two groups.
   explicit Optimizer(const std::vector<Group>& groups);
   Optimizer(const Parameters& parameters, const UpdateRule& rule);
-  Optimizer(Optimizer&&) noexcept;
-  Optimizer& operator=(Optimizer&&) noexcept;
-  ~Optimizer();
+  Optimizer(Optimizer&&) = default;
+  Optimizer& operator=(Optimizer&&) = default;
 
   /// Changes every parameter by its gradient. Those without a gradient, and those that require none, are left alone.
   void step();
@@ -85,24 +84,17 @@ struct OptimizerOf : Optimizer {
     Options options;
   };
 
-  explicit OptimizerOf(const Parameters& parameters, const Options& options = {});
-  explicit OptimizerOf(const std::vector<Group>& groups);
+  explicit OptimizerOf(const Parameters& parameters, const Options& options = {})
+      : Optimizer(parameters, rule_of(options)) {}
+  explicit OptimizerOf(const std::vector<Group>& groups) : Optimizer(ruled(groups)) {}
 
  private:
-  static std::vector<Optimizer::Group> ruled(const std::vector<Group>& groups);
+  static std::vector<Optimizer::Group> ruled(const std::vector<Group>& groups) {
+    std::vector<Optimizer::Group> all;
+    for (const auto& [parameters, options] : groups) all.push_back({parameters, rule_of(options)});
+    return all;
+  }
 };
-
-template <class Options>
-OptimizerOf<Options>::OptimizerOf(const Parameters& parameters, const Options& options)
-    : Optimizer(parameters, rule_of(options)) {}
-template <class Options>
-OptimizerOf<Options>::OptimizerOf(const std::vector<Group>& groups) : Optimizer(ruled(groups)) {}
-template <class Options>
-std::vector<Optimizer::Group> OptimizerOf<Options>::ruled(const std::vector<Group>& groups) {
-  std::vector<Optimizer::Group> all;
-  for (const auto& [parameters, options] : groups) all.push_back({parameters, rule_of(options)});
-  return all;
-}
 
 namespace detail {
 using Setting = std::pair<const char*, double>;

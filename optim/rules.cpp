@@ -1,6 +1,8 @@
 #include "rules.hpp"
 
+#include <algorithm>
 #include <cmath>
+#include <limits>
 
 namespace retrace {
 
@@ -88,7 +90,9 @@ UpdateRule rule_of(const RMSpropOptions& o) {
       const T g = dw[i] + decay * w[i];
       v[i] = alpha * v[i] + fresh * g * g;
       if (centered) a[i] = alpha * a[i] + fresh * g;
-      T step = g / (std::sqrt(centered ? v[i] - a[i] * a[i] : v[i]) + eps);
+      // Rounding must not take v - a^2 below zero, nor squares beyond the dtype make it NaN.
+      const T square = centered ? std::min(a[i] * a[i], std::numeric_limits<T>::max()) : 0;
+      T step = g / (std::sqrt(std::max(v[i] - square, T(0))) + eps);
       if (heavy) step = b[i] = momentum * b[i] + step;
       w[i] -= lr * step;
     };
@@ -115,11 +119,5 @@ UpdateRule rule_of(const AdagradOptions& o) {
   };
   return {"Adagrad", o.lr, {"sum"}, update, update};
 }
-
-template struct OptimizerOf<SGDOptions>;
-template struct OptimizerOf<AdamOptions>;
-template struct OptimizerOf<AdamWOptions>;
-template struct OptimizerOf<RMSpropOptions>;
-template struct OptimizerOf<AdagradOptions>;
 
 }  // namespace retrace

@@ -4,7 +4,9 @@
 
 /// The optimizers, as PyTorch 1.13 defines them in torch.optim. In the formulas g is the gradient of a parameter w, t
 /// the number of its step, from 1, and all else is zero before. Options must be finite and not negative, and what is
-/// marked so in [0, 1). The state is named as PyTorch names it.
+/// marked so in [0, 1). The state is named as PyTorch names it. As in PyTorch, an eps of 0 (or so small that the dtype
+/// has none) makes the 0 / 0 of an element without gradient NaN, and a g whose square the dtype does not hold, in f32
+/// above 1.8e19, makes the steps of its element 0 from then on: clip gradients that may be so large.
 namespace retrace {
 
 struct SGDOptions {
@@ -70,6 +72,7 @@ struct RMSpropOptions {
 ///     b  = momentum b + g / (sqrt(v - a^2) + eps)
 ///     w -= lr b
 ///
+/// Where rounding would take v - a^2 below 0, as it does while g is constant, it is 0; PyTorch gives NaN.
 /// State: v, "square_avg"; if centered a, "grad_avg"; with momentum b, "momentum_buffer".
 using RMSprop = OptimizerOf<RMSpropOptions>;
 
@@ -95,12 +98,5 @@ UpdateRule rule_of(const AdamOptions& options);
 UpdateRule rule_of(const AdamWOptions& options);
 UpdateRule rule_of(const RMSpropOptions& options);
 UpdateRule rule_of(const AdagradOptions& options);
-
-// Compiled in the library, so that those who use them need not.
-extern template struct OptimizerOf<SGDOptions>;
-extern template struct OptimizerOf<AdamOptions>;
-extern template struct OptimizerOf<AdamWOptions>;
-extern template struct OptimizerOf<RMSpropOptions>;
-extern template struct OptimizerOf<AdagradOptions>;
 
 }  // namespace retrace

@@ -1,9 +1,11 @@
-// Each operation by itself, at a small and a large size, forward (recorded) and backward (from a graph that is kept).
+// Each operation by itself, at a small and a large size, forward (recorded) and backward (from a graph that is kept),
+// and clipping beside a step of SGD.
 // The options are Google Benchmark's: ops --benchmark_filter=matmul
 #include <benchmark/benchmark.h>
 
 #include <functional>
 #include <retrace/core.hpp>
+#include <retrace/optim.hpp>
 #include <string>
 #include <vector>
 
@@ -154,6 +156,31 @@ void backward(benchmark::State& state, const Row& row, const Operands& operands)
   for (auto _ : state) benchmark::DoNotOptimize(grad(y, leaves, {.cotangent = dy, .retain_graph = true}).data());
 }
 
+/// What goes over all gradients, of 32 M elements and a norm of 5.8.
+struct Pass {
+  const char* name;
+  void (*run)(SGD& sgd, const Parameters& list);
+};
+const std::vector<Pass> passes = {
+    {"sgd_step", [](SGD& sgd, const Parameters&) { sgd.step(); }},
+    {"clip_grad_norm/above", [](SGD&, const Parameters& list) { clip_grad_norm(list, 6); }},
+    {"clip_grad_norm/below",
+     [](SGD&, const Parameters& list) {
+       static double limit = 5;
+       clip_grad_norm(list, limit *= 0.999);
+     }},
+    {"clip_grad_value", [](SGD&, const Parameters& list) { clip_grad_value(list, 1); }},
+};
+
+void over_gradients(benchmark::State& state, const Pass& pass) {
+  Tensor w = zeros({1 << 25}).requires_grad(true);
+  w.set_grad(full(w.shape(), 1e-3));
+  Parameters list;
+  list.add("w", w);
+  SGD sgd(list, {.lr = 1e-6});
+  for (auto _ : state) pass.run(sgd, list);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -164,6 +191,7 @@ int main(int argc, char** argv) {
       benchmark::RegisterBenchmark((name + "/forward").c_str(), forward, row, operands);
       if (row.differentiable) benchmark::RegisterBenchmark((name + "/backward").c_str(), backward, row, operands);
     }
+  for (const Pass& pass : passes) benchmark::RegisterBenchmark(pass.name, over_gradients, pass);
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
   benchmark::RunSpecifiedBenchmarks();
