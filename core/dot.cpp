@@ -19,12 +19,13 @@ std::string escaped(std::string_view text) {
 }
 
 std::string unfolded(const std::vector<GraphNode>& nodes, const Parameters& names) {
+  std::unordered_map<const detail::Node*, std::string_view> name_of;
+  for (const Parameter& p : names) name_of.emplace(p.value.get(), p.name);
   std::string out;
   for (std::size_t i = 0; i < nodes.size(); ++i) {
     const GraphNode& n = nodes[i];
-    std::string label = n.op;
-    for (const Parameter& p : names)
-      if (is_leaf(n) && p.value.get() == n.identity) label = escaped(p.name);
+    const auto name = name_of.find(n.identity);
+    std::string label = is_leaf(n) && name != name_of.end() ? escaped(name->second) : n.op;
     if (!n.many_outputs) label += fmt::format("\\n{}", n.shape);
     out += fmt::format("  n{} [label=\"{}\"{}];\n", i, label, is_leaf(n) ? ", style=filled, fillcolor=lightgrey" : "");
     for (const std::size_t input : n.inputs) out += fmt::format("  n{} -> n{};\n", input, i);

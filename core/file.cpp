@@ -1,6 +1,7 @@
 #include "file.hpp"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -22,7 +23,7 @@ constexpr std::size_t most_at_once = std::size_t{1} << 30;
   fail("cannot {} {}: {}", verb, path, std::generic_category().message(reason));
 }
 
-/// Writes, flushes to the disk and closes; 0, or the errno of what failed.
+/// Writes and flushes to the disk; 0, or the errno of what failed.
 int write_all(int descriptor, std::span<const std::string_view> parts) {
   int reason = 0;
   for (std::string_view part : parts)
@@ -31,9 +32,35 @@ int write_all(int descriptor, std::span<const std::string_view> parts) {
       if (n < 0 && errno != EINTR) reason = errno;
       if (n > 0) part.remove_prefix(static_cast<std::size_t>(n));
     }
-  if (reason == 0 && ::fsync(descriptor) != 0) reason = errno;
-  if (::close(descriptor) != 0 && reason == 0) reason = errno;
-  return reason;
+  return reason == 0 && ::fsync(descriptor) != 0 ? errno : reason;
+}
+
+bool is_at(int descriptor, const std::string& path) {
+  struct stat opened {
+  }, named{};
+  return ::fstat(descriptor, &opened) == 0 && ::lstat(path.c_str(), &named) == 0 && opened.st_dev == named.st_dev &&
+         opened.st_ino == named.st_ino;
+}
+
+/// Removes a temporary file that its process, killed, has left: nobody holds its lock.
+void remove_if_left(const std::string& temporary) {
+  const int descriptor = ::open(temporary.c_str(), O_WRONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
+  if (descriptor < 0) return;
+  if (::flock(descriptor, LOCK_EX | LOCK_NB) == 0 && is_at(descriptor, temporary)) (void)::unlink(temporary.c_str());
+  ::close(descriptor);
+}
+
+/// A new file with a lock on it, held until it is closed; -1 and errno, EEXIST when there is such a file in use.
+int create_locked(const std::string& temporary, mode_t mode) {
+  remove_if_left(temporary);
+  const int descriptor = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+  if (descriptor < 0) return -1;
+  // A file system without locks keeps what killed processes left.
+  const bool is_ours = ::flock(descriptor, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK;
+  if (is_ours && is_at(descriptor, temporary)) return descriptor;
+  ::close(descriptor);  // it was taken for one that was left, before it was locked
+  errno = EEXIST;
+  return -1;
 }
 
 /// Where the symbolic links lead, whether or not a file is there.
@@ -64,20 +91,21 @@ void replace_file(const std::string& path, std::span<const std::string_view> par
   int descriptor = -1;
   for (unsigned n = 0; descriptor < 0; ++n) {
     temporary = (directory / fmt::format("{}.{}.tmp", name, n)).string();
-    descriptor = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, exists ? 0600 : 0666);
+    descriptor = create_locked(temporary, exists ? 0600 : 0666);
     if (descriptor < 0 && errno != EEXIST) fail_with(errno, "write", path);
   }
   // Some file systems know no permissions; that is no reason to lose the content.
   if (exists) (void)!::fchmod(descriptor, old.st_mode & 0777);
   int reason = write_all(descriptor, parts);
   if (reason == 0 && std::rename(temporary.c_str(), target.c_str()) != 0) reason = errno;
-  if (reason != 0) {
-    (void)::unlink(temporary.c_str());
-    fail_with(reason, "write", path);
-  }
+  if (reason != 0) (void)::unlink(temporary.c_str());
+  ::close(descriptor);  // the lock goes last: without it the file looks as if it had been left
+  if (reason != 0) fail_with(reason, "write", path);
   // Flushed, the directory keeps the rename. It is done already, so where that cannot be had is no failure.
   const int opened = ::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (opened >= 0) write_all(opened, {});
+  if (opened < 0) return;
+  (void)::fsync(opened);
+  ::close(opened);
 }
 
 }  // namespace retrace

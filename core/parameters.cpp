@@ -5,12 +5,18 @@
 namespace retrace {
 
 void Parameters::add(std::string_view name, const Tensor& value) {
-  if (!value.defined()) return;
-  for (const Parameter& p : list_) {
-    if (p.value.same_as(value)) return;
-    require(p.name != name, "parameters: two tensors are called '{}': {} and {}", name, p.value.shape(), value.shape());
-  }
+  if (!value.defined() || tensors_.contains(value.get())) return;
+  if (const Parameter* other = find(name))
+    fail("parameters: two tensors are called '{}': {} and {}", name, other->value.shape(), value.shape());
   list_.push_back({std::string(name), value});
+  try {
+    tensors_.insert(value.get());
+    by_name_.emplace(name, list_.size() - 1);
+  } catch (...) {  // out of memory
+    tensors_.erase(value.get());
+    list_.pop_back();
+    throw;
+  }
 }
 
 std::string detail::place_name(int place) { return std::to_string(place); }
@@ -36,9 +42,8 @@ const Parameter& Parameters::operator[](std::size_t i) const {
 }
 
 const Parameter* Parameters::find(std::string_view name) const {
-  for (const Parameter& p : list_)
-    if (p.name == name) return &p;
-  return nullptr;
+  const auto found = by_name_.find(name);
+  return found == by_name_.end() ? nullptr : &list_[found->second];
 }
 
 const Tensor& Parameters::operator[](std::string_view name) const {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <map>
+#include <set>
 #include <string_view>
 
 #include "random.hpp"
@@ -44,7 +45,7 @@ class Parameters {
   template <class Predicate>
   std::pair<Parameters, Parameters> split(Predicate chosen) const {
     std::pair<Parameters, Parameters> parts;
-    for (const Parameter& p : list_) (chosen(p) ? parts.first : parts.second).list_.push_back(p);
+    for (const Parameter& p : list_) (chosen(p) ? parts.first : parts.second).add(p.name, p.value);
     return parts;
   }
 
@@ -57,6 +58,8 @@ class Parameters {
   const Parameter* find(std::string_view name) const;
 
   std::vector<Parameter> list_;
+  std::map<std::string, std::size_t, std::less<>> by_name_;  // places in the list
+  std::set<const detail::Node*> tensors_;
 };
 
 namespace detail {

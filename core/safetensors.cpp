@@ -1,5 +1,7 @@
 #include "safetensors.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <bit>
 #include <cerrno>
@@ -19,6 +21,25 @@ using TensorInfos = std::map<std::string, TensorInfo>;
 
 static_assert(std::endian::native == std::endian::little, "numbers are written as they lie in memory");
 
+/// What people take for a file of weights, by the bytes it begins with; null for anything else.
+const char* look_of(std::string_view begin) {
+  constexpr std::pair<std::string_view, const char*> looks[] = {
+      {"version https://git-lfs", "a Git LFS pointer, in place of which `git lfs pull` puts the file"},
+      {"PK\3\4", "a ZIP archive, as .pt and .npz files are"},
+      {"\x80", "a Python pickle, as older .pt files are"},
+      {"\x93NUMPY", "an array of NumPy, .npy"},
+      {"\x89HDF", "an HDF5 file"},
+      {"GGUF", "a GGUF file"},
+      {"\x1f\x8b", "compressed by gzip"},
+      {"<", "a page of HTML or XML"},
+      {"{", "JSON; an index of shards names the files that have the tensors"},
+  };
+  begin.remove_prefix(std::min(begin.find_first_not_of(" \t\r\n"), begin.size()));
+  for (const auto& [first, look] : looks)
+    if (begin.starts_with(first)) return look;
+  return nullptr;
+}
+
 /// A file whose header has been read and found good. Tensors are read on request, each straight to its place.
 class SafetensorsReader {
  public:
@@ -35,9 +56,16 @@ class SafetensorsReader {
     require(size >= sizeof length, "cannot read {}: header length: it has 8 bytes, the file has {}", path, size);
     read(0, std::as_writable_bytes(std::span(&length, 1)));
     const std::uint64_t rest = size - sizeof length;
+    const bool too_long = length > detail::max_header_bytes;
+    if (too_long) {
+      std::string begin(std::min<std::uint64_t>(size, 64), '\0');
+      read(0, std::as_writable_bytes(std::span(begin)));
+      const char* look = look_of(begin);
+      require(!look, "cannot read {}: it is no safetensors file, but looks like {}", path, look);
+    }
     require(length <= rest, "cannot read {}: header length: {} bytes, the file has {} more", path, length, rest);
-    require(length <= detail::max_header_bytes, "cannot read {}: header length: {} bytes, more than the {} allowed",
-            path, length, detail::max_header_bytes);
+    require(!too_long, "cannot read {}: header length: {} bytes, more than the {} allowed", path, length,
+            detail::max_header_bytes);
     std::string text(length, '\0');
     read(sizeof length, std::as_writable_bytes(std::span(text)));
     try {
@@ -70,26 +98,52 @@ class SafetensorsReader {
   std::uint64_t data_begin_ = 0;
 };
 
-/// An Error that lists what of the file does not fit the parameters.
+/// What `longer` have in front of `shorter`, each in its place; empty when that does not explain them.
+std::string prefix_of(const std::vector<std::string>& longer, const std::vector<std::string>& shorter) {
+  if (shorter.empty() || longer.size() != shorter.size() || !longer[0].ends_with(shorter[0])) return {};
+  std::string prefix = longer[0].substr(0, longer[0].size() - shorter[0].size());
+  for (std::size_t i = 0; i < longer.size(); ++i)
+    if (longer[i] != prefix + shorter[i]) return {};
+  return prefix;
+}
+
+/// The first few of a list, and how many more there are.
+std::string few_of(std::vector<std::string> list) {
+  constexpr std::size_t most = 4;
+  const std::size_t more = list.size() - std::min(list.size(), most);
+  list.resize(list.size() - more);
+  return fmt::format("{}{}", fmt::join(list, "; "), more ? fmt::format("; and {} more", more) : "");
+}
+
+/// An Error that says what of the file does not fit the parameters.
 void check_fit(const std::string& path, const TensorInfos& tensors, const Parameters& parameters) {
-  std::vector<std::string> problems;
+  std::vector<std::string> missing, unknown, problems;
   for (const auto& [name, value] : parameters) {
     const auto found = tensors.find(name);
-    if (found == tensors.end()) {
-      problems.push_back(fmt::format("tensor {}: not in the file", in_quotes(name)));
-    } else if (const TensorInfo& info = found->second; info.dtype != value.dtype() || info.shape != value.shape()) {
+    if (found == tensors.end())
+      missing.push_back(name);
+    else if (const TensorInfo& info = found->second; info.dtype != value.dtype() || info.shape != value.shape())
       problems.push_back(fmt::format("tensor {}: {} {} in the file, {} {} in the model", in_quotes(name), info.dtype,
                                      info.shape, value.dtype(), value.shape()));
-    }
   }
   for (const auto& [name, info] : tensors)
-    if (!parameters.contains(name)) problems.push_back(fmt::format("tensor {}: not in the model", in_quotes(name)));
-  if (problems.empty()) return;
+    if (!parameters.contains(name)) unknown.push_back(name);
+  if (missing.empty() && unknown.empty() && problems.empty()) return;
 
-  constexpr std::size_t most = 6;
-  std::string text;
-  for (std::size_t i = 0; i < std::min(problems.size(), most); ++i) text += (i ? "; " : "") + problems[i];
-  if (problems.size() > most) text += fmt::format("; and {} more", problems.size() - most);
+  std::sort(missing.begin(), missing.end());  // as the others are
+  std::string text = few_of(problems);
+  const auto append = [&](std::vector<std::string> names, const char* where) {
+    for (std::string& name : names) name = fmt::format("tensor {}: not in the {}", in_quotes(name), where);
+    if (!names.empty()) text += (text.empty() ? "" : "; ") + few_of(names);
+  };
+  append(missing, "file");
+  append(unknown, "model");
+  const auto explain = [&](const char* whose, const std::string& prefix) {
+    if (!prefix.empty())
+      text += fmt::format("; the {} names are the others with {} in front", whose, in_quotes(prefix));
+  };
+  explain("file's", prefix_of(unknown, missing));
+  explain("model's", prefix_of(missing, unknown));
   fail("cannot load {}: {}", path, text);
 }
 

@@ -8,8 +8,8 @@
 /// What is read is what the format's description allows, which is less than JSON and, in a few corners, less than other
 /// readers let pass: names, fields and metadata keys are unique, a tensor has its three fields and no other, sizes and
 /// offsets are whole numbers written as such, tensors fill the data without overlap or hole. Of what the format has,
-/// types other than F32, F64 and I64, tensors of more than max_rank axes and headers of more than 1 MiB (some ten
-/// thousand tensors) are refused, so that no file, however made, costs more than 16 MiB before it is found good.
+/// types other than F32, F64 and I64, tensors of more than max_rank axes and headers of more than 100 MB are refused.
+/// No file, however made, costs more memory than sixteen times its size and 1 MiB before it is found good.
 namespace retrace {
 
 using Metadata = std::map<std::string, std::string>;

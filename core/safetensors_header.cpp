@@ -169,11 +169,10 @@ void check_layout(const std::map<std::string, TensorInfo>& tensors, std::uint64_
   require(end == data_bytes, "data: {} bytes follow the last tensor", data_bytes - end);
 }
 
-/// `text`, which JSON can hold when it is UTF-8.
-const std::string& checked(const std::string& text, const std::string& field) {
+/// `text` as JSON, which can hold it when it is UTF-8.
+std::string quoted(const std::string& text, const std::string& field) {
   try {
-    (void)json(text).dump();
-    return text;
+    return json(text).dump();
   } catch (const json::exception&) {
     fail("{}: it is not valid UTF-8", field);
   }
@@ -197,25 +196,26 @@ SafetensorsHeader parse_header(std::string_view text, std::uint64_t data_bytes) 
   return std::move(reader.header);
 }
 
+// Written part by part: the JSON library's tree looks for each new name in all before it, and ends the program when
+// memory does.
 std::string header_text(std::span<const Parameter> tensors, const Metadata& metadata) {
-  auto header = nlohmann::ordered_json::object();
+  std::string text, separator;
   for (const auto& [key, value] : metadata) {
     const std::string field = fmt::format("{}, {}", metadata_name, in_quotes(key));
-    header[metadata_name][checked(key, field)] = checked(value, field);
+    text += fmt::format("{}{}:{}", std::exchange(separator, ","), quoted(key, field), quoted(value, field));
   }
+  if (!metadata.empty()) text = fmt::format("\"{}\":{{{}}}", metadata_name, text);
   std::uint64_t end = 0;
   for (const auto& [name, value] : tensors) {
     require(name != metadata_name, "tensor {}: the format uses this name itself", in_quotes(name));
     const Shape& shape = value.shape();
     const std::uint64_t begin = end;
     end += static_cast<std::uint64_t>(shape.size()) * size_of(value.dtype());
-    header[checked(name, "tensor " + in_quotes(name))] = {
-        {"dtype", type_names[static_cast<std::size_t>(value.dtype())]},
-        {"shape", std::vector(shape.begin(), shape.end())},
-        {"data_offsets", {begin, end}},
-    };
+    text += fmt::format(R"({}{}:{{"dtype":"{}","shape":[{}],"data_offsets":[{},{}]}})", std::exchange(separator, ","),
+                        quoted(name, "tensor " + in_quotes(name)), type_names[static_cast<std::size_t>(value.dtype())],
+                        fmt::join(shape, ","), begin, end);
   }
-  std::string text = header.dump();
+  text = "{" + text + "}";
   text.resize((text.size() + 7) / 8 * 8, ' ');
   require(text.size() <= max_header_bytes, "header: {} bytes of names and metadata, at most {} can be read again",
           text.size(), max_header_bytes);

@@ -8,9 +8,7 @@
 
 namespace retrace::detail {
 
-/// A hostile header makes reading it cost up to twelve times its size; this keeps that below 16 MiB. It is enough for
-/// ten thousand tensors.
-inline constexpr std::size_t max_header_bytes = std::size_t{1} << 20;
+inline constexpr std::size_t max_header_bytes = 100'000'000;  // the format's own limit
 
 struct TensorInfo {
   DType dtype = f32;

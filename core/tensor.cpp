@@ -141,9 +141,9 @@ void Tensor::assign(const Tensor& values) {
 }
 
 void Tensor::fill(double value) {
-  const Tensor one = full({}, value, dtype());
+  const Tensor values = detail::view(full({}, value, dtype()), shape(), {});
   count_change("fill");
-  detail::copy_elements(detail::view(one, shape(), {}), *this);
+  detail::copy_elements(values, *this);
 }
 
 // ---- gradients -----------------------------------------------------------------------------------------------------

@@ -5,12 +5,14 @@
 namespace retrace::init {
 namespace {
 
-/// Sets each square of w [n, gates * n] to square(n).
+/// Sets each square of w [n, gates * n] to square(n), all of them at once.
 void fill_squares(const char* name, const Tensor& w, auto square) {
   require(w.rank() == 2 && w.size() > 0 && w.dim(1) % w.dim(0) == 0, "{}: expected [n, gates * n], got {}", name,
           w.shape());
   const std::int64_t n = w.dim(0);
-  for (std::int64_t at = 0; at < w.dim(1); at += n) slice(w.detach(), 1, at, at + n).assign(square(n).to(w.dtype()));
+  const Tensor all = empty(w.shape(), w.dtype());
+  for (std::int64_t at = 0; at < w.dim(1); at += n) slice(all, 1, at, at + n).assign(square(n).to(w.dtype()));
+  w.detach().assign(all);
 }
 
 /// Gram-Schmidt on rows of normal values, twice for each, as one pass loses digits.

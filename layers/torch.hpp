@@ -69,6 +69,9 @@ class TorchList {
 /// num_layers, Sequential as nn.Sequential. Structs of parts, also those derived from a layer, are modules with
 /// attributes of these names, and tensors of their own are as they are. A layer with reverse = true, which PyTorch has
 /// in bidirectional layers alone, is an Error.
+///
+/// PyTorch trains both biases, so their sum moves twice as far in a step as the one bias here. To train on alike, give
+/// what is called b a group with twice the learning rate here, or freeze bias_hh_l0 there.
 template <HasParts Model>
 void save_torch(const std::string& path, Model model, const Metadata& metadata = {}) {
   const NoGrad scope;
@@ -81,10 +84,14 @@ void save_torch(const std::string& path, Model model, const Metadata& metadata =
 template <HasParts Model>
 Metadata load_torch(const std::string& path, Model model) {
   const NoGrad scope;
-  detail::require_settable(path, parameters(model));
-  const detail::TorchList list(model);
+  const Parameters weights = parameters(model);
+  detail::require_settable(path, weights);
+  Model read = clone(model);
+  const detail::TorchList list(read);
   Metadata metadata = load(path, list.weights());
   list.merge_biases();
+  const Parameters values = parameters(read);  // from here on nothing can fail
+  for (std::size_t i = 0; i < weights.size(); ++i) Tensor(weights[i].value).assign(values[i].value);
   return metadata;
 }
 

@@ -4,10 +4,12 @@
 #include <new>
 #include <string>
 #include <thread>
+#include <tuple>
 
 #include "failing_allocations.hpp"
 #include "small_net.hpp"
 #include "support/long_runs.hpp"
+#include "support/temporary_directory.hpp"
 
 using namespace retrace;
 using namespace retrace::test;
@@ -198,6 +200,61 @@ TEST_CASE("failures: clipping and adding up gradients without memory leave all o
   held.clear();
   CHECK(attempt(clip_norm, 1, true).was_last);  // and others need no memory
   CHECK(attempt(clip_value, 1, true).was_last);
+}
+
+TEST_CASE("failures: whatever changes something without memory changes all of it or nothing") {
+  const TemporaryDirectory directory = TemporaryDirectory::in_memory();
+  const std::string ours = directory.path("w"), torch = directory.path("t"), theirs = directory.path("o");
+  Situation s, trained;
+  trained.sgd.step();
+  Adam adam(s.list, {.amsgrad = true});
+  LSTM lstm(2, 3, Generator(1), {.dtype = f64});
+  const Parameters gates = parameters(lstm);
+  Tensor own = tensor({{1, 2}, {3, 4}}, f64);
+  Tensor square = transpose(own.detach());
+  save(ours, trained.list, {{"k", "v"}});
+  save_torch(torch, trained.net);
+  save_torch(directory.path("l"), LSTM(2, 3, Generator(2), {.dtype = f64}));
+  save(theirs, adam.state());
+
+  const auto all = [&] {
+    return std::tuple(s.everything(), elements_of(adam.state()), elements_of(gates), own.to_vector<double>(),
+                      read_bytes(ours), read_bytes(torch), read_bytes(theirs), directory.files());
+  };
+  double n = 0;  // what is written differs each time
+  const auto tried = [&](const char* what, auto work) {
+    CAPTURE(what);
+    fail_each_allocation(work, all);
+    s.start_again();
+  };
+  tried("assign", [&] { square.assign(own + ++n); });
+  tried("assign of itself", [&] { square.assign(own); });
+  tried("fill", [&] { square.fill(++n); });
+  tried("set_grad", [&] { s.net.rnn.w_h.set_grad(transpose(s.net.rnn.w_h + ++n)); });
+  tried("backward", [&] { s.loss().backward(); });
+  tried("load", [&] { load(ours, s.list); });
+  tried("load of a state", [&] { load(theirs, adam.state()); });
+  tried("load_torch", [&] { load_torch(torch, s.net); });
+  tried("load_torch of an LSTM", [&] { load_torch(directory.path("l"), lstm); });
+  tried("save", [&] { save(ours, s.list, {{"n", fmt::format("{}", ++n)}}); });
+  tried("save_torch", [&] { save_torch(torch, s.net, {{"n", fmt::format("{}", ++n)}}); });
+  tried("save of a state", [&] { save(theirs, adam.state(), {{"n", fmt::format("{}", ++n)}}); });
+  tried("orthogonal", [&] { init::orthogonal(lstm.w_h, Generator(3)); });
+  tried("identity", [&] { init::identity(lstm.w_h); });
+  tried("glorot", [&] { init::glorot(lstm.w_x, Generator(3), 4); });
+  tried("forget_gate", [&] { init::forget_gate(lstm, ++n); });
+  tried("the first step of SGD", [&] { SGD(s.list, {.momentum = 0.9}).step(); });
+  tried("the first step of AdamW", [&] { AdamW(s.list, {.amsgrad = true}).step(); });
+  tried("the first step of RMSprop", [&] { RMSprop(s.list, {.momentum = 0.9, .centered = true}).step(); });
+  tried("the first step of Adagrad", [&] { Adagrad(s.list).step(); });
+
+  Parameters list;
+  fail_each_allocation([&] { list.add(fmt::format("a name too long for a small string {}", list.size()), ones({})); },
+                       [&] {
+                         std::string names;
+                         for (const Parameter& p : list) names += p.name + (list.contains(p.name) ? "" : "?");
+                         return names;
+                       });
 }
 
 TEST_CASE("failures: whatever runs out of memory leaves nothing behind") {

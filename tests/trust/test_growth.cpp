@@ -1,8 +1,11 @@
 #include <doctest/doctest.h>
 
+#include <ctime>
+
 #include "small_net.hpp"
 #include "support/long_runs.hpp"
 #include "support/process.hpp"
+#include "support/temporary_directory.hpp"
 
 using namespace retrace;
 using namespace retrace::test;
@@ -91,4 +94,59 @@ TEST_CASE("growth: nothing is alive once its handles are gone") {
     const Tensor third = unstack(x, 0)[2];
     grad(sum(third), {third});
   });
+}
+
+namespace {
+
+/// A model of many small tensors.
+struct Many {
+  std::vector<std::string> names;
+  std::vector<Tensor> tensors;
+
+  explicit Many(std::size_t n) {
+    for (std::size_t i = 0; i < n; ++i) {
+      names.push_back(fmt::format("layer{}.w", i));
+      tensors.push_back(ones({2}).requires_grad(true));
+    }
+  }
+  void parts(auto& list) {
+    for (std::size_t i = 0; i < tensors.size(); ++i) list(names[i], tensors[i]);
+  }
+};
+
+/// Seconds of processor time for all that is done with lists of parameters.
+double time_of_lists(std::size_t n, const std::string& path) {
+  const Many net(n);
+  const std::clock_t start = std::clock();
+  const Parameters weights = parameters(net);
+  const auto [even, odd] = weights.split([i = 0](const Parameter&) mutable { return i++ % 2 == 0; });
+  Adam adam({{even, {}}, {odd, {.lr = 0.1}}});
+  Tensor total = zeros({2});
+  for (const Parameter& p : weights) Tensor(p.value).set_grad(ones({2}));
+  clip_grad_norm(weights, 1.0);
+  adam.step();
+  save(path, adam.state());
+  load(path, adam.state());
+  save_torch(path, net);
+  load_torch(path, net);
+  add_gradients(weights, parameters(share(net)));
+  CHECK(weights[fmt::format("layer{}.w", n - 1)].same_as(net.tensors.back()));
+  CHECK(summary(weights).size() > n);
+  CHECK(to_dot(sum(net.tensors[0]), weights).find("layer0.w") != std::string::npos);
+  weights.zero_grad();
+  clone(net);
+  return static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC;
+}
+
+}  // namespace
+
+TEST_CASE("growth: what is done with a list of parameters takes time that grows with their number") {
+  const TemporaryDirectory directory;
+  const std::string path = directory.path("w.safetensors");
+  const int times = reduced_or_full(8, 16);
+  const std::size_t few = 2000, many = few * static_cast<std::size_t>(times);
+  time_of_lists(few, path);
+  const double least = time_of_lists(few, path), most = time_of_lists(many, path);
+  if (in_full()) MESSAGE(many, " tensors: ", most, " s");
+  CHECK_MESSAGE(most < 3 * times * least, least, " s, then ", most, " s");  // were it quadratic, times * times
 }
