@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 #include <limits>
 #include <type_traits>
 
@@ -37,10 +38,23 @@ void check_length(const std::string& name, const RunOptions& o) {
   if (name == "seconds") check_range("seconds", o.seconds, 0.001, 1e9);
 }
 
+/// Why a text is not a number of type T, or nothing. CLI11 takes an empty text for 0, 010 for 8, and for an integer
+/// that is too large the largest.
+template <class T>
+std::string number_error(const std::string& text) {
+  T value{};
+  const auto [rest, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error == std::errc() && rest == text.data() + text.size() &&
+      (text == "0" || !text.starts_with("0") || !std::is_integral_v<T>))
+    return "";
+  return fmt::format("'{}' is no {} that fits", text, std::is_integral_v<T> ? "whole number" : "number");
+}
+
 /// Adds an option; its default stands in the help unless it is empty or zero.
 template <class T>
 CLI::Option* add(CLI::App& app, const char* group, const char* name, T& value, const std::string& description) {
   CLI::Option* option = app.add_option(name, value, description)->group(group);
+  if constexpr (std::is_arithmetic_v<T>) option->check(number_error<T>);
   return value == T{} ? option : option->capture_default_str();
 }
 
@@ -64,7 +78,8 @@ void add_run_options(CLI::App& app, RunOptions& run) {
       "Characters of each that a step learns from; gradients flow through them");
   add(app, "Training", "--optimizer", run.optimizer, "sgd or adam");
   app.add_option("--lr", run.lr, "Learning rate; if none is given, one that suits the cell and the optimizer")
-      ->group("Training");
+      ->group("Training")
+      ->check(number_error<double>);
   add(app, "Training", "--decay", run.decay, "Share of it that is left at the end; it falls along half a cosine wave");
   add(app, "Training", "--momentum", run.momentum, "Momentum of sgd (Nesterov's)");
   add(app, "Training", "--clip", run.clip, "Largest norm of the gradient");
