@@ -163,7 +163,10 @@ void store(const RunOptions& options, retrace::Metadata& metadata) {
 RunOptions stored_options(const retrace::Metadata& metadata, const std::string& source) {
   const Fields fields(metadata, source);
   RunOptions options;
-  options.list([&](const char* name, auto& value) { fields.read(name, value); });
+  options.list([&](const std::string& name, auto& value) {
+    if (name != "as" || metadata.contains(name)) fields.read(name, value);
+  });
+  if (!metadata.contains("as")) options.as = "list";  // as all files were read before there was the option
   try {
     check(options);
   } catch (const retrace::Error& error) {
