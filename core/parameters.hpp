@@ -13,7 +13,8 @@
 ///       void parts(auto& list) { list("emb", emb); list("rnn", rnn); list("head", head); }
 ///     };
 ///
-/// A part is a tensor, a Generator, or has parts of its own. Layers are handles, so a copied model shares its tensors.
+/// A part is a tensor, a Generator, or has parts of its own, as has a vector of parts, which are named 0, 1, ... Layers
+/// are handles, so a copied model shares its tensors.
 namespace retrace {
 
 /// A named tensor of a model. One that requires no gradient is frozen or untrained state: saved, but not trained.
@@ -71,6 +72,15 @@ std::string joined(const std::string& prefix, std::string_view name);
 /// An Error when one of them is the result of an operation or a view that repeats elements.
 void require_settable(const std::string& path, const Parameters& parameters);
 
+/// Lists the parts of a struct, or those of a vector or an array by their places.
+void list_parts(auto& whole, auto& list) {
+  if constexpr (
+      !requires { whole.parts(list); } && requires { whole.begin(); })
+    for (int i = 0; auto& part : whole) list(place_name(i++), part);
+  else
+    whole.parts(list);
+}
+
 /// Calls visit(object, name, tensor) for every tensor of a model, names joined by dots, and replaces its generators
 /// where that is asked for.
 struct PartList {
@@ -85,7 +95,7 @@ struct PartList {
   void operator()(std::string_view name, Tensor& t);
   void operator()(std::string_view name, auto& part) {
     PartList inner{visit, object, joined(prefix, name), generator};
-    part.parts(inner);
+    list_parts(part, inner);
   }
 };
 

@@ -100,9 +100,7 @@ class Stacked {
   /// The size of the last axis of the outputs.
   std::int64_t width() const { return layers.back().width(); }
 
-  void parts(auto& list) {
-    for (std::size_t i = 0; i < layers.size(); ++i) list(detail::place_name(static_cast<int>(i)), layers[i]);
-  }
+  void parts(auto& list) { detail::list_parts(layers, list); }
 
   std::vector<Layer> layers;
 };

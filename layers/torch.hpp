@@ -30,7 +30,7 @@ class TorchList {
 
  private:
   // Also what is derived from one of the layers below, since it may have parts of its own: here it matches exactly.
-  void add(auto& part) { part.parts(*this); }
+  void add(auto& part) { list_parts(part, *this); }
   void add(auto& part, const std::string& suffix) { (*this)(suffix, part); }
   void add(Linear& layer);
   void add(Embedding& layer);
@@ -66,9 +66,9 @@ class TorchList {
 /// Writes weights for PyTorch's `load_state_dict`, by its names and in its layout: Linear as nn.Linear ("head.weight",
 /// "head.bias"), Embedding, LayerNorm; SimpleRNN, GRU and LSTM as nn.RNN, nn.GRU and nn.LSTM ("rnn.weight_ih_l0", ...;
 /// the second of the two biases is zero where they are added up), Bidirectional with bidirectional=True, Stacked with
-/// num_layers, Sequential as nn.Sequential. Structs of parts, also those derived from a layer, are modules with
-/// attributes of these names, and tensors of their own are as they are. A layer with reverse = true, which PyTorch has
-/// in bidirectional layers alone, is an Error.
+/// num_layers, Sequential as nn.Sequential, a vector of layers as nn.ModuleList. Structs of parts, also those derived
+/// from a layer, are modules with attributes of these names, and tensors of their own are as they are. A layer with
+/// reverse = true, which PyTorch has in bidirectional layers alone, is an Error.
 ///
 /// PyTorch trains both biases, so their sum moves twice as far in a step as the one bias here. To train on alike, give
 /// what is called b a group with twice the learning rate here, or freeze bias_hh_l0 there.

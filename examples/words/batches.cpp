@@ -41,11 +41,14 @@ Batch word_batch(const Encoded& words, std::span<const std::size_t> numbers) {
                 [&](std::size_t row, std::size_t step) { return example(words[numbers[row]], step); });
 }
 
-Lanes::Lanes(const Encoded& words, std::int64_t lanes, const retrace::Generator& generator)
+Lanes::Lanes(const Encoded& words, std::int64_t lanes, const retrace::Generator& generator, bool spread)
     : words_(words), generator_(generator), order_(words.size()) {
   require(!words.empty(), "lanes: there are no words to read");
   shuffle();
-  for (std::int64_t i = 0; i < lanes; ++i) place_.cursors.push_back(next_word());
+  for (std::int64_t i = 0; i < lanes; ++i) {
+    place_.cursors.push_back(next_word());
+    if (spread) place_.cursors.back().at = i * static_cast<std::int64_t>(words[0].size()) / lanes;
+  }
 }
 
 /// A new epoch, in an order that depends on the generator alone, whatever the standard library.

@@ -42,8 +42,9 @@ class Lanes {
     std::vector<Cursor> cursors;                   ///< of each lane
   };
 
-  /// Throws retrace::Error if there are no words. `words` must outlive this object; `generator` is drawn from.
-  Lanes(const Encoded& words, std::int64_t lanes, const retrace::Generator& generator);
+  /// With `spread` the lanes begin evenly spread over a text that is a single word. Throws retrace::Error if there are
+  /// no words. `words` must outlive this object; `generator` is drawn from.
+  Lanes(const Encoded& words, std::int64_t lanes, const retrace::Generator& generator, bool spread = false);
 
   /// The next `steps` characters of each lane.
   Batch read(std::int64_t steps);

@@ -30,6 +30,10 @@ void for_each_number(auto& state, auto& place, auto&& visit) {
   visit("characters", state.position.characters);
   visit("seconds_taken", state.position.seconds);
   visit("best_step", state.best_step);
+  visit("rate_reached", state.schedule.reached);
+  visit("rate_from", state.schedule.from);
+  visit("rate_from_step", state.schedule.step);
+  visit("rate_from_seconds", state.schedule.seconds);
   visit("epoch", place.epoch);
   visit("words_of_epoch", place.dealt);
 }
@@ -123,7 +127,7 @@ TrainedNet load_weights(const std::string& path) {
   Vocabulary vocabulary = vocabulary_of(Fields(metadata, path).text("vocabulary"), path);
   const Net net(net_options(options, vocabulary), retrace::Generator(0));
   retrace::load(path, retrace::parameters(net));
-  return {net, std::move(vocabulary)};
+  return {net, std::move(vocabulary), options.as == "text"};
 }
 
 void save_checkpoint(const std::string& path, TrainingState& state, const RunOptions& options, const Data& data) {

@@ -23,6 +23,7 @@ void save_weights(const std::string& path, const TrainingState& state, const Run
 struct TrainedNet {
   Net net;
   Vocabulary vocabulary;
+  bool as_it_is = false;  ///< whether it has learnt a text and not a list
 };
 
 /// Reads what `save_weights` wrote. Throws retrace::Error if that is not what the file holds.

@@ -15,6 +15,26 @@ Encoded evenly_spread(const Encoded& words, std::size_t most) {
   return some;
 }
 
+/// The beginning of a text and its end; of the latter, so much to look at as of words.
+Data split_text(Corpus corpus, double held_out_share) {
+  constexpr std::size_t shortest = 100, probed = 10 * probe_size;
+  Vocabulary vocabulary = Vocabulary::of(corpus.items);
+  const std::vector<int> text = vocabulary.encode(corpus.items[0]);
+  retrace::require(text.size() >= shortest,
+                   "a text of {} characters is too short to hold some out; at least {} are needed", text.size(),
+                   shortest);
+  const auto end =
+      std::max(std::int64_t{1}, static_cast<std::int64_t>(held_out_share * static_cast<double>(text.size())));
+  const std::vector<int> held_out(text.end() - end, text.end());
+  const auto some = static_cast<std::int64_t>(std::min(probed, held_out.size()));
+  return {.kind = corpus.kind,
+          .items = std::move(corpus.items),
+          .vocabulary = std::move(vocabulary),
+          .training = {{text.begin(), text.end() - end}},
+          .held_out = {held_out},
+          .probe = {{held_out.begin(), held_out.begin() + some}}};
+}
+
 }  // namespace
 
 std::uint64_t Data::fingerprint() const {
@@ -26,7 +46,8 @@ std::uint64_t Data::fingerprint() const {
 }
 
 Data load_data(const RunOptions& options) {
-  Corpus corpus = read_corpus(options.text);
+  Corpus corpus = read_corpus(options.text, options.as);
+  if (corpus.kind == TextKind::as_it_is) return split_text(std::move(corpus), options.held_out);
   const Split sides = split(corpus.items, options.held_out, static_cast<std::uint64_t>(options.seed));
   Vocabulary vocabulary = Vocabulary::of(corpus.items);
   Data data{.kind = corpus.kind,

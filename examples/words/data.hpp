@@ -14,15 +14,17 @@ namespace words {
 /// A corpus, split and in numbers.
 struct Data {
   TextKind kind = TextKind::word_list;
-  std::vector<std::string> items;  ///< all different words of the text
+  std::vector<std::string> items;  ///< all different words of the text, or the text as it is
   std::size_t duplicates = 0;
   Vocabulary vocabulary;
   Encoded training;
   Encoded held_out;
   Encoded probe;  ///< those of the held-out words that are looked at during the run, evenly spread over them
 
-  /// "words" or "lines".
-  std::string noun() const { return kind == TextKind::word_list ? "words" : "lines"; }
+  /// "words", "lines" or "texts".
+  std::string noun() const {
+    return kind == TextKind::word_list ? "words" : kind == TextKind::running_text ? "lines" : "texts";
+  }
   /// A number that another text would hardly have: FNV-1a (Fowler, Noll, Vo) over the words.
   std::uint64_t fingerprint() const;
 };

@@ -8,6 +8,7 @@ namespace {
 
 /// Rows times steps that are judged at once: what is computed on the way stays small.
 constexpr std::size_t judged_at_once = 4096;
+constexpr std::int64_t judged_steps = 1024;
 
 using retrace::LSTMState;
 using retrace::Tensor;
@@ -84,8 +85,15 @@ double cross_entropy(const Net& net, const Encoded& words) {
     std::size_t end = begin;
     while (end < std::min(most, order.size()) && words[order[end]].size() == length) ++end;
     const Batch batch = word_batch(words, std::span(order).subspan(begin, end - begin));
-    const Tensor logits = net(batch.input).logits;
-    sum += retrace::cross_entropy(logits, batch.target, {.reduction = retrace::Reduction::sum}).item();
+    // A long text goes in pieces, from state to state.
+    Net::States states = net.start(batch.input.dim(0));
+    for (std::int64_t from = 0; from < batch.input.dim(1); from += judged_steps) {
+      const std::int64_t to = std::min(from + judged_steps, batch.input.dim(1));
+      auto [logits, after] = net(retrace::slice(batch.input, 1, from, to), states);
+      const Tensor target = retrace::slice(batch.target, 1, from, to);
+      sum += retrace::cross_entropy(logits, target, {.reduction = retrace::Reduction::sum}).item();
+      states = std::move(after);
+    }
     characters += batch.characters();
     begin = end;
   }

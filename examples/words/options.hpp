@@ -15,6 +15,7 @@ namespace words {
 /// What decides the outcome of a run. It is stored with the weights, so that a run can be resumed.
 struct RunOptions {
   std::string text = default_word_list;
+  std::string as = "auto";        ///< how it is read: "list", "text", or "auto": as `parse_corpus` finds it to be
   double held_out = 0.1;          ///< share of the words
   std::string cell = "rnn";       ///< of the recurrent layers: "rnn", "gru" or "lstm"
   std::int64_t units = 256;       ///< of each recurrent layer
@@ -42,6 +43,7 @@ struct RunOptions {
   /// Calls visit(name, value) for every option under its name on the command line.
   void list(auto&& visit) {
     visit("text", text);
+    visit("as", as);
     visit("held-out", held_out);
     visit("cell", cell);
     visit("units", units);
@@ -84,7 +86,8 @@ struct Command {
   std::string from;               ///< folder of weights to sample from; empty: train
   double save_every = 15;         ///< seconds between checkpoints; 0: one after every step
 
-  std::int64_t samples = 0;  ///< words to invent
+  std::int64_t samples = 0;   ///< words to invent
+  std::int64_t passages = 3;  ///< of a text that is read as it is, instead
   double temperature = 1;
   std::string prime;  ///< how they begin
 
@@ -94,8 +97,9 @@ struct Command {
 /// Reads a command line. Throws retrace::Error with one line that says what is wrong with it.
 Command parse_command(int argc, const char* const* argv);
 
-/// The options a resumed run goes on with: those it was started with, and from the command line where the text is and
-/// how long to go on. Throws retrace::Error if the command line asks for anything else that differs.
+/// The options a resumed run goes on with: those it was started with, and from the command line where the text is, how
+/// long to go on and, with a new length, at which learning rate. Throws retrace::Error if the command line asks for
+/// anything else that differs.
 RunOptions resumed_options(const RunOptions& saved, const Command& command);
 
 }  // namespace words

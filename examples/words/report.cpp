@@ -2,6 +2,7 @@
 
 #include "ngram.hpp"
 #include "progress.hpp"
+#include "sampler.hpp"
 
 #include <fmt/format.h>
 
@@ -53,18 +54,31 @@ Baselines baselines(const Data& data) {
 std::string describe_run(const Trainer& trainer, const Data& data) {
   const RunOptions& o = trainer.options();
   const std::string noun = data.noun();
-  std::string text = fmt::format("text        {}: {} different {}\n", o.text, grouped(data.items.size()), noun);
+  const std::string learnt = with_commas(character_count(data.training)),
+                    judged = with_commas(character_count(data.held_out));
+  std::string text = fmt::format("text        {}: ", o.text);
+  if (data.kind == TextKind::as_it_is) {
+    text += "read as it is; with --as list each line is an item\n";
+  } else {
+    text += fmt::format("{} different {}\n", grouped(data.items.size()), noun);
+  }
   text += fmt::format("vocabulary  {} symbols, the end of a {} included\n", data.vocabulary.size(),
                       noun.substr(0, noun.size() - 1));
-  text += fmt::format("split       {} {} to learn from ({} characters, ends included), {} held out ({})\n",
-                      grouped(data.training.size()), noun, with_commas(character_count(data.training)),
-                      grouped(data.held_out.size()), with_commas(character_count(data.held_out)));
+  if (data.kind == TextKind::as_it_is) {
+    text += fmt::format("split       {} characters to learn from, {} held out: the end of the text\n", learnt, judged);
+  } else {
+    text += fmt::format("split       {} {} to learn from ({} characters, ends included), {} held out ({})\n",
+                        grouped(data.training.size()), noun, learnt, grouped(data.held_out.size()), judged);
+  }
   text += fmt::format("network     embedding {}, {} {} layer{} of {} units: {} parameters\n", o.embedding, o.layers,
                       o.cell, o.layers == 1 ? "" : "s", o.units,
                       with_commas(retrace::parameters(trainer.state().net).trained_elements()));
   text += fmt::format("run         {}, {} with lr {}, seed {}", describe_length(trainer), o.optimizer, o.lr, o.seed);
   if (const std::int64_t done = trainer.state().position.step; done > 0) {
     text += fmt::format(", resumed after step {}", with_commas(done));
+    if (trainer.state().schedule.step == done)
+      text += fmt::format("\nrate        {:.3g} at first, as the run goes on to another end; {:.3g} at last",
+                          trainer.lr(), o.lr * o.decay);
   }
   return text + "\n";
 }
@@ -96,6 +110,7 @@ std::string describe_novelty(const std::vector<std::string>& invented, const Dat
 std::string list(const std::vector<std::string>& invented, std::size_t most, const Data& data) {
   std::vector<std::string> some = different(invented);
   some.resize(std::min(most, some.size()));
+  if (data.kind == TextKind::as_it_is) return fmt::format("{}", fmt::join(some, fmt::format("\n{}", between_passages)));
   if (data.kind == TextKind::running_text) return fmt::format("{}", fmt::join(some, "\n"));
   std::string text;
   std::size_t column = 0;

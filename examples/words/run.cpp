@@ -87,8 +87,9 @@ std::vector<std::string> Run::invent(const Net& net, std::int64_t count) const {
   // A generator of their own, so that looking at samples changes nothing about training.
   const retrace::Generator generator(static_cast<std::uint64_t>(trainer_.options().seed) +
                                      static_cast<std::uint64_t>(trainer_.position().step));
-  return words::invent(net, data_.vocabulary,
-                       {.count = count, .temperature = command_.temperature, .prime = command_.prime}, generator);
+  const auto& draw = data_.kind == TextKind::as_it_is ? invent_passages : words::invent;
+  return draw(net, data_.vocabulary, {.count = count, .temperature = command_.temperature, .prime = command_.prime},
+              generator);
 }
 
 std::string Run::evaluate() {
@@ -100,8 +101,9 @@ std::string Run::evaluate() {
                      .y_label = "loss, nats per character",
                      .baselines = {{"bigrams", baselines_.bigrams}, {"trigrams", baselines_.trigrams}}});
   const int count = data_.kind == TextKind::word_list ? 5 : 1;
-  return fmt::format("step {}: held-out loss {:.3f}; {}", with_commas(trainer_.position().step),
-                     history[held_out_curve].back().y, list(invent(trainer_.state().net, count), count, data_));
+  return fmt::format("step {}: held-out loss {:.3f};{}{}", with_commas(trainer_.position().step),
+                     history[held_out_curve].back().y, data_.kind == TextKind::as_it_is ? '\n' : ' ',
+                     list(invent(trainer_.state().net, count), count, data_));
 }
 
 int Run::train() {
@@ -137,12 +139,13 @@ int Run::train() {
 }
 
 void Run::summarize() const {
-  const std::size_t shown = data_.kind == TextKind::word_list ? 20 : 5;
   const Net& net = trainer_.state().best;
-  const std::vector<std::string> invented = invent(net, command_.samples);
+  const std::size_t shown = data_.kind == TextKind::word_list ? 20 : 5;
+  const bool as_it_is = data_.kind == TextKind::as_it_is;
+  const std::vector<std::string> invented = invent(net, as_it_is ? command_.passages : command_.samples);
   print(describe_curves(trainer_.state().history) + describe_losses(cross_entropy(net, data_.held_out), baselines_) +
-        describe_novelty(invented, data_) + "\n" + list(invented, shown, data_) + "\n\nin " + folder_ +
-        ": weights, a checkpoint to resume from, loss.svg and history.csv\n");
+        (as_it_is ? "" : describe_novelty(invented, data_)) + "\n" + list(invented, shown, data_) + "\n\nin " +
+        folder_ + ": weights, a checkpoint to resume from, loss.svg and history.csv\n");
 }
 
 }  // namespace
@@ -158,11 +161,14 @@ int train(const Command& command) {
 
 void sample(const Command& command) {
   const TrainedNet trained = load_weights(weights_file(command.from));
+  const auto& draw = trained.as_it_is ? invent_passages : invent;
   std::string lines;
-  for (const std::string& word :
-       invent(trained.net, trained.vocabulary,
-              {.count = command.samples, .temperature = command.temperature, .prime = command.prime},
-              retrace::Generator(static_cast<std::uint64_t>(command.run.seed)))) {
+  for (const std::string& word : draw(trained.net, trained.vocabulary,
+                                      {.count = trained.as_it_is ? command.passages : command.samples,
+                                      .temperature = command.temperature,
+                                      .prime = command.prime},
+                                      retrace::Generator(static_cast<std::uint64_t>(command.run.seed)))) {
+    if (trained.as_it_is && !lines.empty()) lines += between_passages;
     lines += word + "\n";
   }
   print(lines);

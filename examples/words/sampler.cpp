@@ -7,6 +7,7 @@ namespace words {
 namespace {
 
 constexpr std::int64_t words_at_once = 64;
+constexpr std::size_t passage_length = 400;
 
 using retrace::Tensor;
 
@@ -15,7 +16,7 @@ Tensor rows(const Tensor& x, const std::vector<std::int64_t>& keep) {
   return retrace::embedding(x, retrace::tensor(keep, {static_cast<std::int64_t>(keep.size())}));
 }
 
-Encoded invent_encoded(const Net& net, const std::vector<int>& prime, std::int64_t count, double temperature,
+Encoded invent_encoded(const Net& net, const std::vector<int>& prime, std::int64_t count, const SampleOptions& o,
                        const retrace::Generator& generator) {
   Encoded words(static_cast<std::size_t>(count), prime);
   std::vector<std::size_t> open(words.size());  // the words that have not ended, a row each
@@ -23,9 +24,9 @@ Encoded invent_encoded(const Net& net, const std::vector<int>& prime, std::int64
 
   Tensor input = word_batch(words, open).input;
   Net::States states = net.start(count);
-  while (words[open[0]].size() < max_item_length) {
+  while (words[open[0]].size() < o.length) {
     Net::Output output = net(input, states);
-    const Tensor logits = retrace::select(output.logits, 1, -1) / temperature;
+    const Tensor logits = retrace::select(output.logits, 1, -1) / o.temperature;
     const std::vector<std::int64_t> next =
         retrace::multinomial(retrace::softmax(logits), 1, generator).to_vector<std::int64_t>();
 
@@ -56,11 +57,20 @@ std::vector<std::string> invent(const Net& net, const Vocabulary& vocabulary, co
   std::vector<std::string> words;
   for (std::int64_t left = options.count; left > 0; left -= words_at_once) {
     const std::int64_t count = std::min(left, words_at_once);
-    for (const std::vector<int>& word : invent_encoded(net, prime, count, options.temperature, generator)) {
+    for (const std::vector<int>& word : invent_encoded(net, prime, count, options, generator)) {
       words.push_back(vocabulary.decode(word));
     }
   }
   return words;
+}
+
+std::vector<std::string> invent_passages(const Net& net, const Vocabulary& vocabulary, const SampleOptions& options,
+                                         const retrace::Generator& generator) {
+  const std::string start = vocabulary.knows("\n") ? "\n" : "";
+  const SampleOptions own{options.count, options.temperature, start + options.prime, passage_length};
+  std::vector<std::string> passages = invent(net, vocabulary, own, generator);
+  for (std::string& passage : passages) passage.erase(0, start.size());
+  return passages;
 }
 
 }  // namespace words

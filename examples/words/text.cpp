@@ -25,6 +25,20 @@ bool is_blank(std::string_view code_point) {
   return first <= 0x20 || first == 0x7F || (first == 0xC2 && byte_at(code_point, 1) < 0xA0);
 }
 
+/// The text with one kind of line break and without other control characters but tabs.
+std::string without_controls(std::string_view text) {
+  std::string kept;
+  while (!text.empty()) {
+    const std::string_view c = text.substr(0, code_point_length(text));
+    text.remove_prefix(c.size());
+    if (c == "\n" || (c == "\r" && !text.starts_with('\n')))
+      kept += '\n';
+    else if (c == " " || c == "\t" || !is_blank(c))
+      kept += c;
+  }
+  return kept;
+}
+
 bool ends_sentence(std::string_view code_point) {
   static constexpr std::string_view marks[] = {".", "!", "?", "…", "。", "！", "？"};
   return std::find(std::begin(marks), std::end(marks), code_point) != std::end(marks);
@@ -77,11 +91,12 @@ void check_utf8(std::string_view text, std::string_view name) {
 
 }  // namespace
 
-Corpus parse_corpus(std::string_view text, std::string_view name) {
+Corpus parse_corpus(std::string_view text, std::string_view name, std::string_view as) {
   require(!text.empty(), "{}: the file is empty", name);
   check_utf8(text, name);
   if (text.starts_with("\xEF\xBB\xBF")) text.remove_prefix(3);
 
+  const std::string_view whole = text;
   Corpus corpus;
   std::unordered_set<std::string> seen;
   while (!text.empty()) {
@@ -103,13 +118,17 @@ Corpus parse_corpus(std::string_view text, std::string_view name) {
     }
   }
   require(!corpus.items.empty(), "{}: the file holds only blank lines", name);
+  if (as == "text" || (as == "auto" && corpus.kind == TextKind::running_text))
+    corpus = {.kind = TextKind::as_it_is, .items = {without_controls(whole)}};
   const Vocabulary vocabulary = Vocabulary::of(corpus.items);
   require(vocabulary.size() > 2, "{}: '{}' is the only character in the file; at least 2 different ones are needed",
           name, vocabulary.symbols().back());
   return corpus;
 }
 
-Corpus read_corpus(const std::string& path) { return parse_corpus(read_file(path, max_file_size), path); }
+Corpus read_corpus(const std::string& path, std::string_view as) {
+  return parse_corpus(read_file(path, max_file_size), path, as);
+}
 
 Vocabulary Vocabulary::of(const std::vector<std::string>& words) {
   std::set<std::string_view> characters;  // byte order of UTF-8 is code point order

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numbers>
+#include <tuple>
 #include <utility>
 
 namespace words {
@@ -23,9 +24,10 @@ TrainingState initial_state(const RunOptions& options, const Data& data) {
   return {.net = net,
           .optimizer = optimizer(options, retrace::parameters(net)),
           .generator = generator,
-          .lanes = Lanes(data.training, options.batch, generator),
+          .lanes = Lanes(data.training, options.batch, generator, data.kind == TextKind::as_it_is),
           .states = net.start(options.batch),
           .position = {},
+          .schedule = {},
           .best = retrace::clone(net),
           .history = {}};
 }
@@ -45,10 +47,22 @@ Trainer::Trainer(const RunOptions& options, const Data& data)
     : options_(options),
       data_(data),
       state_(initial_state(options, data)),
-      parameters_(retrace::parameters(state_.net)) {}
+      parameters_(retrace::parameters(state_.net)) {
+  options_.as = data.kind == TextKind::as_it_is ? "text" : "list";
+}
 
 void Trainer::resume(const std::string& checkpoint) {
   load_checkpoint(checkpoint, state_, data_);
+  const std::int64_t done = state_.position.step;
+  require(total_steps() == 0 || done <= total_steps(), "cannot resume {}: the run is to have {} steps and has done {}",
+          checkpoint, total_steps(), done);
+  const RunOptions before = checkpoint_options(checkpoint);
+  const auto plan = [](const RunOptions& o) { return std::tie(o.steps, o.epochs, o.seconds, o.lr); };
+  if (done > 0 && plan(before) != plan(options_)) {
+    state_.schedule.from = before.lr == options_.lr ? state_.schedule.reached : 1;
+    state_.schedule.step = done;
+    state_.schedule.seconds = state_.position.seconds;
+  }
   evaluations_ = evaluations_due();
 }
 
@@ -62,12 +76,25 @@ std::int64_t Trainer::total_steps() const {
   return static_cast<std::int64_t>(std::ceil(static_cast<double>(options_.epochs) * steps_per_epoch()));
 }
 
-double Trainer::progress() const {
+double Trainer::progress() const { return progress_since(0, 0); }
+
+/// Share that is done of what came after so many steps and seconds.
+double Trainer::progress_since(std::int64_t step, double seconds) const {
   double share = 0;
-  if (total_steps() > 0) share = static_cast<double>(state_.position.step) / static_cast<double>(total_steps());
-  if (options_.seconds > 0) share = std::max(share, state_.position.seconds / options_.seconds);
+  if (total_steps() > step)
+    share = static_cast<double>(state_.position.step - step) / static_cast<double>(total_steps() - step);
+  if (options_.seconds > seconds)
+    share = std::max(share, (state_.position.seconds - seconds) / (options_.seconds - seconds));
   return std::min(share, 1.0);
 }
+
+double Trainer::rate() const {
+  const Schedule& s = state_.schedule;
+  const double wave = (1 + std::cos(std::numbers::pi * progress_since(s.step, s.seconds))) / 2;
+  return options_.decay + (s.from - options_.decay) * wave;
+}
+
+double Trainer::lr() const { return options_.lr * rate(); }
 
 std::int64_t Trainer::evaluations_due() const {
   return static_cast<std::int64_t>(progress() * static_cast<double>(options_.evaluations));
@@ -84,8 +111,8 @@ double Trainer::step() {
   require(std::isfinite(loss.item()) && std::isfinite(norm),
           "the loss or its gradient is no longer finite at step {}; a lower --lr may help", state_.position.step + 1);
 
-  const double wave = (1 + std::cos(std::numbers::pi * progress())) / 2;
-  state_.optimizer.set_lr(options_.lr * (options_.decay + (1 - options_.decay) * wave));
+  state_.schedule.reached = rate();
+  state_.optimizer.set_lr(options_.lr * state_.schedule.reached);
   state_.optimizer.step();
 
   state_.states.clear();

@@ -29,6 +29,15 @@ struct Position {
   double seconds = 0;           ///< taken so far
 };
 
+/// How the learning rate falls: along half a cosine wave from where the run began, or got the length that it has now.
+/// Rates are shares of the option `lr`.
+struct Schedule {
+  double reached = 1;     ///< the rate of the last step
+  double from = 1;        ///< the rate at the beginning
+  std::int64_t step = 0;  ///< steps done before it
+  double seconds = 0;     ///< taken before it
+};
+
 /// Everything that decides how training goes on: what a checkpoint holds.
 struct TrainingState {
   Net net;
@@ -37,6 +46,7 @@ struct TrainingState {
   Lanes lanes;         ///< of the words to learn from
   Net::States states;  ///< the last ones of the step before, without history
   Position position;
+  Schedule schedule;
   Net best;  ///< a copy of the network when its held-out loss was lowest
   double best_loss = std::numeric_limits<double>::infinity();
   std::int64_t best_step = 0;
@@ -53,7 +63,9 @@ class Trainer {
   /// The data must outlive the trainer.
   Trainer(const RunOptions& options, const Data& data);
 
-  /// Goes on from a checkpoint. Throws retrace::Error if it does not fit the options and the data.
+  /// Goes on from a checkpoint. If the run gets another length, the learning rate falls from what it was to what it is
+  /// to be at the new end; if it gets another `lr` too, from that. Throws retrace::Error if the checkpoint does not fit
+  /// the options and the data, or the run is past its new end.
   void resume(const std::string& checkpoint);
 
   /// Steps that it takes to read all words once.
@@ -63,6 +75,9 @@ class Trainer {
   /// Share of the run that is done, 1 at its end.
   double progress() const;
   bool is_evaluation_due() const { return evaluations_due() > evaluations_; }
+
+  /// The learning rate of the next step.
+  double lr() const;
 
   /// One step. Returns the loss, a mean over the characters learnt from. Throws retrace::Error, leaving the weights as
   /// they are, if the loss or its gradient is not finite.
@@ -80,6 +95,8 @@ class Trainer {
 
  private:
   std::int64_t evaluations_due() const;
+  double progress_since(std::int64_t step, double seconds) const;
+  double rate() const;
 
   RunOptions options_;
   const Data& data_;

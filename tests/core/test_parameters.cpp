@@ -2,6 +2,10 @@
 
 #include <retrace/core.hpp>
 
+#include "support/temporary_directory.hpp"
+
+#include <array>
+
 using namespace retrace;
 
 namespace {
@@ -17,7 +21,76 @@ struct Net {
   }
 };
 
+Tensor one_of(double value) { return tensor({value}).requires_grad(true); }
+
+struct Cell {
+  Tensor w, b;
+
+  void parts(auto& list) {
+    list("w", w);
+    list("b", b);
+  }
+};
+
+Cell cell(double value) { return {one_of(value), one_of(-value)}; }
+
+/// Vectors of every kind of part.
+struct Tower {
+  std::vector<Cell> layers{cell(1), cell(2)};
+  std::vector<std::vector<Cell>> nested{{}, {cell(3)}};
+  std::array<Tensor, 2> pair{layers[1].w, one_of(4)};
+  std::vector<Generator> generators{Generator(1), Generator(2)};
+  std::vector<Cell> none;
+
+  void parts(auto& list) {
+    list("layers", layers);
+    list("nested", nested);
+    list("pair", pair);
+    list("generators", generators);
+    list("none", none);
+  }
+};
+
+std::vector<std::string> names_of(const Parameters& list) {
+  std::vector<std::string> names;
+  for (const Parameter& p : list) names.push_back(p.name);
+  return names;
+}
+
 }  // namespace
+
+TEST_CASE("parameters: the parts of a vector are named by their places") {
+  static_assert(HasParts<Tower>);
+  const std::vector<std::string> names = {"layers.0.w",   "layers.0.b",   "layers.1.w", "layers.1.b",
+                                          "nested.1.0.w", "nested.1.0.b", "pair.1"};
+  Tower tower;
+  CHECK(names_of(parameters(tower)) == names);
+  CHECK(names_of(parameters(Cell(), tower)).back() == "1.pair.1");
+  CHECK(summary(tower).find("nested.1.0.b  [1]") != std::string::npos);
+  CHECK(to_dot(tower.layers[0].w * tower.layers[0].b, parameters(tower), {.fold = true})
+            .find("layers.0\\nw [1], b [1]") != std::string::npos);
+  tower.layers.push_back(cell(5));
+  CHECK(parameters(tower)["layers.2.b"].item() == -5);
+}
+
+TEST_CASE("parameters: a model with vectors of parts is copied and cloned and shared and saved") {
+  const test::TemporaryDirectory folder;
+  Tower tower, copy = tower, own = clone(tower), view = share(tower);
+  CHECK(copy.layers[0].w.get() == tower.layers[0].w.get());
+  save(folder.path("tower"), parameters(tower));
+  for (const Parameter& p : parameters(tower)) Tensor(p.value).fill(7);
+  CHECK(copy.layers[1].w.item() == 7);
+  CHECK(view.nested[1][0].b.item() == 7);
+  CHECK(view.nested[1][0].b.get() != tower.nested[1][0].b.get());
+  CHECK(own.nested[1][0].b.item() == -3);
+  CHECK(own.pair[0].get() == own.layers[1].w.get());  // tied ones stay tied
+  CHECK(own.generators[1].state() == Generator(2).state());
+  CHECK(copy.generators[1].state() == tower.generators[1].state());  // from which share has drawn
+  CHECK(own.generators[1].state() != tower.generators[1].state());
+  CHECK(view.generators[0].state() != tower.generators[0].state());
+  load(folder.path("tower"), parameters(tower));
+  CHECK(tower.pair[1].item() == 4);
+}
 
 TEST_CASE("parameters: a summary shows each tensor once and the totals") {
   const std::string table =

@@ -132,3 +132,16 @@ TEST_CASE("batches: a place that cannot be is refused") {
   const Encoded none;
   CHECK_THROWS_AS(Lanes(none, 2, Generator(1)), retrace::Error);
 }
+
+TEST_CASE("lanes: of a single text they begin evenly spread and read it round and round") {
+  const words::Encoded text{{1, 2, 3, 4, 5, 6, 7, 8}};
+  words::Lanes lanes(text, 2, retrace::Generator(1), true);
+  const words::Batch first = lanes.read(3);
+  CHECK(first.input.to_vector<std::int64_t>() == std::vector<std::int64_t>{0, 1, 2, 4, 5, 6});
+  CHECK(first.target.to_vector<std::int64_t>() == std::vector<std::int64_t>{1, 2, 3, 5, 6, 7});
+  const words::Lanes::Place place = lanes.place();
+  const std::vector<std::int64_t> next = lanes.read(3).target.to_vector<std::int64_t>();
+  CHECK(next == std::vector<std::int64_t>{4, 5, 6, 8, 0, 1});
+  lanes.go_to(place);
+  CHECK(lanes.read(3).target.to_vector<std::int64_t>() == next);
+}

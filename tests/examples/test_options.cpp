@@ -5,6 +5,7 @@
 #include "words/options.hpp"
 
 #include <string>
+#include <type_traits>
 #include <vector>
 
 namespace {
@@ -85,6 +86,7 @@ TEST_CASE("options: what makes no sense is refused by name") {
   CHECK(refusal({"--colour"}).find("--colour") != std::string::npos);
   CHECK(refusal({"a", "b"}).find('b') != std::string::npos);
   CHECK(refusal({"--cell", "elman"}) == "--cell: elman is none of rnn, gru, lstm");
+  CHECK(refusal({"--as", "poem"}) == "--as: poem is none of auto, list, text");
   CHECK(refusal({"--optimizer", "Adam"}) == "--optimizer: Adam is none of sgd, adam");
   CHECK(refusal({"--optimizer", "adam", "--momentum", "0.5"}) == "--momentum: adam takes none");
   CHECK(refusal({"--dropout", "1"}) == "--dropout: 1 is not between 0 and 0.99");
@@ -102,6 +104,57 @@ TEST_CASE("options: what makes no sense is refused by name") {
   CHECK(refusal({"--resume", "a", "--out", "b"}).find("--resume") != std::string::npos);
   CHECK(refusal({"--from", ""}).find("--from") != std::string::npos);
   CHECK(refusal({"--from", "a", "--units", "8"}) == "--units: nothing is trained with --from");
+}
+
+TEST_CASE("options: every number is right or refused by name") {
+  struct Row {
+    const char* name;
+    std::vector<const char*> right, wrong;
+  };
+  const Row rows[] = {
+      {"--held-out", {"0.001", "0.9"}, {"0", "1", "-0.1"}},
+      {"--units", {"1", "8192"}, {"0", "-1", "8193", "1.5"}},
+      {"--layers", {"1", "16"}, {"0", "-1", "17", "1.5"}},
+      {"--embedding", {"1", "8192"}, {"0", "-1", "8193", "1.5"}},
+      {"--dropout", {"0", "0.99"}, {"1", "-0.1"}},
+      {"--batch", {"1", "65536"}, {"0", "-1", "65537", "1.5"}},
+      {"--sequence", {"1", "4096"}, {"0", "-1", "4097", "1.5"}},
+      {"--lr", {"1", "1e-9"}, {"0", "-1", "1001"}},
+      {"--decay", {"0", "1"}, {"-1", "1.1"}},
+      {"--momentum", {"0", "0.9999"}, {"1", "-0.1"}},
+      {"--clip", {"1", "1e9"}, {"0", "-1", "1e10"}},
+      {"--evaluations", {"1"}, {"0", "-1", "1.5"}},
+      {"--seed", {"0", "1", "9223372036854775807"}, {"-1", "1.5", "9223372036854775808"}},
+      {"--steps", {"1", "1000000000"}, {"0", "-1", "1000000001", "1.5"}},
+      {"--epochs", {"1", "1000000000"}, {"0", "-1", "1000000001", "1.5"}},
+      {"--seconds", {"1", "0.001", "1e9"}, {"0", "-0.0", "-1", "1e-300", "1e10"}},
+      {"--samples", {"1", "1000000"}, {"0", "-1", "1000001", "1.5"}},
+      {"--temperature", {"1", "0.01"}, {"0", "-1", "101"}},
+      {"--save-every", {"0", "1", "1e9"}, {"-1", "1e10"}},
+  };
+  std::size_t numbers = 0;
+  for (const Row& row : rows) {
+    ++numbers;
+    CAPTURE(row.name);
+    for (const char* value : row.right) {
+      CAPTURE(value);
+      CHECK(refusal({row.name, value}).empty());
+    }
+    std::vector<const char*> wrong = row.wrong;
+    wrong.insert(wrong.end(), {"nan", "-nan", "inf", "-inf", "1e999", "", "one", " 1", "1x", "99999999999999999999"});
+    for (const char* value : wrong) {
+      CAPTURE(value);
+      CHECK(refusal({row.name, value}).find(row.name) != std::string::npos);
+    }
+  }
+  // All of a run that are numbers, and the three others.
+  RunOptions().list([&](const std::string&, const auto& value) {
+    if constexpr (std::is_arithmetic_v<std::remove_cvref_t<decltype(value)>>) --numbers;
+  });
+  CHECK(numbers == 3);
+  CHECK(refusal({"--resume", "x", "--steps", "0"}) == "--steps: 0 is not between 1 and 1000000000");
+  CHECK(refusal({"--steps", "010"}).find("--steps") == 0);
+  CHECK(refusal({"--seconds", "1", "--steps", "0"}).find("--steps") == 0);
 }
 
 TEST_CASE("options: help names every option and does nothing else") {
@@ -152,6 +205,9 @@ TEST_CASE("options: a resumed run keeps its own but for its text and length") {
   CHECK(longer.units == 8);
   CHECK(longer.epochs == 0);
   CHECK(longer.steps == 500);
+  CHECK(longer.lr == saved.lr);
+  CHECK(words::resumed_options(saved, parse({"--resume", "x", "--steps", "500", "--lr", "0.5"})).lr == 0.5);
+  CHECK_THROWS_AS(words::resumed_options(saved, parse({"--resume", "x", "--lr", "0.5"})), retrace::Error);
 
   CHECK_THROWS_WITH_AS(words::resumed_options(saved, parse({"--resume", "x", "--units", "9"})),
                        "--units: the run in x was started with 8, not 9", retrace::Error);

@@ -289,3 +289,23 @@ TEST_CASE("program: a finished run can be made longer and a time budget ends one
 
   CHECK(run(scratch, tiny_run(scratch, "timed", {"--seconds", "0.2"})).status == 0);
 }
+
+TEST_CASE("program: a text is read as it is and passages of it are invented") {
+  const TemporaryDirectory scratch;
+  std::string text;
+  for (int i = 0; i < 30; ++i) text += "if it goes:\n    round\n    round\n\n";
+  std::vector<std::string> arguments = tiny_run(scratch, "run", {"--steps", "400"});
+  arguments[0] = scratch.file("text", text);
+  const Result trained = run(scratch, arguments);
+  CHECK(trained.status == 0);
+  CHECK(trained.out.find("read as it is; with --as list") != std::string::npos);
+  CHECK(trained.out.find("held out: the end of the text") != std::string::npos);
+  const Result passages = run(scratch, {"--from", scratch.path("run"), "--samples", "2"});
+  CHECK(passages.out.find("\n    round\n    round\n\nif it") != std::string::npos);
+  CHECK(passages.out.find("\n----\n") != std::string::npos);
+  const Result longer = run(scratch, {"--resume", scratch.path("run"), "--steps", "410"});
+  CHECK(longer.status == 0);
+  CHECK(longer.out.find("rate        ") != std::string::npos);
+  check_refused(scratch, {"--resume", scratch.path("run"), "--steps", "5"}, "has done 410");
+  check_refused(scratch, {"--resume", scratch.path("run"), "--as", "list"}, "started with text, not list");
+}

@@ -12,8 +12,9 @@ namespace {
 using retrace::test::TemporaryDirectory;
 using Strings = std::vector<std::string>;
 
-words::Data data_of(const TemporaryDirectory& scratch, std::string_view text) {
+words::Data data_of(const TemporaryDirectory& scratch, std::string_view text, const char* as = "list") {
   words::RunOptions options;
+  options.as = as;
   options.text = scratch.file("text", text);
   options.held_out = 0.2;
   return words::load_data(options);
@@ -46,6 +47,7 @@ TEST_CASE("report: words are listed with commas in lines of bounded length and l
   std::string text;
   for (int i = 0; i < 20; ++i) text += "line " + std::to_string(i) + "\n";
   CHECK(words::list({"a b", "c d"}, 5, data_of(scratch, text)) == "a b\nc d");
+  CHECK(words::list({"a b", "c d"}, 5, data_of(scratch, text, "text")) == "a b\n----\nc d");
 }
 
 TEST_CASE("report: losses stand in nats and in bits") {

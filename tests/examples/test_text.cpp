@@ -126,6 +126,18 @@ TEST_CASE("text: a file is read whole") {
   std::filesystem::remove(path);
 }
 
+TEST_CASE("text: one that is no list is read as it is but for line ends and control characters") {
+  const std::string poem = "\xEF\xBB\xBF\tif x:\r\n    y\r\r\r\n    y\n\x1b[1m\xC2\x85 end  ";
+  const Strings as_it_is{"\tif x:\n    y\n\n\n    y\n[1m end  "};
+  for (const char* as : {"auto", "text"}) {
+    CHECK(parse_corpus(poem, "poem", as).items == as_it_is);
+    CHECK(parse_corpus(poem, "poem", as).kind == TextKind::as_it_is);
+  }
+  CHECK(parse_corpus(poem, "poem", "list").kind == TextKind::running_text);
+  CHECK(parse_corpus("ant\n\n bee\nant\n", "list", "auto").items == Strings{"ant", "bee"});
+  CHECK(parse_corpus("ant\n\n bee\nant\n", "list", "text").items == Strings{"ant\n\n bee\nant\n"});
+}
+
 TEST_CASE("vocabulary: characters are code points in their order after the end mark") {
   const Vocabulary vocabulary = Vocabulary::of({"éb", "aé", "語"});
   CHECK(vocabulary.size() == 5);

@@ -247,3 +247,95 @@ TEST_CASE("checkpoint: weights come back with their vocabulary") {
   words::save_checkpoint(scratch.path("checkpoint"), trainer.state(), options, data);
   CHECK_THROWS_AS(words::load_weights(scratch.path("checkpoint")), retrace::Error);
 }
+
+TEST_CASE("trainer: a run that gets another length lets its learning rate fall on from where it stood") {
+  const TemporaryDirectory scratch;
+  RunOptions options = tiny_options(scratch);
+  const Data data = words::load_data(options);
+  const auto stopped_after = [&](int steps) {
+    Trainer trainer(options, data);
+    train(trainer, steps);
+    checkpoint_of(scratch, trainer, data);
+    return trainer.lr();
+  };
+  const auto resumed = [&](std::int64_t steps) {
+    options.steps = steps;
+    Trainer trainer(options, data);
+    trainer.resume(scratch.path("end"));
+    return trainer;
+  };
+  for (const int steps : {40, 20, 1}) {
+    CAPTURE(steps);
+    options.steps = 40;
+    const double before = stopped_after(steps);
+    CHECK(resumed(40).lr() == before);
+    Trainer longer = resumed(80);
+    double last = longer.lr();
+    CHECK(last == doctest::Approx(before).epsilon(0.05));
+    while (longer.progress() < 1) {
+      longer.step();
+      CHECK(longer.lr() <= last);
+      last = longer.lr();
+    }
+    CHECK(longer.position().step == 80);
+    CHECK(last == doctest::Approx(options.lr * options.decay));
+  }
+
+  options.steps = 40;
+  stopped_after(40);
+  CHECK_THROWS_AS(resumed(39), retrace::Error);
+  options.lr = 0.05;
+  CHECK(resumed(80).lr() == 0.05);
+}
+
+TEST_CASE("trainer: a run of another length is resumed as if it had not stopped") {
+  const TemporaryDirectory scratch;
+  RunOptions options = tiny_options(scratch);
+  const Data data = words::load_data(options);
+  Trainer trainer(options, data);
+  train(trainer, 30);
+  checkpoint_of(scratch, trainer, data);
+  options.steps = 60;
+  Trainer whole(options, data);
+  whole.resume(scratch.path("end"));
+  Trainer again(options, data);
+  again.resume(scratch.path("end"));
+  train(whole, 30);
+  train(again, 11);
+  checkpoint_of(scratch, again, data);
+  Trainer resumed(options, data);
+  resumed.resume(scratch.path("end"));
+  train(resumed, 19);
+  const bool equal = checkpoint_of(scratch, resumed, data) == checkpoint_of(scratch, whole, data);
+  CHECK(equal);
+}
+
+TEST_CASE("trainer: a text is learnt as it is and judged by its end") {
+  const TemporaryDirectory scratch;
+  RunOptions options = tiny_options(scratch);
+  std::string poem;
+  for (int i = 0; i < 40; ++i) poem += "so it goes:\n    round\n    round\n";
+  options.text = scratch.file("poem", poem);
+  options.steps = 300;
+  const Data data = words::load_data(options);
+  REQUIRE(data.training.size() == 1);
+  const std::string begin = data.vocabulary.decode(data.training[0]), end = data.vocabulary.decode(data.held_out[0]);
+  CHECK(begin + end == poem);
+  CHECK(end.size() == poem.size() / 5);
+  Trainer trainer(options, data);
+  const double before = cross_entropy(trainer.state().net, data.held_out);
+  train(trainer, 150);
+  checkpoint_of(scratch, trainer, data);
+  Trainer resumed(options, data);
+  resumed.resume(scratch.path("end"));
+  train(trainer, 150);
+  train(resumed, 150);
+  const bool equal = checkpoint_of(scratch, resumed, data) == checkpoint_of(scratch, trainer, data);
+  CHECK(equal);
+  CHECK(cross_entropy(trainer.state().net, data.held_out) < before / 4);
+
+  options.text = scratch.file("short", poem.substr(0, 99));
+  CHECK_THROWS_WITH_AS(words::load_data(options),
+                       "a text of 99 characters is too short to hold some out; at least 100 are needed",
+                       retrace::Error);
+}

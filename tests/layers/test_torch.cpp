@@ -7,6 +7,8 @@
 #include "support/refuses.hpp"
 #include "support/temporary_directory.hpp"
 
+#include <array>
+
 using namespace retrace;
 using namespace retrace::test;
 
@@ -36,6 +38,19 @@ struct Shared : Stacked<GRU> {
   void parts(auto& list) {
     Stacked::parts(list);
     list("share", share);
+  }
+};
+
+struct Tower {
+  std::vector<LSTM> layers;
+  std::vector<std::vector<Scaled>> heads;
+  std::array<Tensor, 2> scales{ones({2}), ones({3})};
+  std::vector<Stacked<GRU>> none;
+  void parts(auto& list) {
+    list("layers", layers);
+    list("heads", heads);
+    list("scales", scales);
+    list("none", none);
   }
 };
 
@@ -87,6 +102,17 @@ TEST_CASE("torch: a struct derived from a layer is a struct of parts and loses n
   CHECK(both[2] == "_l0.leak");
   CHECK(both[7] == "_l0_reverse.leak");
   CHECK(exchanged(Shared(2, 3, 4, g)).back() == "share");
+}
+
+TEST_CASE("torch: a vector of layers is a ModuleList") {
+  const Generator g(1);
+  Tower tower;
+  tower.layers = {LSTM(3, 4, g), LSTM(4, 4, g)};
+  tower.heads = {{}, {Scaled(4, 2, g)}};
+  CHECK(exchanged(tower) == Names{"heads.1.0.b", "heads.1.0.scale", "heads.1.0.w",  //
+                                  "layers.0.bias_hh_l0", "layers.0.bias_ih_l0", "layers.0.weight_hh_l0",
+                                  "layers.0.weight_ih_l0", "layers.1.bias_hh_l0", "layers.1.bias_ih_l0",
+                                  "layers.1.weight_hh_l0", "layers.1.weight_ih_l0", "scales.0", "scales.1"});
 }
 
 TEST_CASE("torch: reversed layers that PyTorch has not got are refused") {
