@@ -77,10 +77,7 @@ struct Trace {
               "checkpoint: the function refers to a result of '{}' {} from outside; hand that in as an input", n->op,
               n->shape);
       if (n->is_leaf() && n->requires_grad) leaves.push_back(n);
-      for_each(n->rules, [&](Rule& rule) {
-        for (std::size_t i = 0; i < rule.type->kept; ++i) add(saved_of(rule)[i].value.node());
-        if (rule.type->wants_output) add(*n);
-      });
+      for (const Tensor& x : with_kept({}, *n)) add(x.node());
     }
   }
 
@@ -149,6 +146,7 @@ struct Leader : Rule {
 
 void lead(Rule& rule, std::span<Tensor> cotangents, Node& output, bool /*consume*/, Pass& pass) {
   const std::vector<Tensor> all = gradients(static_cast<Leader&>(rule).run, cotangents);
+  const ModeScope searched_already(this_thread.detecting_anomalies, false);
   auto next = all.begin();
   for_each(output.rules, [&](Rule& follower) {
     if (&follower == &rule) return;
@@ -165,6 +163,7 @@ constexpr RuleType follower{sizeof(Rule), 0, false, follow};
 /// The rules of a run as `record` stores them.
 struct WrtRun {
   const std::shared_ptr<const Run>& run;
+  const std::vector<Tensor>& results;
 
   std::size_t bytes() const {
     std::size_t n = 0;
@@ -176,6 +175,7 @@ struct WrtRun {
     for (const Input& x : run->inputs)
       if (x.wants_gradient) rules.append(*::new (rules.end()) Rule{&follower, x.value.get()});
   }
+  void add_operands(std::vector<Tensor>& list) const { list = results; }  // which were searched as they were made
 };
 
 /// What the function gives, with what is seen meanwhile noted in the run.
@@ -210,7 +210,7 @@ std::vector<Tensor> run_segment(const Segment& segment, const std::vector<Tensor
   for (const Tensor& y : ys)
     if (y.requires_grad()) results.push_back(y.detach());
   results = record(
-      "checkpoint", [&] { return std::move(results); }, WrtRun{run});
+      "checkpoint", [&] { return std::move(results); }, WrtRun{run, results});
   for (auto result = results.begin(); Tensor & y : ys)
     if (y.requires_grad()) y = std::move(*result++);
   return ys;

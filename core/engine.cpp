@@ -113,6 +113,7 @@ class Pass {
   Workspace work_ = this_thread.workspace ? std::move(static_cast<Workspace&>(*this_thread.workspace)) : Workspace();
   Waiting next_{};  // the deepest of all, if it came last: it would go through the heap for nothing
   std::unordered_map<const Node*, std::size_t> leaf_places_;  // when there are many
+  std::vector<Tensor> given_;                                 // to the rules under way, while anomalies are looked for
 };
 
 Pass::~Pass() {
@@ -217,17 +218,14 @@ void Pass::run(Node& y, Tensor cotangent, Complete&& complete) {
 }
 
 /// A node of several outputs gathers cotangents even when only the outputs are wanted, not what they came from.
-bool Pass::leads_on(const Node& n) const {
-  if (!needed_) return true;
-  const auto at = needed_->find(&n);
-  return at != needed_->end() && at->second;
-}
+bool Pass::leads_on(const Node& n) const { return !needed_ || (needed_->contains(&n) && needed_->at(&n)); }
 
 /// The rules of a node, taken off it for good unless the graph is retained.
 void Pass::propagate(Slot& slot) {
   Node& n = *slot.node;
   if (n.consumed) fail_consumed(n);
   for_each(n.rules, [](const Rule& rule) { fetch(rule.input, sizeof(Node)); });
+  if (this_thread.detecting_anomalies) (given_ = with_kept(slot.of_outputs, n)).push_back(slot.cotangent);
   std::uint32_t left = n.rules.bytes;
   for_each(n.rules, [&](Rule& rule) {
     left -= static_cast<std::uint32_t>(rule.type->bytes);
@@ -298,7 +296,7 @@ void Pass::add(Node*& edge, C& contribution) {
     if (in_place && (there.defined() || !std::is_same_v<C, Product>)) return add_to(own(there, input), contribution);
   Tensor t = evaluate(contribution, input.shape);
   require(t.dtype() == input.dtype, "the rule for an input {} {} returned {}", input.shape, input.dtype, t.dtype());
-  if (this_thread.detecting_anomalies) require_finite("the rule", t);
+  if (this_thread.detecting_anomalies && !given_.empty()) require_finite("the rule", t, given_);
   there = there.defined() ? std::move(there) + std::move(t) : std::move(t);
 }
 
@@ -311,8 +309,6 @@ bool is_needed(const Pass& pass, const Rule& rule) { return pass.needs(rule); }
 namespace {
 
 Tensor initial_cotangent(const char* what, const Tensor& y, const Tensor& given) {
-  require(y.requires_grad(), "{}: '{}' {} was not computed from a leaf that requires a gradient", what, y.op(),
-          y.shape());
   if (given.defined()) {
     require(given.shape() == y.shape() && given.dtype() == y.dtype(), "{}: the cotangent is {} {}, but '{}' is {} {}",
             what, given.shape(), given.dtype(), y.op(), y.shape(), y.dtype());
@@ -323,9 +319,24 @@ Tensor initial_cotangent(const char* what, const Tensor& y, const Tensor& given)
   return ones(y.shape(), y.dtype());
 }
 
+/// The nodes on a way from y to one of xs, marked unless the way ends there. What lay behind a consumed node is no
+/// longer known, so it is among them, for the pass to find.
+std::unordered_map<const Node*, bool> nodes_between(const Tensor& y, std::span<const Tensor> xs) {
+  std::unordered_map<const Node*, bool> needed;
+  for (const Tensor& x : xs) needed.emplace(x.get(), false);
+  for (Node* n : nodes_by_depth({&y, 1})) {
+    bool leads_on = n->consumed && !needed.contains(n);
+    for_each_input(*n, [&](Node& input) { leads_on = leads_on || needed.contains(&input); });
+    if (leads_on) needed[n] = true;
+  }
+  return needed;
+}
+
 }  // namespace
 
 void backward(const Tensor& y, const Tensor& cotangent, BackwardOptions options) {
+  require(y.requires_grad(), "backward: '{}' {} was not computed from a leaf that requires a gradient", y.op(),
+          y.shape());
   Tensor dy = initial_cotangent("backward", y, cotangent.detach());
   Pass pass({.create_graph = false, .retain_graph = options.retain_graph}, nullptr);
   pass.run(y.node(), std::move(dy), [](const Slot&) {});
@@ -340,22 +351,6 @@ void backward(const Tensor& y, const Tensor& cotangent, BackwardOptions options)
   for (Slot* leaf : pass.leaves()) handle_to(*leaf->node).set_grad(std::move(leaf->cotangent));
 }
 
-namespace {
-
-/// The nodes on a way from y to one of xs, marked unless the way ends there. What lay behind a consumed node is no
-/// longer known, so it is among them, for the pass to find.
-std::unordered_map<const Node*, bool> nodes_between(const Tensor& y, std::span<const Tensor> xs) {
-  std::unordered_map<const Node*, bool> needed;
-  for (const Tensor& x : xs) needed.emplace(x.get(), false);
-  for (Node* n : nodes_by_depth({&y, 1})) {
-    bool leads_on = n->consumed && !needed.contains(n);
-    for_each_input(*n, [&](Node& input) { leads_on = leads_on || needed.contains(&input); });
-    if (leads_on) needed.insert_or_assign(n, true);
-  }
-  return needed;
-}
-
-}  // namespace
 }  // namespace detail
 
 std::vector<Tensor> grad(const Tensor& y, std::span<const Tensor> xs, const GradOptions& options) {
@@ -369,23 +364,24 @@ std::vector<Tensor> grad(const Tensor& y, std::span<const Tensor> xs, const Grad
     pass.run(y.node(), std::move(dy), [&](const detail::Slot& slot) {
       for (const Tensor& x : xs) {
         const detail::Node& n = x.node();
-        if (&n == slot.node.get()) found.insert_or_assign(&n, slot.cotangent);
-        if (n.is_output && n.bundle == slot.node.get() && slot.of_outputs[n.outputs].defined())
-          found.insert_or_assign(&n, slot.of_outputs[n.outputs]);
+        if (&n == slot.node.get()) found[&n] = slot.cotangent;
+        if (n.is_output && n.bundle == slot.node.get()) found[&n] = slot.of_outputs[n.outputs];
       }
     });
-  for (const detail::Slot* leaf : pass.leaves()) found.insert_or_assign(leaf->node.get(), leaf->cotangent);
+  for (const detail::Slot* leaf : pass.leaves()) found[leaf->node.get()] = leaf->cotangent;
 
   std::vector<Tensor> gradients;
   for (std::size_t i = 0; i < xs.size(); ++i) {
-    const auto at = found.find(xs[i].get());
-    if (at == found.end())  // it may have lain behind a consumed one
-      for (const Tensor& x : xs)
+    Tensor& g = found[xs[i].get()];
+    if (!g.defined()) {
+      for (const Tensor& x : xs)  // it may have lain behind a consumed one
         if (x.node().consumed) detail::fail_consumed(x.node());
-    require(at != found.end() || options.allow_unused,
-            "grad: '{}' {} does not depend on input {} {}; pass {{.allow_unused = true}} to get zeros", y.op(),
-            y.shape(), i, xs[i].shape());
-    gradients.push_back(at != found.end() ? at->second : zeros(xs[i].shape(), xs[i].dtype()));
+      require(options.allow_unused,
+              "grad: '{}' {} does not depend on input {} {}; pass {{.allow_unused = true}} to get zeros", y.op(),
+              y.shape(), i, xs[i].shape());
+      g = zeros(xs[i].shape(), xs[i].dtype());
+    }
+    gradients.push_back(g);
   }
   return gradients;
 }

@@ -18,6 +18,9 @@ void add_to(Tensor& to, const Scattered& scattered);
 /// An Error if something that a rule of n wants to see again was changed in place.
 void check_versions(const Node& n, Rule& rule);
 
+/// These and the values that rules of n see again.
+std::vector<Tensor> with_kept(std::vector<Tensor> these, Node& n);
+
 /// All nodes that lead to any of ys, each after its inputs: an edge always goes to a smaller depth.
 std::vector<Node*> nodes_by_depth(std::span<const Tensor> ys);
 

@@ -6,6 +6,7 @@
 #include <mutex>
 #include <set>
 #include <unordered_map>
+#include <unordered_set>
 
 #include "engine.hpp"
 
@@ -120,9 +121,8 @@ void check_versions(const Node& n, Rule& rule) {
     fail("backward of '{}' {}: {} {} was changed in place after the forward pass; clone() it before the change", n.op,
          n.shape, what, shape);
   };
-  const Saved* saved = saved_of(rule);
-  for (std::size_t i = 0; i < rule.type->kept; ++i)
-    if (saved[i].changed()) changed("an operand", saved[i].value.shape());
+  for (const Saved& s : std::span(saved_of(rule), rule.type->kept))
+    if (s.changed()) changed("an operand", s.value.shape());
   if (rule.type->wants_output && n.storage->version.load(std::memory_order_relaxed) != n.rules.output_version)
     changed("its result", n.shape);
 }
@@ -135,28 +135,38 @@ const char* located(const char* op, const char* file, int line) {
   return texts.insert(fmt::format("{} at {}:{}", op, slash ? slash + 1 : file, line)).first->c_str();
 }
 
-void require_finite(const char* op, const Tensor& value) {
-  if (value.dtype() == i64) return;
+void require_finite(const char* op, const Tensor& value, std::span<const Tensor> operands) {
   const ModeScope not_here(this_thread.detecting_anomalies, false);
-  const std::vector<double> elements = value.detach().to(f64).to_vector<double>();
-  const auto at = std::find_if_not(elements.begin(), elements.end(), [](double v) { return std::isfinite(v); });
+  const auto elements_of = [](const Tensor& x) { return x.detach().to(f64).to_vector<double>(); };
+  const std::vector<double> elements = elements_of(value);
+  const auto kind = [](double v) { return std::isnan(v) ? 1 : std::isinf(v) ? 2 : 0; };
+  if (std::ranges::none_of(elements, kind)) return;
+  int given = 0;
+  for (const Tensor& x : operands)
+    if (x.defined())
+      for (const double v : elements_of(x)) given |= kind(v);
+  const auto at = std::ranges::find_if(elements, [&](double v) { return kind(v) & ~given; });
   if (at == elements.end()) return;
   std::string inputs;
   for_each_input(value.node(),
-                 [&](const Node& n) { inputs += fmt::format("{}{}", inputs.empty() ? "" : ", ", n.shape); });
+                 [&](const Node& n) { inputs += fmt::format("{}{}", inputs.empty() ? " from " : ", ", n.shape); });
   Shape place = value.shape();
-  std::int64_t offset = at - elements.begin();
-  for (int axis = place.rank() - 1; axis >= 0; --axis) {
-    const std::int64_t size = place[axis];
-    place[axis] = offset % size;
-    offset /= size;
-  }
-  fail("'{}' {} made {} at {}{}{}", op, value.shape(), std::isnan(*at) ? "a NaN" : "an infinity", place,
-       inputs.empty() ? "" : " from ", inputs);
+  for (int i = 0; i < place.rank(); ++i)
+    place[i] = (at - elements.begin()) / row_major(value.shape())[static_cast<unsigned>(i)] % place[i];
+  fail("'{}' {} made {} at {}{}", op, value.shape(), std::isnan(*at) ? "a NaN" : "an infinity", place, inputs);
+}
+
+std::vector<Tensor> with_kept(std::vector<Tensor> all, Node& n) {
+  for_each(n.rules, [&](Rule& rule) {
+    for (const Saved& s : std::span(saved_of(rule), rule.type->kept)) all.push_back(s.value);
+  });
+  if (n.keeps_value) all.push_back(handle_to(n));
+  return all;
 }
 
 void attach(const char* op, std::vector<Tensor>& values, Rules& rules) {
   Rules none;
+  none.search = std::move(rules.search);
   for (Tensor& value : values) attach(op, value, none);
   if (rules.empty() || values.empty()) return;
   const Tensor all(Node::create({}, values[0].dtype()));
@@ -190,13 +200,12 @@ std::vector<GraphNode> recorded_graph(const Tensor& y) {
 
 std::vector<detail::Node*> detail::nodes_by_depth(std::span<const Tensor> ys) {
   std::vector<Node*> nodes;
-  std::unordered_map<const Node*, bool> seen;
-  for (const Tensor& y : ys)
-    if (seen.emplace(y.get(), true).second) nodes.push_back(&y.node());
-  for (std::size_t i = 0; i < nodes.size(); ++i)
-    for_each_input(*nodes[i], [&](Node& input) {
-      if (seen.emplace(&input, true).second) nodes.push_back(&input);
-    });
+  std::unordered_set<const Node*> seen;
+  const auto add = [&](Node& n) {
+    if (seen.insert(&n).second) nodes.push_back(&n);
+  };
+  for (const Tensor& y : ys) add(y.node());
+  for (std::size_t i = 0; i < nodes.size(); ++i) for_each_input(*nodes[i], add);
   std::stable_sort(nodes.begin(), nodes.end(), [](const Node* a, const Node* b) { return a->depth < b->depth; });
   return nodes;
 }

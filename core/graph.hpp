@@ -124,6 +124,10 @@ class Rules {
  public:
   template <class... Wrts>
   explicit Rules(const Wrts&... wrts) {
+    if (this_thread.detecting_anomalies) [[unlikely]] {
+      search = std::make_unique<Search>();
+      (wrts.add_operands(search->operands), ...);
+    }
     const std::size_t bytes = this_thread.recording ? (std::size_t{0} + ... + wrts.bytes()) : 0;
     if (bytes == 0) return;
     reserve(bytes);
@@ -147,6 +151,13 @@ class Rules {
   std::uint32_t depth() const { return depth_; }
   /// Makes n a result that has them.
   void move_to(const char* op, Node& n);
+
+  /// While anomalies are looked for: in the result as a whole, not in its parts.
+  struct Search {
+    std::vector<Tensor> operands = {};  // held, so that nobody overwrites them
+    ModeScope unsearched{this_thread.detecting_anomalies, false};
+  };
+  std::unique_ptr<Search> search;
 
  private:
   void reserve(std::size_t bytes);
@@ -217,6 +228,7 @@ struct Wrt {
   void store(Rules& rules) const {
     if (x.requires_grad()) store_rule(rules, x, kept, f);
   }
+  void add_operands(std::vector<Tensor>& list) const { list.push_back(x); }
 };
 
 template <class Make>
@@ -234,17 +246,19 @@ struct WrtEach {
     for (std::size_t i = 0; i < xs.size(); ++i)
       if (xs[i].requires_grad()) store_rule(rules, xs[i], KeptTensors<0>{}, make(i));
   }
+  void add_operands(std::vector<Tensor>& list) const { list.insert(list.end(), xs.begin(), xs.end()); }
 };
 
-/// An Error that names the op, the place and, where they are recorded, the inputs, unless all elements are finite.
-void require_finite(const char* op, const Tensor& value);
+/// An Error that names the op, the place and, where they are recorded, the inputs, if there is a NaN in the value and
+/// none in the operands, or an infinity and none there.
+void require_finite(const char* op, const Tensor& value, std::span<const Tensor> operands);
 
 /// Makes a node with these rules, if there are any, of a value or of several.
 void attach_slowly(const char* op, Tensor& value, Rules& rules);
 inline void attach(const char* op, Tensor& value, Rules& rules) {
   if (!rules.empty() || !value.defined() || !value.get()->is_new()) attach_slowly(op, value, rules);
-  if (this_thread.detecting_anomalies) [[unlikely]]
-    require_finite(op, value);
+  if (rules.search) [[unlikely]]
+    require_finite(op, value, rules.search->operands);
 }
 void attach(const char* op, std::vector<Tensor>& values, Rules& rules);
 
@@ -278,9 +292,8 @@ detail::WrtEach<Make> wrt_each(std::span<const Tensor> xs, Make make) {
 template <class Value, class... Wrts>
 auto record(const char* op, Value&& value, const Wrts&... wrts) {
   detail::Rules rules(wrts...);
-  auto result = [&] {  // recorded and searched for anomalies as a whole, not in its parts
-    const detail::ModeScope unrecorded(detail::this_thread.recording, false),
-        unsearched(detail::this_thread.detecting_anomalies, false);
+  auto result = [&] {  // recorded as a whole, not in its parts
+    const detail::ModeScope unrecorded(detail::this_thread.recording, false);
     return std::forward<Value>(value)();
   }();
   detail::attach(op, result, rules);
@@ -304,7 +317,7 @@ struct GradOptions {
   Tensor cotangent = {};      ///< of y; may be left out when y has one element
   bool create_graph = false;  ///< record the gradients, so that they can be differentiated again
   bool retain_graph = false;  ///< keep the graph of y; create_graph implies it
-  bool allow_unused = false;  ///< zeros for an x that y does not depend on, instead of an Error
+  bool allow_unused = false;  ///< zeros for an x that y does not depend on (a constant on none), instead of an Error
 };
 /// The gradients of y (times the cotangent) with respect to each of xs, leaves or results; `.grad()` stays untouched.
 /// They may share elements with each other and with the cotangent and have strides: `clone` what you change in place.

@@ -31,7 +31,9 @@ struct NoGrad : private detail::ModeScope {
 
 /// While one lives, an operation in this thread, forward or in a backward rule, that makes a NaN or an infinity throws
 /// an Error that names it, its shapes and the place in them, and the line that called it unless it is an operator or a
-/// member of Tensor. Every result is read through once more.
+/// member of Tensor. One that only passes on what it was given (by data, a mask, a cotangent) is not named: a
+/// NaN counts as given if any operand holds a NaN, an infinity if any holds an infinity. A NaN that comes of infinities
+/// was made. Every result is read through once more, and the operands of one that is not finite.
 struct DetectAnomalies : private detail::ModeScope {
   DetectAnomalies() : Scoped(detail::this_thread.detecting_anomalies, true) {}
 };

@@ -29,10 +29,11 @@ void detail::PartList::operator()(std::string_view name, Tensor& t) { visit(obje
 
 void detail::require_settable(const std::string& path, const Parameters& parameters) {
   for (const auto& [name, value] : parameters) {
+    require(value.is_leaf(), "cannot load {}: tensor '{}': the result of '{}', which cannot be set; {}", path, name,
+            value.op(), instead_of_a_result);
     const int axis = repeated_axis(value);
-    require(value.is_leaf() && axis < 0, "cannot load {}: tensor '{}': {}, which cannot be set", path, name,
-            value.is_leaf() ? fmt::format("axis {} of this view {} repeats elements", axis, value.shape())
-                            : fmt::format("the result of '{}'", value.op()));
+    require(axis < 0, "cannot load {}: tensor '{}': axis {} of this view {} repeats elements, which cannot be set",
+            path, name, axis, value.shape());
   }
 }
 

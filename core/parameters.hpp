@@ -26,7 +26,8 @@ struct Parameter {
 };
 
 /// What optimizers, clip_grad_norm, to_dot, save and load take: names like "rnn.w_x" and handles to the tensors, in the
-/// order in which the model lists them. A tensor reached twice (tied weights) is listed once, under its first name.
+/// order in which the model lists them. A tensor reached twice (tied weights) is listed once, under its first name; one
+/// that is computed from a parameter, say its transpose, is no parameter: compute it in operator(), each time anew.
 class Parameters {
  public:
   /// An Error when another tensor has that name. Undefined tensors (an absent bias) are passed over.
@@ -69,6 +70,10 @@ namespace detail {
 std::string place_name(int place);
 /// "prefix.name"; without a prefix the name.
 std::string joined(const std::string& prefix, std::string_view name);
+/// What to do about a parameter that is the result of an operation.
+inline constexpr const char* instead_of_a_result =
+    "make the tensor that it is computed from the parameter and compute it in operator(), which keeps them tied, or "
+    "detach() it for a weight of its own";
 /// An Error when one of them is the result of an operation or a view that repeats elements.
 void require_settable(const std::string& path, const Parameters& parameters);
 

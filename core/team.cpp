@@ -112,8 +112,8 @@ void add_gradients(const Parameters& to, const Parameters& from) {
     require(to[i].name == from[i].name, "add_gradients: '{}' in place of '{}'", from[i].name, to[i].name);
     require(x.shape() == y.shape() && x.dtype() == y.dtype(), "add_gradients: '{}' is {} {}, the other {} {}",
             to[i].name, x.shape(), x.dtype(), y.shape(), y.dtype());
-    require(x.is_leaf() && y.is_leaf(), "add_gradients: '{}' is the result of '{}', not a leaf", to[i].name,
-            (x.is_leaf() ? y : x).op());
+    require(x.is_leaf() && y.is_leaf(), "add_gradients: '{}' is the result of '{}', not a leaf; {}", to[i].name,
+            (x.is_leaf() ? y : x).op(), detail::instead_of_a_result);
     const Tensor a = x.grad(), b = y.grad();
     sums.push_back(!b.defined() ? Tensor() : a.defined() ? a + b : b.clone());
   }

@@ -149,7 +149,8 @@ void Tensor::fill(double value) {
 // ---- gradients -----------------------------------------------------------------------------------------------------
 
 Tensor& Tensor::requires_grad(bool on) & {
-  require(is_leaf(), "requires_grad: '{}' {} is recorded; only leaves can be told", op(), shape());
+  require(is_leaf(), "requires_grad: '{}' {} is recorded; only leaves can be told: tell the one it is computed from",
+          op(), shape());
   require(!on || dtype() != i64, "requires_grad: an i64 tensor {} has no gradient", shape());
   node().requires_grad = on;
   return *this;

@@ -98,10 +98,10 @@ class Recurrent : public detail::RecurrentWeights {
   /// The same from a given state (undefined: zeros), whose tensors are [batch, units]. For truncated backpropagation
   /// through time detach the returned state before it is carried into the next chunk.
   ///
-  /// With lengths (i64) [batch], each 0 .. steps, row i is a sequence of lengths[i] steps, and what x holds after them
-  /// has no influence if it is finite: outputs there are zero, and the returned state, like the output of `last_only`,
-  /// is that of the sequence's own last step.
-  RecurrenceOf<State> operator()(const Tensor& x, const State& state, const Tensor& lengths = {}) const;
+  /// With lengths (i64) [batch], each 0 .. steps, row i is a sequence of lengths[i] steps, and what x holds after them,
+  /// NaN too, has no influence: outputs and gradients there are zero, and the returned state, like the output of
+  /// `last_only`, is that of the sequence's own last step.
+  RecurrenceOf<State> operator()(Tensor x, const State& state, const Tensor& lengths = {}) const;
   /// One step: x_t [batch, features].
   State step(const Tensor& x_t, const State& state) const;
 

@@ -10,13 +10,14 @@
 namespace retrace {
 
 template <class Cell, class State>
-RecurrenceOf<State> Recurrent<Cell, State>::operator()(const Tensor& x, const State& given,
-                                                       const Tensor& lengths) const {
+RecurrenceOf<State> Recurrent<Cell, State>::operator()(Tensor x, const State& given, const Tensor& lengths) const {
   check_input("", "batch, steps", 3, x);
   require(x.dim(1) > 0, "{}: expected one step or more, got x {}", name_, x.shape());
   State state = started("", given, x);
   const detail::Ends ends(name_, lengths, x);
   const std::int64_t steps = x.dim(1), at_once = steps_at_once(x);
+  if (ends.shortest < steps)  // a gradient of 0 would not stay 0 on its way through NaN
+    x = where(reshape(ends.lengths > arange(steps), {-1, steps, 1}), x, 0.0);
   std::vector<Tensor> outputs(options_.last_only ? 0 : static_cast<std::size_t>(steps));
   for (std::int64_t done = 0; done < steps; done += at_once) {
     const std::int64_t count = std::min(at_once, steps - done), first = options_.reverse ? steps - done - count : done;

@@ -31,8 +31,8 @@ Optimizer::Optimizer(const std::vector<Group>& groups) {
   Parameters all;
   for (const auto& [parameters, rule] : groups) {
     for (const Parameter& p : parameters) {
-      require(p.value.is_leaf(), "{}: parameter '{}' {} is the result of '{}', not a leaf; detach() it", rule.optimizer,
-              p.name, p.value.shape(), p.value.op());
+      require(p.value.is_leaf(), "{}: parameter '{}' {} is the result of '{}', not a leaf; {}", rule.optimizer, p.name,
+              p.value.shape(), p.value.op(), detail::instead_of_a_result);
       all.add(p.name, p.value);
       require(all.size() > places_.size(), "{}: parameter '{}' is in two groups", rule.optimizer, p.name);
       places_.push_back({p, rules_.size(), {}, {}});

@@ -23,7 +23,7 @@ Tensor extremum(const char* op, Tensor a, Tensor b, Prefer prefer) {
   const auto share_of_x = [prefer](auto x, auto y) { return prefer(y, x) ? 0.0 : x == y ? 0.5 : 1.0; };
   const auto rule = [op, share_of_x](const Tensor& dy, const Tensor& x, const Tensor& y) {
     const Tensor share = zip(op, x, y, share_of_x);
-    return where(share, dy * share, 0.0);  // not infinity times 0
+    return where(share, dy, 0.0) * share;  // not infinity times 0
   };
   return record(
       op, [&] { return zip(op, std::move(a), std::move(b), pick); }, wrt(a, keep(a, b), rule),

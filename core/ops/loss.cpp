@@ -40,14 +40,14 @@ Tensor cross_entropy(const Tensor& logits, const Tensor& labels, CrossEntropyOpt
     counted += !ignored;
     if (ignored) label = 0;
   }
-  const Tensor picked =
-      gather(log_softmax(logits, -1, at), reshape(places, labels.shape().inserted(labels.rank(), 1)), -1);
-  Tensor losses = -reshape(picked, labels.shape());
-  if (counted < labels.size()) {
-    const Tensor counts = not_equal(labels, tensor(std::vector{options.ignore_index}, {}));
-    losses = where(counts, losses, 0.0);
-  }
-  return reduced(losses, options.reduction, counted, at);
+  const Shape column = labels.shape().inserted(labels.rank(), 1);
+  const auto masked = [&](const Tensor& x) {
+    if (counted == labels.size()) return x;
+    return where(reshape(not_equal(labels, tensor(std::vector{options.ignore_index}, {})), column), x, 0.0);
+  };
+  // The logits are masked as well: a gradient of 0 would not stay 0 on its way through NaN.
+  const Tensor losses = masked(-gather(log_softmax(masked(logits), -1, at), reshape(places, column), -1));
+  return reduced(reshape(losses, labels.shape()), options.reduction, counted, at);
 }
 
 }  // namespace retrace

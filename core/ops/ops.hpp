@@ -59,6 +59,8 @@ Tensor operator>(const Tensor& x, double c);
 Tensor operator>=(const Tensor& x, double c);
 
 /// a where condition is not 0, b elsewhere; all three broadcast. The condition may have any dtype and has no gradient.
+/// What is left out, NaN too, is in neither value nor gradient. It still is in the gradient of what it was computed by,
+/// as 0 times NaN: mask what a function takes, log(where(x > 0.0, x, 1)), not only what it gives.
 Tensor where(const Tensor& condition, const Tensor& a, const Tensor& b, Caller at = {});
 Tensor where(const Tensor& condition, const Tensor& a, double b, Caller at = {});
 Tensor where(const Tensor& condition, double a, const Tensor& b, Caller at = {});
@@ -158,11 +160,12 @@ struct LossOptions {
 Tensor mse_loss(const Tensor& prediction, const Tensor& target, LossOptions options = {}, Caller at = {});
 
 struct CrossEntropyOptions {
-  std::int64_t ignore_index = -100;  ///< rows with this label count nothing
+  std::int64_t ignore_index = -100;  ///< rows with this label count nothing, whatever their logits
   Reduction reduction = Reduction::mean;
 };
 /// -log softmax(logits)[label], in nats: logits [..., classes], labels (i64) [...]. The mean runs over the labels that
-/// are not ignored and is NaN when there are none, as in PyTorch. Reduction::none gives [...], ignored ones 0.
+/// are not ignored; when there are none it is NaN with gradient 0, as in PyTorch. Reduction::none gives [...], ignored
+/// ones 0.
 Tensor cross_entropy(const Tensor& logits, const Tensor& labels, CrossEntropyOptions options = {}, Caller at = {});
 
 }  // namespace retrace

@@ -170,6 +170,17 @@ TEST_CASE("gradcheck reports a function that ignores its inputs") {
   CHECK(mentions(hidden, {"input 1 [3]", "the gradient is 0"}));
 }
 
+TEST_CASE("gradcheck of second order where no gradient depends on anything") {
+  CHECK(gradcheck([](T a) { return pow(a, 0); }, {x}));
+  const auto fixed_gradient = [](T a) {
+    return record(
+        "fixed_gradient", [&] { return a * 0; }, wrt(a, [](T dy) { return zeros(dy.shape(), dy.dtype()); }));
+  };
+  CHECK(gradcheck([&](T a) { return fixed_gradient(a); }, {x}));
+  CHECK(gradcheck([](T a) { return relu(a); }, {x}));
+  CHECK(gradcheck([](T a) { return a * 3.0; }, {x}));
+}
+
 TEST_CASE("gradcheck finds NaN the worst wherever it stands") {
   const auto spoiled = [](T a) {
     return record(

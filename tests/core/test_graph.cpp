@@ -2,9 +2,10 @@
 
 #include <cmath>
 
-#include <retrace/core.hpp>
+#include "support/compare.hpp"
 
 using namespace retrace;
+using test::same;
 
 namespace {
 
@@ -208,6 +209,33 @@ TEST_CASE("graph: grad of something that is not reached is an error, or zeros wh
   CHECK(grad(sum(x), {other}, {.allow_unused = true})[0].to_vector<double>() == std::vector<double>{0, 0});
   const Tensor plain = tensor({1}, f64);
   CHECK_THROWS_WITH_AS(grad(sum(x), {plain}), doctest::Contains("does not require a gradient"), Error);
+}
+
+TEST_CASE("graph: a result that depends on no leaf has gradient zero when unused inputs are allowed") {
+  const Tensor x = leaf({2, -3}), other = leaf({{4, 5}});
+  const GradOptions recorded{.create_graph = true}, allowed{.create_graph = true, .allow_unused = true};
+  const auto derivative = [&](const Tensor& y, const GradOptions& options) { return grad(sum(y), {x}, options)[0]; };
+  const Tensor slope = derivative(x * 3.0, recorded), of_relu = derivative(relu(x), recorded);
+  const Tensor second = derivative(derivative(x * x, recorded), recorded);
+  for (const Tensor& constant : {slope, of_relu, second, tensor({1, 2}, f64)}) {
+    CHECK_FALSE(constant.requires_grad());
+    const std::vector<Tensor> g = grad(sum(constant), {x, other}, allowed);
+    CHECK(same(g[0], {0, 0}));
+    CHECK(same(g[1], {{0, 0}}));
+    CHECK(same(derivative(g[0], allowed), {0, 0}));  // and so on
+    CHECK(same(grad(constant, {x}, {.cotangent = x, .allow_unused = true})[0], {0, 0}));
+    // Nobody said so: that it depends on nothing may be a mistake.
+    CHECK_THROWS_WITH_AS(derivative(constant, recorded),
+                         "grad: 'leaf' [] does not depend on input 0 [2]; pass {.allow_unused = true} to get zeros",
+                         Error);
+    CHECK_THROWS_WITH_AS(sum(constant).backward(),
+                         doctest::Contains("was not computed from a leaf that requires a gradient"), Error);
+  }
+  // What does not fit is refused all the same.
+  CHECK_THROWS_WITH_AS(grad(slope, {x}, allowed), doctest::Contains("not one element"), Error);
+  CHECK_THROWS_WITH_AS(grad(slope, {x}, {.cotangent = ones({3}, f64), .allow_unused = true}),
+                       doctest::Contains("the cotangent is [3] f64"), Error);
+  CHECK_THROWS_WITH_AS(grad(sum(slope), {slope}, allowed), doctest::Contains("does not require a gradient"), Error);
 }
 
 TEST_CASE("graph: retain_graph lets backward run again with the same result") {

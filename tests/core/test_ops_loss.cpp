@@ -11,7 +11,7 @@ using test::close;
 using test::same;
 
 namespace {
-constexpr double NaN = std::numeric_limits<double>::quiet_NaN();
+constexpr double NaN = std::numeric_limits<double>::quiet_NaN(), infinity = std::numeric_limits<double>::infinity();
 }
 
 TEST_CASE("mse_loss averages or sums or keeps the squares") {
@@ -63,6 +63,49 @@ TEST_CASE("an ignored row adds nothing to the gradient however large its logits"
   CHECK(close(loss, std::log(2), 1e-14));
   const Tensor g = grad(loss, {x})[0];
   CHECK(close(g, {{-0.5, 0.5}, {0.0, 0}, {0.0, 0}}, 1e-14));
+}
+
+TEST_CASE("what the logits of an ignored row hold has no influence on any derivative") {
+  for (const DType dtype : {f32, f64})
+    for (const Reduction reduction : {Reduction::mean, Reduction::sum, Reduction::none})
+      for (const Literal& bad : {Literal{NaN, NaN, NaN}, Literal{-infinity, -infinity, -infinity},
+                                 Literal{infinity, 0, infinity}, Literal{0, NaN, -infinity}}) {
+        const Tensor counted = tensor({{1, 2, 3}, {0.5, -1, 2}}, dtype), ignored = tensor(bad, dtype);
+        const auto derivatives = [&](const Tensor& in_between, std::int64_t ignore_index) {
+          const Tensor x =
+              stack({select(counted, 0, 0), in_between, select(counted, 0, 1), in_between}, 0).requires_grad(true);
+          const Tensor labels = tensor({1, ignore_index, 0, ignore_index}, i64);
+          Tensor loss = cross_entropy(x, labels, {.ignore_index = ignore_index, .reduction = reduction});
+          const Tensor value = loss.detach();
+          if (reduction == Reduction::none) loss = sum(loss * tensor({1, 2, 3, 4}, dtype));
+          const Tensor first = grad(loss, {x}, {.create_graph = true})[0];
+          return std::vector{value, first.detach(), grad(sum(first * first), {x})[0]};
+        };
+        const auto right = derivatives(zeros({3}, dtype), -100);
+        for (const std::int64_t ignore_index : {-100, 7}) {
+          const auto found = derivatives(ignored, ignore_index);
+          for (std::size_t order = 0; order < right.size(); ++order) {
+            CAPTURE(order);
+            CHECK(same(found[order], right[order]));
+            if (order == 0) continue;
+            CHECK(same(select(found[order], 0, 1), {0, 0, 0}));
+            CHECK(same(select(found[order], 0, 3), {0, 0, 0}));
+          }
+        }
+      }
+}
+
+TEST_CASE("a batch of ignored rows alone has gradient zero as in PyTorch") {
+  const Tensor none = tensor({-100, -100}, i64);
+  for (const Literal& logits : {Literal{{1, 2}, {3, 4}}, Literal{{NaN, 2}, {-infinity, -infinity}}})
+    for (const Reduction reduction : {Reduction::mean, Reduction::sum, Reduction::none}) {
+      const Tensor x = tensor(logits, f64).requires_grad(true);
+      const Tensor loss = sum(cross_entropy(x, none, {.reduction = reduction}));
+      CHECK(same(loss, reduction == Reduction::mean ? NaN : 0));
+      const Tensor first = grad(loss, {x}, {.create_graph = true})[0];
+      CHECK(same(first, {{0, 0}, {0, 0}}));
+      CHECK(same(grad(sum(first), {x}, {.allow_unused = true})[0], {{0, 0}, {0, 0}}));
+    }
 }
 
 TEST_CASE("cross_entropy of huge logits is finite") {

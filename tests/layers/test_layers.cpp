@@ -7,6 +7,7 @@
 
 #include "support/compare.hpp"
 #include "support/fixture.hpp"
+#include "support/temporary_directory.hpp"
 
 using namespace retrace;
 using namespace retrace::test;
@@ -152,6 +153,58 @@ TEST_CASE("parameters: named by the model, prefixed for several, tied tensors on
   net.emb.w.requires_grad(false);
   CHECK_FALSE(parameters(net)[0].trained());
   CHECK(parameters(net).trained_elements() == list.trained_elements());  // the same handles
+}
+
+namespace {
+
+/// Scores of the symbols by their own vectors.
+struct TiedNet {
+  Embedding emb;
+  Tensor b;
+
+  Tensor operator()(const Tensor& x) const { return matmul(tanh(emb(x)), transpose(emb.w)) + b; }
+  void parts(auto& list) {
+    list("emb", emb);
+    list("b", b);
+  }
+};
+
+}  // namespace
+
+TEST_CASE("parameters: weights tied through a transpose are one that is trained by both of its uses") {
+  const Tensor x = tensor({{3, 1, 4}, {1, 2, 0}}, i64), labels = tensor({{1, 4, 1}, {2, 0, 3}}, i64);
+  TiedNet net{{5, 3, Generator(1), {.dtype = f64}}, zeros({5}, f64).requires_grad(true)};
+  const Parameters weights = parameters(net);
+  CHECK(names_of(weights) == std::vector<std::string>{"emb.w", "b"});
+
+  const Tensor below = net.emb.w.detach().clone().requires_grad(true);
+  const Tensor above = transpose(below).detach().clone().requires_grad(true);
+  const Tensor expected = cross_entropy(matmul(tanh(embedding(below, x)), above), labels);
+  expected.backward();
+  SGD sgd(weights, {.lr = 1});
+  const Tensor loss = cross_entropy(net(x), labels);
+  loss.backward();
+  CHECK(close(loss, expected, 1e-14));
+  CHECK(close(net.emb.w.grad(), below.grad() + transpose(above.grad()), 1e-12, 1e-15));
+  sgd.step();
+  CHECK(cross_entropy(net(x), labels).item() < loss.item());
+}
+
+TEST_CASE("parameters: one that is computed from another is refused with the advice that ties them") {
+  Net net(5, 4, 4, Generator(1));
+  const Parameters before = parameters(net);
+  net.head.w = transpose(net.emb.w);
+  const Parameters weights = parameters(net);
+  const auto advice = Contains("make the tensor that it is computed from the parameter and compute it in operator()");
+  CHECK_THROWS_WITH_AS(SGD(weights, {}), advice, Error);
+  CHECK_THROWS_WITH_AS(Adam(weights, {}), Contains("'head.w' [4, 5] is the result of 'transpose', not a leaf"), Error);
+  CHECK_THROWS_WITH_AS(add_gradients(before, weights), advice, Error);
+  CHECK_THROWS_WITH_AS(add_gradients(weights, before), advice, Error);
+  const TemporaryDirectory directory;
+  const std::string file = directory.path("tied.safetensors");
+  save(file, weights);
+  CHECK_THROWS_WITH_AS(load(file, weights), advice, Error);
+  CHECK_THROWS_WITH_AS(net.head.w.requires_grad(true), Contains("tell the one it is computed from"), Error);
 }
 
 TEST_CASE("clone: a model of its own with equal values where a plain copy shares") {

@@ -1,5 +1,7 @@
 #include <doctest/doctest.h>
 
+#include <limits>
+
 #include "recurrent_layers.hpp"
 #include "support/compare.hpp"
 #include "support/random_cases.hpp"
@@ -10,6 +12,7 @@ using namespace retrace::test;
 namespace {
 
 constexpr double rtol = 1e-12, atol = 1e-14;
+constexpr double inf = std::numeric_limits<double>::infinity(), NaN = std::numeric_limits<double>::quiet_NaN();
 
 /// sum(y * dy) and the same of each tensor of a state: what gradients are taken of.
 template <class State>
@@ -21,14 +24,17 @@ Tensor loss_of(const Tensor& y, const Tensor& dy, State state, State d_state) {
 }
 
 template <class Layer>
-void check_alone(bool last_only, std::uint64_t seed) {
+void check_alone(RecurrentOptions options, double behind, std::uint64_t seed) {
   CAPTURE(seed);
+  CAPTURE(behind);
+  CAPTURE(options.reverse);
+  const bool last_only = options.last_only;
   Draw draw(seed);
   const int batch = draw.integer(1, 4), steps = draw.integer(1, 6), features = draw.integer(1, 3);
-  Layer layer = make<Layer>(features, draw.integer(1, 4), {.last_only = last_only, .dtype = f64});
+  Layer layer = make<Layer>(features, draw.integer(1, 4), options);
   Tensor x = draw.values({batch, steps, features}), lengths = draw.indices({batch}, steps + 1);
   const Tensor within = reshape(lengths, {batch, 1, 1}) > reshape(arange(steps), {steps, 1});  // [batch, steps, 1]
-  x = where(within, x, 1e3).requires_grad(true);
+  x = where(within, x, behind).requires_grad(true);
   auto state = mapped(random_state(layer, x, draw.generator()), [](const Tensor& t) { return t.clone(); });
   for (Tensor* t : tensors_of(state)) t->requires_grad(true);
 
@@ -80,6 +86,49 @@ void check_alone(bool last_only, std::uint64_t seed) {
 TEST_CASE("lengths: a batch gives what each sequence gives alone in values and gradients") {
   for_each_recurrent([](const char*, auto* type) {
     using Layer = std::remove_pointer_t<decltype(type)>;
-    for (std::uint64_t seed = 1; seed <= 30; ++seed) check_alone<Layer>(seed % 3 == 0, seed);
+    for (std::uint64_t seed = 1; seed <= 30; ++seed)
+      for (const double behind : {1e3, inf, NaN})
+        check_alone<Layer>({.last_only = seed % 3 == 0, .reverse = seed % 5 == 0, .dtype = f64}, behind, seed);
+  });
+}
+
+TEST_CASE("lengths: what lies behind them has no influence on any derivative") {
+  for_each_recurrent([](const char*, auto* type) {
+    using Layer = std::remove_pointer_t<decltype(type)>;
+    const Generator generator(3);
+    const Tensor given = randn({3, 4, 2}, generator, f64), lengths = tensor({4, 0, 2}, i64);
+    const Tensor within = reshape(lengths, {3, 1, 1}) > reshape(arange(4), {4, 1});
+    for (const bool last_only : {false, true})
+      for (const DType dtype : {f32, f64}) {
+        const Layer layer = make<Layer>(2, 3, {.last_only = last_only, .dtype = dtype});
+        const auto derivatives = [&](double behind) {
+          const Tensor x = where(within, given, behind).to(dtype).requires_grad(true);
+          std::vector<Tensor> leaves{x};
+          for (const Parameter& p : parameters(layer)) leaves.push_back(p.value);
+          auto [y, state] = layer(x, {}, lengths);
+          std::vector<Tensor> all{y};
+          Tensor loss = sum(y * y);
+          for (const Tensor* t : tensors_of(state)) {
+            loss = loss + sum(*t * *t * *t);
+            all.push_back(*t);
+          }
+          const std::vector<Tensor> first = grad(loss, leaves, {.create_graph = true});
+          Tensor slope = zeros({}, dtype);
+          for (const Tensor& g : first) slope = slope + sum(g * g);
+          const std::vector<Tensor> second = grad(slope, leaves);
+          all.insert(all.end(), first.begin(), first.end());
+          all.insert(all.end(), second.begin(), second.end());
+          return all;
+        };
+        const std::vector<Tensor> right = derivatives(0);
+        for (const double behind : {-7.0, 1e30, inf, -inf, NaN}) {
+          CAPTURE(behind);
+          const std::vector<Tensor> found = derivatives(behind);
+          for (std::size_t i = 0; i < right.size(); ++i) {
+            CAPTURE(i);
+            CHECK(same(found[i], right[i]));
+          }
+        }
+      }
   });
 }
