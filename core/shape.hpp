@@ -97,8 +97,9 @@ std::array<bool, max_rank> marked_axes(const char* op, const Axes& axes, const S
 /// Whether a tensor could have these sizes: none negative and, those that are 0 aside, not more elements than memory
 /// could be asked for.
 bool is_possible(const Shape& shape);
-/// The shape both broadcast to by NumPy's rule; an Error naming `op` when there is none.
-Shape broadcast_shapes(const char* op, const Shape& a, const Shape& b);
+/// The shape both broadcast to by NumPy's rule; an Error naming `op` when there is none. So many of the last axes are
+/// left as they are in the shape of higher rank.
+Shape broadcast_shapes(const char* op, const Shape& a, const Shape& b, int left = 0);
 bool broadcasts_to(const Shape& from, const Shape& to);
 
 }  // namespace retrace

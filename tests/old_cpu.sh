@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # tests/old_cpu.sh [PRESET...]: the suites as old and small machines run them: limited to each vector unit below the
-# best, and on an emulated CPU without AVX. The presets are release and clang unless told; without any named, the core
-# tests also run compiled without optimisation, by both compilers (with -O3 is how the two presets compile).
+# best, on an emulated CPU without AVX, and on an emulated ARM. The presets are release, clang and `aarch64`, which is
+# release compiled for that, unless told; without any named, the core tests also run compiled without optimisation, by
+# both compilers (with -O3 is how the two presets compile), and those for ARM in full.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source tests/setup.sh
@@ -17,10 +18,25 @@ suites() { # suites BUILD COMMAND...
 }
 
 need_to_build qemu-user
+# The emulator takes some 30 times as long, and hangs in the threads of OpenBLAS. Left out unless no preset is named:
+# what takes longest there and does not depend on the processor.
+aarch64() { # aarch64 ARGUMENT...: for the suites
+  need g++-aarch64-linux-gnu libopenblas-dev:arm64 libfmt-dev:arm64
+  cmake --preset release -B build/aarch64 -DRETRACE_EXAMPLES=OFF -DCMAKE_SYSTEM_NAME=Linux \
+    -DCMAKE_SYSTEM_PROCESSOR=aarch64 -DCMAKE_CXX_COMPILER=aarch64-linux-gnu-g++ \
+    -DCMAKE_CROSSCOMPILING_EMULATOR=qemu-aarch64 >/dev/null
+  cmake --build build/aarch64 --target core_tests layers_tests optim_tests
+  suites aarch64 "$@"
+}
+
 presets=("$@")
-((${#presets[@]})) || presets=(release clang)
+((${#presets[@]})) || presets=(release clang aarch64)
 [[ ${presets[*]} != *clang* ]] || need clang
 for preset in "${presets[@]}"; do
+  if [[ $preset == aarch64 ]]; then
+    if (($#)); then RETRACE_DRAWS=3 aarch64 qemu-aarch64; else aarch64 qemu-aarch64; fi
+    continue
+  fi
   cmake --preset "$preset" >/dev/null
   cmake --build --preset "$preset" --target core_tests layers_tests optim_tests
   suites "$preset" env RETRACE_VECTOR_UNIT=baseline

@@ -1,7 +1,9 @@
 # Sourced by the run.sh scripts: need PACKAGE... installs the Debian packages that are not there yet.
 
+as_root() { if ((EUID)); then sudo "$@"; else "$@"; fi; }
+
 need() {
-  local package missing=() as_root=()
+  local package missing=()
   for package; do
     [[ $(dpkg-query -W -f '${Status}' "$package" 2>/dev/null) == *' installed' ]] || missing+=("$package")
   done
@@ -12,20 +14,27 @@ need() {
     echo 'On another system, install what they are called there, and use CMake itself: see CMakePresets.json.' >&2
     return 1
   fi
-  if ((EUID)); then
-    as_root=(sudo)
-    if ! command -v sudo >/dev/null; then
-      echo "Packages are missing, and only root may install them: apt-get install ${missing[*]}" >&2
-      return 1
-    fi
+  if ((EUID)) && ! command -v sudo >/dev/null; then
+    echo "Packages are missing, and only root may install them: apt-get install ${missing[*]}" >&2
+    return 1
   fi
+  # Packages named as PACKAGE:ARCHITECTURE are of another one than this machine's.
+  local architecture known
+  known=" $(dpkg --print-foreign-architectures | tr '\n' ' ')"
+  for package in "${missing[@]}"; do
+    architecture=${package#*:}
+    if [[ $architecture != "$package" && $known != *" $architecture "* ]]; then
+      as_root dpkg --add-architecture "$architecture"
+      known+="$architecture "
+    fi
+  done
   echo "Installing ${missing[*]}"
   local log
   log=$(mktemp)
   # Whether the lists could be renewed does not matter: old ones may do.
   if ! {
-    "${as_root[@]}" apt-get -q update
-    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
+    as_root apt-get -q update
+    as_root env DEBIAN_FRONTEND=noninteractive \
       apt-get -q -o DPkg::Lock::Timeout=600 install -y --no-install-recommends "${missing[@]}"
   } >"$log" 2>&1; then
     cat "$log" >&2

@@ -78,29 +78,38 @@ RETRACE_INLINE inline void loops(std::int64_t m, std::int64_t n, const Factors<T
   }
 }
 
-/// BLAS wants rows or columns without gaps between their elements, and rows that do not overlap.
+/// A matrix as the BLAS takes it: rows, or columns if `is_transposed`, without gaps between their elements, `step`
+/// apart.
 template <class T>
-Matrix<const T> fit_for_blas(const Matrix<const T>& x, std::int64_t rows, std::int64_t columns,
-                             std::vector<T>& buffer) {
-  if ((x.column_step == 1 && x.row_step >= std::max<std::int64_t>(1, columns)) ||
-      (x.row_step == 1 && x.column_step >= std::max<std::int64_t>(1, rows)))
-    return x;
+struct Lines {
+  const T* data;
+  bool is_transposed;
+  std::int64_t step;
+};
+
+/// x as it lies if that will do, else a copy. Lines must not overlap: those of a single row or column may seem to,
+/// since the step between them has no meaning, and such a matrix is taken the other way.
+template <class T>
+Lines<T> lines(const Matrix<const T>& x, std::int64_t rows, std::int64_t columns, std::vector<T>& buffer) {
+  if (x.column_step == 1 && x.row_step >= columns) return {x.data, false, x.row_step};
+  if (x.row_step == 1 && x.column_step >= rows) return {x.data, true, x.column_step};
   buffer.resize(static_cast<std::size_t>(rows * columns));
   copy(rows, columns, x, buffer.data(), columns, 1);
-  return {buffer.data(), columns, 1};
+  return {buffer.data(), false, columns};
 }
 
 template <class T>
 void by_blas(std::int64_t m, std::int64_t n, const Factors<T>& f, T* c, std::int64_t ldc) {
   std::vector<T> buffer_a, buffer_b;
-  const auto a = fit_for_blas(f.a, m, f.k, buffer_a), b = fit_for_blas(f.b, f.k, n, buffer_b);
-  const auto size = [](std::int64_t v) {
-    require(v <= std::numeric_limits<int>::max(), "matmul: a size of {} is more than the BLAS takes", v);
-    return static_cast<int>(v);
-  };
-  const bool ta = a.column_step != 1, tb = b.column_step != 1;
-  blas(ta ? trans : no_trans, tb ? trans : no_trans, size(m), size(n), size(f.k), a.data,
-       size(ta ? a.column_step : a.row_step), b.data, size(tb ? b.column_step : b.row_step), T{1}, c, size(ldc));
+  const Lines<T> a = lines(f.a, m, f.k, buffer_a), b = lines(f.b, f.k, n, buffer_b);
+  // What it refuses the BLAS prints, and returns.
+  for (const std::int64_t size : {m, n, f.k, a.step, b.step, ldc})
+    require(size > 0 && size <= std::numeric_limits<int>::max(), "matmul: the BLAS takes no size or step of {}", size);
+  require(a.step >= (a.is_transposed ? m : f.k) && b.step >= (b.is_transposed ? f.k : n) && ldc >= n,
+          "matmul: lines {}, {} and {} apart overlap in [{}, {}] x [{}, {}]", a.step, b.step, ldc, m, f.k, f.k, n);
+  const auto as_int = [](std::int64_t size) { return static_cast<int>(size); };
+  blas(a.is_transposed ? trans : no_trans, b.is_transposed ? trans : no_trans, as_int(m), as_int(n), as_int(f.k),
+       a.data, as_int(a.step), b.data, as_int(b.step), T{1}, c, as_int(ldc));
 }
 
 // ---- the vector unit -----------------------------------------------------------------------------------------------

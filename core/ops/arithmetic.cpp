@@ -219,7 +219,9 @@ Tensor operator>=(const Tensor& x, double c) { return greater_equal(x, constant_
 Tensor where(const Tensor& condition, const Tensor& a, const Tensor& b, Caller at) {
   detail::require_same_dtype("where", a, b);
   detail::require_float("where", a);
-  const Shape shape = broadcast_shapes("where", condition.shape(), broadcast_shapes("where", a.shape(), b.shape()));
+  broadcast_shapes("where", a.shape(), b.shape());
+  const Shape shape = broadcast_shapes("where", broadcast_shapes("where", condition.shape(), a.shape()),
+                                       broadcast_shapes("where", condition.shape(), b.shape()));
   const auto value = [&] {
     const auto full_size = [&](const Tensor& x) { return detail::dense(broadcast_to(x, shape)); };
     const Tensor c = full_size(condition), x = full_size(a), y = full_size(b);

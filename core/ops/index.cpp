@@ -7,11 +7,16 @@
 namespace retrace {
 namespace {
 
-void require_index(const char* op, const Tensor& index, std::int64_t limit) {
+void require_i64(const char* op, const Tensor& index) {
   require(index.dtype() == i64, "{}: the index must be i64, got {} of shape {}", op, index.dtype(), index.shape());
+}
+
+void require_index(const char* op, const Tensor& index, const Shape& x, int axis) {
+  require_i64(op, index);
   const Tensor dense = detail::dense(index);
   for (const std::int64_t i : dense.span<std::int64_t>())
-    require(i >= 0 && i < limit, "{}: index {} is out of range 0 .. {}", op, i, limit - 1);
+    require(i >= 0 && i < x[axis], "{}: index {} is out of range 0 .. {} for axis {} of shape {}", op, i, x[axis] - 1,
+            axis, x);
 }
 
 /// Calls f(place in what is gathered, place in x, elements there) for every element of an index; all are row-major.
@@ -42,7 +47,7 @@ Shape gathered_shape(const char* op, const Shape& x, const Tensor& index, int ax
   bool fits = axis < index.rank() && index.rank() <= x.rank();
   for (int i = 0; fits && i < index.rank(); ++i) fits = i == axis || index.shape()[i] <= x[i];
   require(fits, "{}: index {} does not fit {} off axis {}", op, index.shape(), x, axis);
-  require_index(op, index, x[axis]);
+  require_index(op, index, x, axis);
   Shape shape = index.shape();
   for (int i = shape.rank(); i < x.rank(); ++i) shape.push_back(x[i]);
   return shape;
@@ -103,6 +108,7 @@ Tensor embedding(const Tensor& table, const Tensor& index, Caller at) {
   require(table.rank() == 2 && index.rank() < max_rank,
           "embedding: expected a table [n, d] and an index of less than {} axes, got {} and {}", max_rank,
           table.shape(), index.shape());
+  require_i64("embedding", index);
   const Shape shape = index.shape().inserted(index.rank(), table.dim(1));
   return record(
       at("embedding"), [&] { return reshape(gathered(at("embedding"), table, as_list(index), 0), shape); },

@@ -38,10 +38,11 @@ struct Operand {
 };
 
 void check(const Operand& a, const Operand& b, const Shape& to, DType dtype) {
-  require(a.columns == b.rows && a.rows * b.columns == to.size(), "product: [{}, {}] x [{}, {}] does not give {}",
-          a.rows, a.columns, b.rows, b.columns, to);
-  require(a.x->dtype == dtype && b.x->dtype == dtype, "product: expected {} factors, got {} and {}", dtype, a.x->dtype,
-          b.x->dtype);
+  require(a.columns == b.rows && a.rows * b.columns == to.size(),
+          "product: [{}, {}] x [{}, {}] of {} and {} does not give {}", a.rows, a.columns, b.rows, b.columns,
+          a.x->shape, b.x->shape, to);
+  require(a.x->dtype == dtype && b.x->dtype == dtype, "product: expected {} factors, got {} {} and {} {}", dtype,
+          a.x->dtype, a.x->shape, b.x->dtype, b.x->shape);
 }
 
 /// What a product is added to: as many elements, or one row that counts for all. Without data, nothing.
@@ -122,7 +123,7 @@ Tensor matmul(const Tensor& a, const Tensor& b, Caller at) {
   require_factors("matmul", a, b);
   if (b.rank() == 2)
     return matmul_rows(a, b, at, [&] { return multiplied(Operand(a), Operand(b), product_shape(a, b)); });
-  return matmul_batched(a, b, broadcast_shapes("matmul", leading(a.shape()), leading(b.shape())), at);
+  return matmul_batched(a, b, leading(broadcast_shapes("matmul", a.shape(), b.shape(), 2)), at);
 }
 
 Tensor addmm(Tensor c, const Tensor& a, const Tensor& b, Caller at) {

@@ -117,7 +117,7 @@ Tensor sum(const Tensor& x, const Axes& axes, ReduceOptions options, Caller at) 
 }
 
 Tensor mean(const Tensor& x, const Axes& axes, ReduceOptions options, Caller at) {
-  require(x.dtype() != i64, "mean: expected f32 or f64, got i64; cast with .to(f32)");
+  detail::require_float("mean", x);
   const auto count = static_cast<double>(Reduced("mean", x, axes).count);
   return sum(x, axes, options, at) / count;
 }

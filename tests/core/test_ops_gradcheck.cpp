@@ -9,6 +9,7 @@
 
 #include "op_rows.hpp"
 #include "support/compare.hpp"
+#include "support/vector_units.hpp"
 
 using namespace retrace;
 using test::Draw;
@@ -141,6 +142,28 @@ TEST_CASE("values and gradients in f32 are those in f64 (rounded)") {
     for (std::size_t i = 0; i < exact.size(); ++i) {
       CHECK(rounded[i].dtype() == f32);
       CHECK(test::close(rounded[i].to(f64), exact[i], 1e-4, 1e-5));
+    }
+  });
+}
+
+TEST_CASE("values and gradients of larger shapes are the same on every vector unit up to rounding") {
+  test::for_each_draw(test::all_rows(), 5, [](const OpRow& row, std::uint64_t seed) {
+    if (row.op() == "to") return;
+    Draw draw(seed, 60, 10'000);
+    const OpCase made = draw.with_views(row.draw(draw));
+    const Tensor cotangent = draw.values(made.f(made.inputs).shape());
+    for (const DType dtype : {f32, f64}) {
+      std::vector<std::vector<Tensor>> each;
+      for (const VectorUnit unit : test::vector_units()) {
+        const test::LimitedTo scope(unit);
+        each.push_back(results(made, made.inputs, cotangent, dtype));
+      }
+      for (std::size_t unit = 1; unit < each.size(); ++unit)
+        for (std::size_t i = 0; i < each[0].size(); ++i) {
+          INFO("unit ", unit, ", ", retrace::name_of(dtype), " ", each[0][i].shape());
+          const double tolerance = dtype == f32 ? 1e-5 : 1e-13;
+          CHECK(test::close(each[unit][i], each[0][i], tolerance, tolerance));
+        }
     }
   });
 }

@@ -17,27 +17,6 @@ using test::same;
 
 namespace {
 
-/// Matrices as they come: row-major, transposed, columns of a larger one, every other row, one row repeated.
-Tensor matrix(Draw& draw, std::int64_t rows, std::int64_t columns, DType dtype) {
-  const auto values = [&](const Shape& shape) { return draw.values(shape).to(dtype); };
-  switch (draw.integer(0, 6)) {
-    case 0:
-      return transpose(values({columns, rows}));
-    case 1:
-      return slice(values({rows, columns + 3}), 1, 2, 2 + columns);
-    case 2:
-      return slice(values({2 * rows + 1, columns}), 0, 1, 2 * rows + 1, 2);
-    case 3:
-      return slice(values({rows, 2 * columns}), 1, 0, 2 * columns, 2);
-    case 4:
-      return transpose(slice(values({columns, rows + 2}), 1, 1, rows + 1));
-    case 5:
-      return broadcast_to(values({1, columns}), {rows, columns});
-    default:
-      return values({rows, columns});
-  }
-}
-
 /// The product by three loops in f64, and the sum of the sizes of what is added, which bounds the rounding.
 template <class T>
 void check_product(const Tensor& a, const Tensor& b) {
@@ -81,7 +60,7 @@ void check_random_products() {
     Draw draw(seed);
     const auto size = [&] { return draw.one_of({0, 1, 1, 2, 3, 4, 7, 8, 9, 15, 16, 17, 31, 33, 40, 65}); };
     const std::int64_t m = size(), k = size(), n = size();
-    const Tensor a = matrix(draw, m, k, dtype_of<T>), b = matrix(draw, k, n, dtype_of<T>);
+    const Tensor a = draw.matrix(m, k, dtype_of<T>), b = draw.matrix(k, n, dtype_of<T>);
     CAPTURE(a.shape());
     CAPTURE(a.strides()[0]);
     CAPTURE(a.strides()[1]);
@@ -164,7 +143,7 @@ void check_list(std::uint64_t seed) {
   std::vector<kernels::Factors<T>> list;
   for (std::int64_t i = 0; i < parts; ++i) {
     const std::int64_t k = draw.one_of({0, 1, 2, 7, 33, 300});
-    const Tensor a = matrix(draw, m, k, dtype_of<T>), b = matrix(draw, k, n, dtype_of<T>);
+    const Tensor a = draw.matrix(m, k, dtype_of<T>), b = draw.matrix(k, n, dtype_of<T>);
     expected = expected + matmul(a.to(f64), b.to(f64));
     const auto as_matrix = [](const Tensor& x) {
       return kernels::Matrix<const T>{x.data<T>(), x.strides()[0], x.strides()[1]};

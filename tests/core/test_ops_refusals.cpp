@@ -105,6 +105,7 @@ TEST_CASE("functions refuse arguments out of order and shapes that differ") {
   refuses([] { sigmoid_vjp(f, four); }, {"sigmoid_vjp", "[2, 3]", "[4]"});
   refuses([] { sigmoid_vjp(f, d); }, {"sigmoid_vjp", "f32", "f64"});
   refuses([] { where(four, f, f); }, {"where", "[4]", "[2, 3]"});
+  refuses([] { where(ones({2, 1}), ones({3}), ones({3, 1})); }, {"where: shapes do not broadcast: [2, 1] and [3, 1]"});
   refuses([] { tensor({1, std::nan("")}).to(i64); }, {"to", "nan", "i64"});
   refuses([] { tensor({1e30}).to(i64); }, {"to", "e+30", "i64"});
 }
@@ -115,7 +116,22 @@ TEST_CASE("matmul refuses what does not fit") {
   refuses([] { matmul(full({}, 1), f); }, {"matmul: expected two axes or more", "[] x [2, 3]"});
   refuses([] { matmul(f, transpose(d)); }, {"matmul", "f32 [2, 3]", "f64 [3, 2]"});
   refuses([] { matmul(whole, transpose(whole)); }, {"matmul", "i64"});
-  refuses([] { matmul(ones({2, 4, 5}), ones({3, 5, 4})); }, {"matmul: shapes do not broadcast", "[2] and [3]"});
+  refuses(
+      [] {
+        matmul(ones({2, 4, 5}), ones({3, 5, 4}));
+      },
+      {"matmul: shapes do not broadcast", "[2, 4, 5] and [3, 5, 4]"});
+  refuses(
+      [] {
+        matmul(ones({7, 2, 1, 5}), ones({3, 5, 4}));
+      },
+      {"matmul: shapes do not broadcast", "[7, 2, 1, 5] and [3, 5, 4]"});
+  refuses([] { matmul(ones({4, 5}), ones({2, 3, 4})); }, {"matmul: inner sizes differ", "[4, 5] x [2, 3, 4]"});
+  refuses(
+      [] {
+        addmm(f, ones({2, 4, 5}), ones({3, 5, 4}));
+      },
+      {"matmul: shapes do not broadcast", "[2, 4, 5] and [3, 5, 4]"});
   refuses([] { matmul(ones({2, 4, 5}), ones({4, 5})); }, {"matmul: inner sizes differ", "[2, 4, 5] x [4, 5]"});
   refuses([] { matmul(f, Tensor()); }, {"an undefined tensor was used"});
   refuses([] { addmm(f, f, f); }, {"addmm: inner sizes differ", "[2, 3] x [2, 3]"});
@@ -204,20 +220,34 @@ TEST_CASE("reductions refuse axes that are not there or listed twice and a maxim
 TEST_CASE("indices refuse what is out of range or of another dtype or shape") {
   const Tensor index = tensor({{0, 1}, {2, 0}}, i64);
   refuses([&] { gather(f, index, 2); }, {"gather: axis 2", "[2, 3]"});
-  refuses([&] { gather(f, index, 0); }, {"gather: index 2 is out of range 0 .. 1"});
-  refuses([] { gather(f, tensor({{-1}}, i64), 1); }, {"gather: index -1 is out of range 0 .. 2"});
+  refuses([&] { gather(f, index, 0); }, {"gather: index 2 is out of range 0 .. 1 for axis 0 of shape [2, 3]"});
+  refuses([] { gather(f, tensor({{-1}}, i64), 1); },
+          {"gather: index -1 is out of range 0 .. 2 for axis 1 of shape [2, 3]"});
   refuses([] { gather(f, tensor({0, 1}, i64), 1); }, {"gather: index [2] does not fit [2, 3]"});
   refuses([] { gather(f, zeros({3, 1}, i64), 1); }, {"gather: index [3, 1] does not fit [2, 3] off axis 1"});
   refuses([] { gather(f, tensor({{0.0}}), 1); }, {"gather: the index must be i64, got f32", "[1, 1]"});
   refuses([&] { scatter_add(f, index, 1, {2, 3}); }, {"scatter_add", "[2, 3]", "[2, 2]"});
-  refuses([&] { scatter_add(ones({2, 2}), index, 1, {2, 2}); }, {"scatter_add: index 2 is out of range 0 .. 1"});
+  refuses(
+      [&] {
+        scatter_add(ones({2, 2}), index, 1, {2, 2});
+      },
+      {"scatter_add: index 2 is out of range 0 .. 1 for axis 1 of shape [2, 2]"});
   refuses([&] { scatter_add(ones({2, 2}), index, 1, {1, 3}); }, {"scatter_add: index [2, 2] does not fit [1, 3]"});
   refuses([&] { scatter_add(ones({2, 2}, i64), index, 1, {2, 3}); }, {"scatter_add", "i64"});
-  refuses([] { embedding(f, tensor({0, 2}, i64)); }, {"embedding: index 2 is out of range 0 .. 1"});
-  refuses([] { embedding(f, tensor({-1}, i64)); }, {"embedding: index -1 is out of range 0 .. 1"});
-  refuses([] { embedding(zeros({0, 3}), tensor({0.0}, i64)); }, {"embedding: index 0 is out of range"});
+  refuses(
+      [] {
+        embedding(f, tensor({0, 2}, i64));
+      },
+      {"embedding: index 2 is out of range 0 .. 1 for axis 0 of shape [2, 3]"});
+  refuses([] { embedding(f, tensor({-1}, i64)); },
+          {"embedding: index -1 is out of range 0 .. 1 for axis 0 of shape [2, 3]"});
+  refuses(
+      [] {
+        embedding(zeros({0, 3}), tensor({0.0}, i64));
+      },
+      {"embedding: index 0 is out of range", "of shape [0, 3]"});
   refuses([] { embedding(four, tensor({0.0}, i64)); }, {"embedding: expected a table [n, d]", "[4]"});
-  refuses([] { embedding(f, tensor({0, 1})); }, {"embedding: the index must be i64, got f32"});
+  refuses([] { embedding(f, ones({2, 2})); }, {"embedding: the index must be i64, got f32 of shape [2, 2]"});
   refuses([] { scatter_add(f, tensor({0, 2}, i64), 0, {2, 3}); }, {"scatter_add: index 2 is out of range"});
   refuses([] { scatter_add(f, tensor({0.0}, i64), 0, {2, 3}); }, {"scatter_add", "[2, 3]", "[1]"});
   refuses([] { scatter_add(f, tensor({0, 1}, i64), 0, {2}); }, {"scatter_add: values [2, 3] and index [2]", "fit [2]"});

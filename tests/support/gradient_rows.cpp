@@ -7,11 +7,6 @@
 namespace retrace::test {
 namespace {
 
-std::uint64_t from_environment(const char* name, std::uint64_t otherwise) {
-  const char* given = std::getenv(name);
-  return given ? std::strtoull(given, nullptr, 10) : otherwise;
-}
-
 std::string listed_shapes(const std::vector<Tensor>& xs) {
   std::string shapes;
   for (const Tensor& x : xs) shapes += fmt::format(" {}", x.shape());

@@ -1,16 +1,33 @@
 #include "random_cases.hpp"
 
+#include <doctest/doctest.h>
+
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <numeric>
 
 namespace retrace::test {
+
+std::uint64_t from_environment(const char* name, std::uint64_t otherwise) {
+  const char* given = std::getenv(name);
+  return given ? std::strtoull(given, nullptr, 10) : otherwise;
+}
+
+void for_each_seed(std::uint64_t draws, const std::function<void(std::uint64_t seed)>& f) {
+  const std::uint64_t first = from_environment("RETRACE_SEED", 1), count = from_environment("RETRACE_DRAWS", draws);
+  for (std::uint64_t seed = first; seed < first + count; ++seed) {
+    INFO("RETRACE_SEED=", seed);
+    f(seed);
+  }
+}
 
 Shape Draw::shape(int min_rank, int max_rank, int sizes_from) {
   Shape shape;
   const int rank = integer(min_rank, max_rank);
   for (int i = 0; i < rank; ++i) {
-    const int largest = static_cast<int>(std::min<std::int64_t>(4, 60 / std::max<std::int64_t>(1, shape.size())));
+    const auto room = most_elements_ / std::max<std::int64_t>(1, shape.size());
+    const int largest = static_cast<int>(std::min(largest_, room));
     shape.push_back(sizes_from == 0 && chance(0.04) ? 0 : integer(std::min(std::max(1, sizes_from), largest), largest));
   }
   return shape;
@@ -62,6 +79,31 @@ Tensor Draw::all_different(const Shape& shape) {
   for (std::size_t i = to.size(); i > 1; --i)
     std::swap(to[i - 1], to[static_cast<std::size_t>(generator_.below(static_cast<std::int64_t>(i)))]);
   return x * 0.05;
+}
+
+std::int64_t Draw::size(std::int64_t most) {
+  const double orders = std::log(static_cast<double>(most) + 2);
+  return std::min(most, static_cast<std::int64_t>(std::exp(orders * generator_.uniform())) - 1);
+}
+
+Tensor Draw::matrix(std::int64_t rows, std::int64_t columns, DType dtype) {
+  const auto made = [&](const Shape& shape) { return values(shape).to(dtype); };
+  switch (integer(0, 6)) {
+    case 0:
+      return transpose(made({columns, rows}));
+    case 1:
+      return slice(made({rows, columns + 3}), 1, 2, 2 + columns);
+    case 2:
+      return slice(made({2 * rows + 1, columns}), 0, 1, 2 * rows + 1, 2);
+    case 3:
+      return slice(made({rows, 2 * columns}), 1, 0, 2 * columns, 2);
+    case 4:
+      return transpose(slice(made({columns, rows + 2}), 1, 1, rows + 1));
+    case 5:
+      return broadcast_to(made({1, columns}), {rows, columns});
+    default:
+      return made({rows, columns});
+  }
 }
 
 Tensor Draw::indices(const Shape& shape, std::int64_t limit) {

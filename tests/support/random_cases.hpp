@@ -14,10 +14,16 @@ struct OpCase {
   std::vector<Tensor> inputs;
 };
 
+/// Calls f(seed) for as many seeds as the environment's RETRACE_DRAWS says, or `draws`, from its RETRACE_SEED, or 1,
+/// on; what f checks is reported with the seed.
+void for_each_seed(std::uint64_t draws, const std::function<void(std::uint64_t seed)>& f);
+std::uint64_t from_environment(const char* name, std::uint64_t otherwise);
+
 /// Draws shapes and values.
 class Draw {
  public:
-  explicit Draw(std::uint64_t seed) : generator_(seed) {}
+  explicit Draw(std::uint64_t seed, int largest = 4, int most_elements = 60)
+      : generator_(seed), largest_(largest), most_elements_(most_elements) {}
 
   Generator generator() { return Generator(generator_.next()); }
   /// One of low .. high.
@@ -28,7 +34,7 @@ class Draw {
     return choices.begin()[generator_.below(static_cast<std::int64_t>(choices.size()))];
   }
 
-  /// Sizes 1 to 4, now and then 0 (unless `sizes_from` is more), at most 60 elements.
+  /// Sizes 1 to `largest`, now and then 0 (unless `sizes_from` is more), with no more than `most_elements`.
   Shape shape(int min_rank = 0, int max_rank = 4, int sizes_from = 0);
   /// A shape that broadcasts to this one: axes of size 1, leading ones left out.
   Shape broadcasting_to(const Shape& shape);
@@ -47,6 +53,10 @@ class Draw {
   Tensor on_grid(const Shape& shape, double offset);
   /// Values at least 0.05 apart.
   Tensor all_different(const Shape& shape);
+  /// One of 0 .. most, those of one order of magnitude as likely as those of another.
+  std::int64_t size(std::int64_t most);
+  /// A matrix as they come: row-major, transposed, columns of a larger one, every other row, one row repeated.
+  Tensor matrix(std::int64_t rows, std::int64_t columns, DType dtype);
   /// i64 in 0 .. limit-1.
   Tensor indices(const Shape& shape, std::int64_t limit);
 
@@ -56,6 +66,7 @@ class Draw {
 
  private:
   Generator generator_;
+  std::int64_t largest_, most_elements_;
 };
 
 }  // namespace retrace::test

@@ -40,7 +40,11 @@ TEST_CASE("layers refuse sizes that are not positive and inputs that do not fit"
   const Embedding embedding(3, 2, g);
   refuses([] { Embedding(0, 2, g); }, {"Embedding: sizes must be positive", "count = 0", "width = 2"});
   refuses([] { Embedding(3, 0, g); }, {"Embedding: sizes must be positive", "count = 3", "width = 0"});
-  refuses([&] { embedding(tensor({0, 3}, i64)); }, {"embedding: index 3 is out of range 0 .. 2"});
+  refuses(
+      [&] {
+        embedding(tensor({0, 3}, i64));
+      },
+      {"embedding: index 3 is out of range 0 .. 2 for axis 0 of shape [3, 2]"});
   refuses([&] { embedding(ones({2})); }, {"embedding: the index must be i64, got f32"});
 
   refuses([] { Dropout(1, g); }, {"Dropout: the probability must be in [0, 1), got 1"});
