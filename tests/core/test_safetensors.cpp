@@ -195,7 +195,10 @@ TEST_CASE("safetensors: a file that does not fit the model is refused and change
   refused(list({{"a", a}, {"b", zeros({})}}), "tensor 'b': f32 [1] in the file, f32 [] in the model");
   refused(list({{"a", a}, {"b", zeros({1}, f64)}}), "tensor 'b': f32 [1] in the file, f64 [1] in the model");
   Tensor leaf = zeros({1}).requires_grad(true);
-  refused(list({{"a", a}, {"b", leaf * 2}}), "tensor 'b': the result of 'mul', which cannot be set");
+  refused(
+      list({{"a", a}, {"b", leaf * 2}}),
+      "tensor 'b': the result of 'mul', which cannot be set; make the tensor that it is computed from the parameter "
+      "and compute it in operator(), which keeps them tied, or detach() it for a weight of its own");
   save(path, list({{"a", tensor({1, 2})}, {"b", tensor({3, 4})}}));
   refused(list({{"a", a}, {"b", broadcast_to(zeros({1}), {2})}}),
           "tensor 'b': axis 0 of this view [2] repeats elements, which cannot be set");
