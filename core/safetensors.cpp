@@ -98,8 +98,10 @@ class SafetensorsReader {
   std::uint64_t data_begin_ = 0;
 };
 
-/// What `longer` have in front of `shorter`, each in its place; empty when that does not explain them.
-std::string prefix_of(const std::vector<std::string>& longer, const std::vector<std::string>& shorter) {
+/// What `longer` have in front of `shorter`; empty when that does not explain them.
+std::string prefix_of(std::vector<std::string> longer, std::vector<std::string> shorter) {
+  std::sort(longer.begin(), longer.end());
+  std::sort(shorter.begin(), shorter.end());
   if (shorter.empty() || longer.size() != shorter.size() || !longer[0].ends_with(shorter[0])) return {};
   std::string prefix = longer[0].substr(0, longer[0].size() - shorter[0].size());
   for (std::size_t i = 0; i < longer.size(); ++i)
@@ -109,7 +111,7 @@ std::string prefix_of(const std::vector<std::string>& longer, const std::vector<
 
 /// The first few of a list, and how many more there are.
 std::string few_of(std::vector<std::string> list) {
-  constexpr std::size_t most = 4;
+  constexpr std::size_t most = 6;
   const std::size_t more = list.size() - std::min(list.size(), most);
   list.resize(list.size() - more);
   return fmt::format("{}{}", fmt::join(list, "; "), more ? fmt::format("; and {} more", more) : "");
@@ -130,7 +132,6 @@ void check_fit(const std::string& path, const TensorInfos& tensors, const Parame
     if (!parameters.contains(name)) unknown.push_back(name);
   if (missing.empty() && unknown.empty() && problems.empty()) return;
 
-  std::sort(missing.begin(), missing.end());  // as the others are
   std::string text = few_of(problems);
   const auto append = [&](std::vector<std::string> names, const char* where) {
     for (std::string& name : names) name = fmt::format("tensor {}: not in the {}", in_quotes(name), where);

@@ -207,7 +207,8 @@ TEST_CASE("safetensors: a file that does not fit the model is refused and change
 
   Parameters many;
   for (int i = 0; i < 100; ++i) many.add(std::to_string(i), zeros({}));
-  CHECK_THROWS_WITH_AS(load(path, many), Contains("tensor '5': not in the file; and 96 more"), Error);
+  CHECK_THROWS_WITH_AS(load(path, many),
+                       Contains("tensor '5': not in the file; and 94 more; tensor 'a': not in the model"), Error);
   Parameters four;  // with two in the file that are not among them six in all, none of which is left out
   for (int i = 0; i < 4; ++i) four.add(std::to_string(i), zeros({}));
   CHECK_THROWS_WITH_AS(load(path, four),
@@ -264,8 +265,8 @@ TEST_CASE("safetensors: what people take for weights is called by its name") {
   looks_like("<!DOCTYPE html>\n<html><head>", "a page of HTML or XML");
   looks_like("\n  <html lang=\"en\">", "a page of HTML or XML");
   looks_like(std::string("PK\3\4\0\0\10\10\0\0", 10), "a ZIP archive, as .pt and .npz files are");
-  looks_like("\x80\2}q\0(X\1\0\0\0", "a Python pickle, as older .pt files are");
-  looks_like("\x93NUMPY\1\0v", "an array of NumPy");
+  looks_like(std::string("\x80\2}q\0(X\1\0\0", 10), "a Python pickle, as older .pt files are");
+  looks_like(std::string("\x93NUMPY\1\0v", 9), "an array of NumPy");
   looks_like("\x89HDF\r\n\x1a\n", "an HDF5 file");
   looks_like(std::string("GGUF\3\0\0\0\1", 9), "a GGUF file");
   looks_like("\x1f\x8b\10\10\1\2\3\4", "compressed by gzip");
@@ -302,7 +303,7 @@ TEST_CASE("safetensors: one prefix that explains why no name fits is said") {
   Parameters almost = named("module.");
   almost.add("other", tensor(1));
   save(path, almost);
-  CHECK(message(named("")).ends_with("tensor 'module.norm.w': not in the model; and 4 more"));
+  CHECK(message(named("")).ends_with("tensor 'module.rnn.w_h': not in the model; and 2 more"));
 }
 
 TEST_CASE("safetensors: a disk without room leaves the old file") {
