@@ -84,20 +84,20 @@ Tensor trained(Optimizer& optimizer, Tensor w, int steps) {
 }  // namespace
 
 TEST_CASE("optimizers: constant, tiny, huge, zero and alternating gradients leave weights and state finite") {
-  for (const auto& [name, make, runs_away] : settings())
+  for (const Setting& setting : settings())
     for (const DType dtype : {f32, f64}) {
-      CAPTURE(name);
+      CAPTURE(setting.name);
       CAPTURE(dtype);
       const Gradients g = gradients(dtype);
       const auto count = static_cast<std::int64_t>(g.even.size());
       const Tensor w = zeros({count}, dtype).requires_grad(true);
-      Optimizer optimizer = make(list_of({w}));
+      Optimizer optimizer = setting.make(list_of({w}));
       const Tensor after = trained(optimizer, w, 100'000);
       CAPTURE(after);
       for (const double value : after.to_vector<double>()) CHECK(std::isfinite(value));
       CHECK(after.at({0}) < 0);
       CHECK(after.at({1}) == 0);
-      CHECK((runs_away || after.at({4}) < 0));
+      CHECK((setting.runs_away || after.at({4}) < 0));
       for (const Parameter& p : optimizer.state()) {
         if (p.value.rank() == 0) continue;  // the number of steps
         CAPTURE(p.name);
