@@ -83,7 +83,7 @@ Team::Team(int size) {
   state_ = std::make_unique<State>(size);
 }
 Team::~Team() {
-  if (state_->is_forked()) state_.release();  // it would wait for the threads
+  if (state_->is_forked()) (void)state_.release();  // it would wait for the threads
 }
 int Team::size() const { return static_cast<int>(state_->failures.size()); }
 
