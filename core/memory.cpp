@@ -44,7 +44,7 @@ constinit Pool nothing;  // never written to: there is nothing to take, and no r
 
 struct Keeper {
   Keeper() noexcept {
-    Pool* pool = new (std::nothrow) Pool{.room = kept_bytes_limit / small_step};
+    Pool* pool = new (std::nothrow) Pool{.room = keep_blocks ? kept_bytes_limit / small_step : 0};
     if (pool) this_thread.pool = pool;
   }
   ~Keeper() {
