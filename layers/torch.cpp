@@ -3,13 +3,15 @@
 namespace retrace::detail {
 
 void TorchList::merge_biases() const {
-  for (const auto& [b, b_hn, from_input, from_hidden] : biases_) {
-    const std::int64_t apart = b_hn.defined() ? b_hn.size() : 0, added = b.size() - apart;
-    const auto head = [&](const Tensor& t) { return slice(t, 0, 0, added); };
-    const auto tail = [&](const Tensor& t) { return slice(t, 0, added, t.size()); };
-    head(b).assign(head(from_input) + head(from_hidden));
-    tail(b).assign(tail(from_input));
-    if (b_hn.defined()) Tensor(b_hn).assign(tail(from_hidden));
+  for (const auto& [b, b_hn, from_input, from_hidden, hidden_n] : biases_) {
+    visit_float("load_torch", b.dtype(), [&]<class T>(T) {
+      const std::span<T> sum = Tensor(from_input).mutable_span<T>();
+      const std::span<const T> more = from_hidden.span<T>();
+      const std::size_t apart = b_hn.defined() ? static_cast<std::size_t>(b_hn.size()) : 0;
+      for (std::size_t i = 0; i < sum.size() - apart; ++i) sum[i] += more[i];
+    });
+    Tensor(b).assign(from_input);
+    if (b_hn.defined()) Tensor(b_hn).assign(hidden_n);
   }
 }
 
@@ -32,10 +34,14 @@ void TorchList::add_cell(const RecurrentWeights& cell, const Tensor& b_hn, const
   put("weight_ih" + suffix, transpose(cell.w_x));
   put("weight_hh" + suffix, transpose(cell.w_h));
   const Tensor b = cell.b.detach(), from_input = b.clone(), from_hidden = zeros(b.shape(), b.dtype());
-  if (b_hn.defined()) slice(from_hidden, 0, b.size() - b_hn.size(), b.size()).assign(b_hn);
+  Tensor hidden_n;
+  if (b_hn.defined()) {
+    hidden_n = slice(from_hidden, 0, b.size() - b_hn.size(), b.size());
+    hidden_n.assign(b_hn);
+  }
   put("bias_ih" + suffix, from_input);
   put("bias_hh" + suffix, from_hidden);
-  biases_.push_back({b, b_hn.detach(), from_input, from_hidden});
+  biases_.push_back({b, b_hn.detach(), from_input, from_hidden, hidden_n});
 }
 
 }  // namespace retrace::detail

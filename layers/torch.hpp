@@ -25,7 +25,8 @@ class TorchList {
   }
 
   const Parameters& weights() const { return weights_; }
-  /// After they have been read: of PyTorch's two biases, which it adds up but for the n of a GRU, one.
+  /// After they have been read: of PyTorch's two biases, which it adds up but for the n of a GRU, one. Allocates nothing,
+  /// so that it cannot fail once the other tensors have changed.
   void merge_biases() const;
 
  private:
@@ -49,7 +50,7 @@ class TorchList {
   }
 
   struct Biases {
-    Tensor b, b_hn, from_input, from_hidden;
+    Tensor b, b_hn, from_input, from_hidden, hidden_n;  // the last: what of from_hidden is for b_hn
   };
 
   // Tied tensors are listed under each of their names, as PyTorch does.
@@ -70,8 +71,9 @@ class TorchList {
 /// from a layer, are modules with attributes of these names, and tensors of their own are as they are. A layer with
 /// reverse = true, which PyTorch has in bidirectional layers alone, is an Error.
 ///
-/// PyTorch trains both biases, so their sum moves twice as far in a step as the one bias here. To train on alike, give
-/// what is called b a group with twice the learning rate here, or freeze bias_hh_l0 there.
+/// PyTorch trains both biases, so their sum moves twice as far in a step as the one bias here. To train on alike, freeze
+/// bias_hh_l0 there (and b_hn of a GRU here); or, of SimpleRNN and LSTM, give b a group with twice the learning rate and
+/// half the weight decay here, which is the same unless gradients are clipped.
 template <HasParts Model>
 void save_torch(const std::string& path, Model model, const Metadata& metadata = {}) {
   const NoGrad scope;
@@ -84,14 +86,10 @@ void save_torch(const std::string& path, Model model, const Metadata& metadata =
 template <HasParts Model>
 Metadata load_torch(const std::string& path, Model model) {
   const NoGrad scope;
-  const Parameters weights = parameters(model);
-  detail::require_settable(path, weights);
-  Model read = clone(model);
-  const detail::TorchList list(read);
+  detail::require_settable(path, parameters(model));
+  const detail::TorchList list(model);
   Metadata metadata = load(path, list.weights());
   list.merge_biases();
-  const Parameters values = parameters(read);  // from here on nothing can fail
-  for (std::size_t i = 0; i < weights.size(); ++i) Tensor(weights[i].value).assign(values[i].value);
   return metadata;
 }
 

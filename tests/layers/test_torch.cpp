@@ -8,6 +8,7 @@
 #include "support/temporary_directory.hpp"
 
 #include <array>
+#include <memory>
 
 using namespace retrace;
 using namespace retrace::test;
@@ -52,6 +53,11 @@ struct Tower {
     list("scales", scales);
     list("none", none);
   }
+};
+
+struct Held {
+  std::shared_ptr<GRU> gru = std::make_shared<GRU>(2, 3, Generator(1));
+  void parts(auto& list) { list("gru", *gru); }
 };
 
 using Names = std::vector<std::string>;
@@ -157,4 +163,22 @@ TEST_CASE("load_torch refuses tensors that cannot be set and changes nothing") {
   rnn.b = broadcast_to(zeros({1}), {2});  // which is set only when all has been read
   refuses([&] { load_torch(folder.path("rnn"), rnn); }, {"cannot load ", "tensor 'b': axis 0"});
   CHECK(same(rnn.w_x, zeros({3, 2})));
+}
+
+TEST_CASE("load_torch sets the tensors that a model has and does not replace them") {
+  const TemporaryDirectory folder;
+  const std::string path = folder.path("weights");
+  const Held model;
+  save_torch(path, model);
+  const Parameters list = parameters(model);
+  std::vector<Tensor> values;
+  for (const Parameter& p : list) values.push_back(p.value.clone());
+  for (const Parameter& p : list) Tensor(p.value).fill(7);
+  load_torch(path, model);
+  const Parameters after = parameters(model);
+  REQUIRE(after.size() == list.size());
+  for (std::size_t i = 0; i < after.size(); ++i) {
+    CHECK(after[i].value.same_as(list[i].value));
+    CHECK(same(after[i].value, values[i]));
+  }
 }
