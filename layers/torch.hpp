@@ -25,8 +25,8 @@ class TorchList {
   }
 
   const Parameters& weights() const { return weights_; }
-  /// After they have been read: of PyTorch's two biases, which it adds up but for the n of a GRU, one. Allocates nothing,
-  /// so that it cannot fail once the other tensors have changed.
+  /// After they have been read: of PyTorch's two biases, which it adds up but for the n of a GRU, one. Allocates
+  /// nothing, so that it cannot fail once the other tensors have changed.
   void merge_biases() const;
 
  private:
@@ -71,9 +71,9 @@ class TorchList {
 /// from a layer, are modules with attributes of these names, and tensors of their own are as they are. A layer with
 /// reverse = true, which PyTorch has in bidirectional layers alone, is an Error.
 ///
-/// PyTorch trains both biases, so their sum moves twice as far in a step as the one bias here. To train on alike, freeze
-/// bias_hh_l0 there (and b_hn of a GRU here); or, of SimpleRNN and LSTM, give b a group with twice the learning rate and
-/// half the weight decay here, which is the same unless gradients are clipped.
+/// PyTorch trains both biases, so their sum moves twice as far in a step as the one bias here. To train on alike,
+/// freeze bias_hh_l0 there (and b_hn of a GRU here); or, of SimpleRNN and LSTM, give b a group with twice the learning
+/// rate and half the weight decay here, which is the same unless gradients are clipped.
 template <HasParts Model>
 void save_torch(const std::string& path, Model model, const Metadata& metadata = {}) {
   const NoGrad scope;

@@ -9,30 +9,21 @@ source tests/setup.sh
 unset OPENBLAS_CORETYPE # the BLAS is to find out for itself
 export OPENBLAS_NUM_THREADS=1
 
-suites() { # suites BUILD COMMAND...
-  local room
-  for room in core layers optim; do
-    echo "-- $room, $*"
-    "${@:2}" "build/$1/tests/${room}_tests" --no-colors=true
-  done
+suites() { # suites BUILD COMMAND [OPTION...]
+  echo "-- core, layers and optim, $2"
+  two_at_a_time "$2 build/$1/tests/%_tests ${*:3}" core layers optim
 }
 
 need_to_build qemu-user
-# The emulator takes some 30 times as long, and hangs in the threads of OpenBLAS. What takes minutes there is left out;
-# random products stand in for most of it.
+# The emulator takes some 30 times as long. What takes minutes there is left out; random products stand in for most.
 aarch64() {
   need g++-aarch64-linux-gnu libopenblas-dev:arm64 libfmt-dev:arm64
   cmake --preset release -B build/aarch64 -DRETRACE_EXAMPLES=OFF -DCMAKE_SYSTEM_NAME=Linux \
     -DCMAKE_SYSTEM_PROCESSOR=aarch64 -DCMAKE_CXX_COMPILER=aarch64-linux-gnu-g++ \
     -DCMAKE_CROSSCOMPILING_EMULATOR=qemu-aarch64 >/dev/null
   cmake --build build/aarch64 --target core_tests layers_tests optim_tests
-  local suite slow='deep graphs*,large and lop*,a product is right*'
-  for suite in core layers optim; do
-    echo "-- $suite, aarch64"
-    RETRACE_DRAWS=${RETRACE_DRAWS:-5} qemu-aarch64 "build/aarch64/tests/${suite}_tests" --no-colors=true \
-      --test-case-exclude="$slow"
-  done
-  RETRACE_DRAWS=${RETRACE_DRAWS:-50} qemu-aarch64 build/aarch64/tests/core_tests --test-case='products of matrices*'
+  RETRACE_DRAWS=${RETRACE_DRAWS:-5} suites aarch64 qemu-aarch64 \
+    "--test-case-exclude='deep graphs*,large and lop*,a product is right*'"
 }
 
 presets=("$@")
@@ -45,9 +36,9 @@ for preset in "${presets[@]}"; do
   fi
   cmake --preset "$preset" >/dev/null
   cmake --build --preset "$preset" --target core_tests layers_tests optim_tests
-  suites "$preset" env RETRACE_VECTOR_UNIT=baseline
-  if grep -q avx2 /proc/cpuinfo; then suites "$preset" env RETRACE_VECTOR_UNIT=avx2; fi
-  suites "$preset" qemu-x86_64 -cpu Nehalem
+  suites "$preset" 'env RETRACE_VECTOR_UNIT=baseline'
+  if grep -q avx2 /proc/cpuinfo; then suites "$preset" 'env RETRACE_VECTOR_UNIT=avx2'; fi
+  suites "$preset" 'qemu-x86_64 -cpu Nehalem'
   (($#)) && continue
 
   build=build/$preset-O0

@@ -1,4 +1,4 @@
-# Sourced by the run.sh scripts: need PACKAGE... installs the Debian packages that are not there yet.
+# Sourced by the scripts: need PACKAGE... installs the Debian packages that are not there yet.
 
 as_root() { if ((EUID)); then sudo "$@"; else "$@"; fi; }
 
@@ -46,4 +46,15 @@ need() {
 
 need_to_build() {
   need g++ cmake ninja-build libfmt-dev nlohmann-json3-dev libopenblas-dev libcli11-dev doctest-dev "$@"
+}
+
+# two_at_a_time COMMAND ROOM...: runs COMMAND with % for the room. Each has one thread of OpenBLAS, whose own ones look
+# like races to the sanitizers, and hang under emulation.
+two_at_a_time() {
+  local logs failed=0
+  logs=$(mktemp -d)
+  printf '%s\n' "${@:2}" | OPENBLAS_NUM_THREADS=1 xargs -P 2 -I % sh -c "$1 --no-colors=true >$logs/% 2>&1" || failed=1
+  cat "$logs"/*
+  rm -r "$logs"
+  return $failed
 }
