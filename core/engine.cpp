@@ -335,8 +335,9 @@ std::unordered_map<const Node*, bool> nodes_between(const Tensor& y, std::span<c
 }  // namespace
 
 void backward(const Tensor& y, const Tensor& cotangent, BackwardOptions options) {
-  require(y.requires_grad(), "backward: '{}' {} was not computed from a leaf that requires a gradient", y.op(),
-          y.shape());
+  require(y.requires_grad(),
+          "backward: '{}' {} was not computed from a leaf that requires a gradient, or was while a NoGrad lived",
+          y.op(), y.shape());
   Tensor dy = initial_cotangent("backward", y, cotangent.detach());
   Pass pass({.create_graph = false, .retain_graph = options.retain_graph}, nullptr);
   pass.run(y.node(), std::move(dy), [](const Slot&) {});

@@ -14,7 +14,8 @@
 ///     };
 ///
 /// A part is a tensor, a Generator, or has parts of its own, as has a vector of parts, which are named 0, 1, ... Layers
-/// are handles, so a copied model shares its tensors.
+/// are handles, so a copied model shares its tensors: `Net best = net;` is no snapshot, `clone(net)` is, and
+/// `std::vector<Linear>(3, layer)` is one layer three times.
 namespace retrace {
 
 /// A named tensor of a model. One that requires no gradient is frozen or untrained state: saved, but not trained.
@@ -28,6 +29,9 @@ struct Parameter {
 /// What optimizers, clip_grad_norm, to_dot, save and load take: names like "rnn.w_x" and handles to the tensors, in the
 /// order in which the model lists them. A tensor reached twice (tied weights) is listed once, under its first name; one
 /// that is computed from a parameter, say its transpose, is no parameter: compute it in operator(), each time anew.
+///
+/// The tensors are those that the model has now. Change a weight by assign or fill: after `net.head.w = ...` the list,
+/// and an optimizer made of it, would still hold the tensor of before.
 class Parameters {
  public:
   /// An Error when another tensor has that name. Undefined tensors (an absent bias) are passed over.
@@ -136,32 +140,50 @@ std::string summary(Model model) {
 }
 
 namespace detail {
+/// Where the tensors and generators of a model lie.
+struct Addresses {
+  std::set<const void*> all;
+
+  void operator()(std::string_view, Tensor& t) { all.insert(&t); }
+  void operator()(std::string_view, Generator& g) { all.insert(&g); }
+  void operator()(std::string_view, auto& part) { list_parts(part, *this); }
+};
+
 /// A copy of the model with make(tensor) for each of its tensors, tied ones staying tied, and generators likewise.
 template <class Model, class Make>
-Model with_tensors(Model model, Make make, decltype(PartList::generator) generator) {
+Model with_tensors(const char* op, Model& model, Make make, decltype(PartList::generator) generator) {
+  Model copy = model;
+  Addresses before, after;
+  model.parts(before);
+  copy.parts(after);
+  for (const void* address : before.all)
+    require(!after.all.contains(address),
+            "{}: the model holds a part by pointer or reference, which its copy would share; hold it by value", op);
+
   std::map<const Node*, Tensor> made;
-  for_each_tensor(model, "", generator, [&](std::string_view, Tensor& t) {
+  for_each_tensor(copy, "", generator, [&](std::string_view, Tensor& t) {
     if (!t.defined()) return;
     Tensor& other = made[t.get()];
     if (!other.defined()) other = make(t.detach()).requires_grad(t.requires_grad());
     t = other;
   });
-  return model;
+  return copy;
 }
 }  // namespace detail
 
-/// A model with tensors and generators of its own, equal to those of `model`.
+/// A model with tensors and generators of its own, equal to those of `model`. Parts held by pointer or reference, which
+/// a copy of the model has in common with it, are an Error here and in `share`.
 template <HasParts Model>
 Model clone(Model model) {
   return detail::with_tensors(
-      std::move(model), [](const Tensor& t) { return t.clone(); }, [](const Generator& g) { return g.clone(); });
+      "clone", model, [](const Tensor& t) { return t.clone(); }, [](const Generator& g) { return g.clone(); });
 }
 /// A model on the same elements, but with gradients of its own: for a thread that computes a part of a batch. Its
 /// generators (of Dropout) are new ones, seeded by those of `model`, and so draw other numbers.
 template <HasParts Model>
 Model share(Model model) {
   return detail::with_tensors(
-      std::move(model), [](Tensor t) { return t; }, [](const Generator& g) { return Generator(g.next()); });
+      "share", model, [](Tensor t) { return t; }, [](const Generator& g) { return Generator(g.next()); });
 }
 
 }  // namespace retrace

@@ -132,20 +132,22 @@ void check_fit(const std::string& path, const TensorInfos& tensors, const Parame
     if (!parameters.contains(name)) unknown.push_back(name);
   if (missing.empty() && unknown.empty() && problems.empty()) return;
 
-  std::string text = few_of(problems);
+  std::vector<std::string> texts;
+  const auto explain = [&](const char* in, const char* from, const std::string& prefix) {
+    if (!prefix.empty())
+      texts.push_back(
+          fmt::format("the names in the {} are those in the {} with {} in front", in, from, in_quotes(prefix)));
+  };
+  explain("file", "model", prefix_of(unknown, missing));
+  explain("model", "file", prefix_of(missing, unknown));
+  if (!problems.empty()) texts.push_back(few_of(problems));
   const auto append = [&](std::vector<std::string> names, const char* where) {
     for (std::string& name : names) name = fmt::format("tensor {}: not in the {}", in_quotes(name), where);
-    if (!names.empty()) text += (text.empty() ? "" : "; ") + few_of(names);
+    if (!names.empty()) texts.push_back(few_of(names));
   };
   append(missing, "file");
   append(unknown, "model");
-  const auto explain = [&](const char* whose, const std::string& prefix) {
-    if (!prefix.empty())
-      text += fmt::format("; the {} names are the others with {} in front", whose, in_quotes(prefix));
-  };
-  explain("file's", prefix_of(unknown, missing));
-  explain("model's", prefix_of(missing, unknown));
-  fail("cannot load {}: {}", path, text);
+  fail("cannot load {}: {}", path, fmt::join(texts, "; "));
 }
 
 }  // namespace

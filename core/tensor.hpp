@@ -109,7 +109,8 @@ class Tensor {
   /// Name of the operation that made this tensor; "leaf" for leaves.
   const char* op() const { return is_leaf() ? "leaf" : node().op; }
 
-  /// The gradient that backward accumulated in this leaf; undefined before the first.
+  /// The gradient that backward accumulated in this leaf; undefined before the first, and of any other tensor (ask
+  /// `retrace::grad` for that).
   Tensor grad() const;
   /// Makes the elements of `grad`, without its history, the gradient of this leaf.
   void set_grad(Tensor grad);

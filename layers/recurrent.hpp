@@ -93,14 +93,15 @@ class Recurrent : public detail::RecurrentWeights {
  public:
   using State = StateOfCell;
 
-  /// x [batch, steps, features], from a state of zeros.
+  /// x [batch, steps, features], from a state of zeros; the outputs alone.
   Tensor operator()(const Tensor& x) const { return (*this)(x, State()).y; }
-  /// The same from a given state (undefined: zeros), whose tensors are [batch, units]. For truncated backpropagation
-  /// through time detach the returned state before it is carried into the next chunk.
+  /// The outputs `y` and the state, from a given state whose tensors are [batch, units] ({} or undefined: zeros). For
+  /// truncated backpropagation through time detach the returned state before it is carried into the next chunk.
   ///
   /// With lengths (i64) [batch], each 0 .. steps, row i is a sequence of lengths[i] steps, and what x holds after them,
   /// NaN too, has no influence: outputs and gradients there are zero, and the returned state, like the output of
-  /// `last_only`, is that of the sequence's own last step.
+  /// `last_only`, is that of the sequence's own last step. A loss over all steps counts the zeros, too, unless their
+  /// labels are cross_entropy's ignore_index.
   RecurrenceOf<State> operator()(Tensor x, const State& state, const Tensor& lengths = {}) const;
   /// One step: x_t [batch, features].
   State step(const Tensor& x_t, const State& state) const;

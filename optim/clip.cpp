@@ -48,7 +48,7 @@ void change_gradients(const Parameters& parameters, F f) {
 }  // namespace
 
 double clip_grad_norm(const Parameters& parameters, double max_norm) {
-  require(max_norm >= 0, "clip_grad_norm: the limit must not be negative, got {}", max_norm);
+  require(max_norm >= 0, "clip_grad_norm: max_norm must not be negative, got {}", max_norm);
   double scale = 1, squares = sum_of_squares(parameters, scale);
   if (squares < 0x1p-900 || std::isinf(squares)) {  // beyond the range of f64: again, of gradients nearer to 1
     scale = squares < 1 ? 0x1p600 : 0x1p-600;

@@ -39,7 +39,8 @@ Optimizer::Optimizer(const std::vector<Group>& groups) {
     }
     rules_.push_back(rule);
   }
-  require(std::ranges::any_of(all, &Parameter::trained), "{}: none of the {} parameters requires a gradient",
+  require(std::ranges::any_of(all, &Parameter::trained),
+          "{}: none of the {} parameters requires a gradient; requires_grad(true) makes one trained",
           rules_[0].optimizer, all.size());
   for (Place& p : places_)
     if (p.parameter.trained()) prepare(p);

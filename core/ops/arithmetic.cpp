@@ -44,7 +44,7 @@ void detail::require_float(const char* op, const Tensor& x) {
 
 void detail::require_same_dtype(const char* op, const Tensor& a, const Tensor& b) {
   require(a.dtype() == b.dtype(), "{}: dtypes differ: {} {} and {} {}; cast one with .to({})", op, a.dtype(), a.shape(),
-          b.dtype(), b.shape(), a.dtype());
+          b.dtype(), b.shape(), a.dtype() == i64 ? b.dtype() : a.dtype());
 }
 
 void detail::BroadcastLoop::append(std::int64_t size, std::int64_t a_step, std::int64_t b_step) {

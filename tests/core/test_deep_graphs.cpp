@@ -136,7 +136,8 @@ TEST_CASE("deep graphs: doubling thirty times calls each of sixty rules once") {
       ++calls;
       return dy;
     };
-    return record("twice", [&] { return y.detach() * 2; }, wrt(y, counted), wrt(y, counted));
+    return record(
+        "twice", [&] { return y.detach() * 2; }, wrt(y, counted), wrt(y, counted));
   };
   const Tensor x = full({}, 1, f64).requires_grad(true);
   Tensor y = x;

@@ -190,6 +190,7 @@ TEST_CASE("stack and concat refuse lists that do not fit together") {
   refuses([&] { concat(none, 0); }, {"concat: expected one tensor or more, got none"});
   refuses([] { stack({f, four}, 0); }, {"stack: shapes differ", "[2, 3] and [4]"});
   refuses([] { stack({f, d}, 0); }, {"stack: dtypes differ", "f32", "f64"});
+  refuses([] { stack({whole, d}, 0); }, {"stack: dtypes differ", "i64", "f64", "cast one with .to(f64)"});
   refuses([] { stack({f, f}, 3); }, {"stack: axis 3", "[2, 3]"});
   refuses([] { stack({f, f}, -4); }, {"stack: axis -4", "[2, 3]"});
   refuses([] { stack({f, Tensor()}, 0); }, {"an undefined tensor was used"});

@@ -2,9 +2,11 @@
 
 #include <retrace/core.hpp>
 
+#include "support/refuses.hpp"
 #include "support/temporary_directory.hpp"
 
 #include <array>
+#include <memory>
 
 using namespace retrace;
 
@@ -29,6 +31,19 @@ struct Cell {
   void parts(auto& list) {
     list("w", w);
     list("b", b);
+  }
+};
+
+/// Parts that its copies have in common with it.
+struct Pointing {
+  Generator own{2};
+  std::shared_ptr<Cell> cell = std::make_shared<Cell>(one_of(1), one_of(2));
+  std::shared_ptr<Generator> generator = std::make_shared<Generator>(3);
+
+  void parts(auto& list) {
+    list("own", own);
+    if (cell) list("cell", *cell);
+    list("generator", *generator);
   }
 };
 
@@ -90,6 +105,20 @@ TEST_CASE("parameters: a model with vectors of parts is copied and cloned and sh
   CHECK(view.generators[0].state() != tower.generators[0].state());
   load(folder.path("tower"), parameters(tower));
   CHECK(tower.pair[1].item() == 4);
+}
+
+TEST_CASE("parameters: a model with parts held by pointer is not cloned or shared and stays as it was") {
+  Pointing model;
+  const Tensor w = model.cell->w;
+  const auto own = model.own.state(), pointed = model.generator->state();
+  for (const bool with_cell : {true, false}) {
+    if (!with_cell) model.cell = nullptr;
+    test::refuses([&] { clone(model); }, {"clone: the model holds a part by pointer or reference"});
+    test::refuses([&] { share(model); }, {"share: the model holds a part by pointer or reference"});
+    if (with_cell) CHECK(model.cell->w.same_as(w));
+    CHECK(model.own.state() == own);
+    CHECK(model.generator->state() == pointed);
+  }
 }
 
 TEST_CASE("parameters: a summary shows each tensor once and the totals") {

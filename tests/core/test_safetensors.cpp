@@ -296,9 +296,11 @@ TEST_CASE("safetensors: one prefix that explains why no name fits is said") {
     const std::string text = message(named(""));
     CHECK(text.find("tensor 'emb.w': not in the file; ") != text.npos);
     CHECK(text.find("tensor '" + prefix + "emb.w': not in the model; ") != text.npos);
-    CHECK(text.ends_with("; the file's names are the others with '" + prefix + "' in front"));
+    CHECK(text.find(": the names in the file are those in the model with '" + prefix + "' in front; tensor") !=
+          text.npos);
     save(path, named(""));
-    CHECK(message(named(prefix)).ends_with("; the model's names are the others with '" + prefix + "' in front"));
+    CHECK(message(named(prefix)).find(": the names in the model are those in the file with '" + prefix + "'") !=
+          text.npos);
   }
   Parameters almost = named("module.");
   almost.add("other", tensor(1));

@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "for_each_seed.hpp"
+
 /// Random inputs for tests of operations, every one drawn from a seed.
 namespace retrace::test {
 
@@ -13,11 +15,6 @@ struct OpCase {
   std::function<Tensor(std::span<const Tensor>)> f;
   std::vector<Tensor> inputs;
 };
-
-/// Calls f(seed) for as many seeds as the environment's RETRACE_DRAWS says, or `draws`, from its RETRACE_SEED, or 1,
-/// on; what f checks is reported with the seed.
-void for_each_seed(std::uint64_t draws, const std::function<void(std::uint64_t seed)>& f);
-std::uint64_t from_environment(const char* name, std::uint64_t otherwise);
 
 /// Draws shapes and values.
 class Draw {
