@@ -1,12 +1,12 @@
 #pragma once
 
 /// Tensors, the graph, operations and what works on them.
-#include "checkpoint.hpp"
-#include "dot.hpp"
-#include "file.hpp"
-#include "gradcheck.hpp"
+#include "backward/checkpoint.hpp"
+#include "model/dot.hpp"
+#include "io/file.hpp"
+#include "backward/gradcheck.hpp"
 #include "ops/elementwise.hpp"
 #include "ops/ops.hpp"
-#include "random.hpp"
-#include "safetensors.hpp"
-#include "team.hpp"
+#include "tensor/generator.hpp"
+#include "io/safetensors.hpp"
+#include "model/team.hpp"

@@ -2,5 +2,5 @@
 
 /// Optimizers: they know tensors and their gradients, not graphs or layers.
 #include "clip.hpp"
-#include "rules.hpp"
+#include "algorithms.hpp"
 #include "schedule.hpp"

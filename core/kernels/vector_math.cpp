@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "../dtype.hpp"
+#include "../tensor/dtype.hpp"
 #include "../vector_unit.hpp"
 
 #if RETRACE_HAVE_LIBMVEC

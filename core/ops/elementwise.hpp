@@ -1,6 +1,6 @@
 #pragma once
 
-#include "../graph.hpp"
+#include "../graph/record.hpp"
 #include "../vector_unit.hpp"
 
 /// The two loops that element-wise operations are made of; for values of your own ops too.

@@ -1,6 +1,6 @@
 #include <algorithm>
 
-#include "../engine.hpp"
+#include "../backward/pass.hpp"
 #include "elementwise.hpp"
 #include "ops.hpp"
 

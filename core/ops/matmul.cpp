@@ -1,4 +1,4 @@
-#include "../engine.hpp"
+#include "../backward/pass.hpp"
 #include "../kernels/gemm.hpp"
 #include "../kernels/packed_form.hpp"
 #include "ops.hpp"

@@ -2,7 +2,7 @@
 
 #include <cstdint>
 
-#include "../graph.hpp"
+#include "../graph/record.hpp"
 
 /// The operations. Unless said otherwise they take f32 or f64, give row-major results of the same dtype and are
 /// differentiable to any order. Shapes that do not fit, axes that are not there and mixed dtypes are an Error that

@@ -2,7 +2,7 @@
 #include <cstring>
 #include <functional>
 
-#include "../engine.hpp"
+#include "../backward/pass.hpp"
 #include "elementwise.hpp"
 #include "ops.hpp"
 

@@ -2,7 +2,7 @@
 
 #include <array>
 
-#include "modes.hpp"
+#include "../graph/modes.hpp"
 #include "tensor.hpp"
 
 namespace retrace {

@@ -1,7 +1,7 @@
 #pragma once
 
-#include "function.hpp"
-#include "graph.hpp"
+#include "../function.hpp"
+#include "../graph/record.hpp"
 
 namespace retrace {
 

@@ -5,7 +5,7 @@
 #include <set>
 #include <unordered_map>
 
-#include "graph.hpp"
+#include "../graph/record.hpp"
 
 namespace retrace {
 namespace {

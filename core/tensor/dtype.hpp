@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <type_traits>
 
-#include "error.hpp"
+#include "../error.hpp"
 
 namespace retrace {
 

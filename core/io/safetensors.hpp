@@ -1,6 +1,6 @@
 #pragma once
 
-#include "parameters.hpp"
+#include "../model/parameters.hpp"
 
 /// Weights in files that Python reads too: the safetensors format (u64 little-endian header length, JSON header, raw
 /// little-endian data), https://github.com/huggingface/safetensors.

@@ -2,7 +2,7 @@
 
 #include <iosfwd>
 
-#include "graph.hpp"
+#include "../graph/record.hpp"
 
 namespace retrace {
 

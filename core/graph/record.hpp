@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "modes.hpp"
-#include "tensor.hpp"
+#include "../tensor/tensor.hpp"
 
 /// How an operation is written: its value and one backward rule per input, side by side.
 ///

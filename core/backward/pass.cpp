@@ -1,9 +1,9 @@
-#include "engine.hpp"
+#include "pass.hpp"
 
 #include <algorithm>
 #include <unordered_map>
 
-#include "ops/ops.hpp"
+#include "../ops/ops.hpp"
 
 namespace retrace {
 namespace detail {

@@ -1,4 +1,4 @@
-#include "graph.hpp"
+#include "record.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -8,7 +8,7 @@
 #include <unordered_map>
 #include <unordered_set>
 
-#include "engine.hpp"
+#include "../backward/pass.hpp"
 
 namespace retrace {
 namespace detail {

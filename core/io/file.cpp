@@ -11,7 +11,7 @@
 #include <filesystem>
 #include <system_error>
 
-#include "error.hpp"
+#include "../error.hpp"
 
 namespace retrace {
 namespace {

@@ -3,7 +3,7 @@
 #include <cstdint>
 #include <utility>
 
-#include "memory.hpp"
+#include "../memory.hpp"
 
 namespace retrace {
 

@@ -6,9 +6,9 @@
 #include <exception>
 #include <thread>
 
-#include "modes.hpp"
-#include "ops/ops.hpp"
-#include "vector_unit.hpp"
+#include "../graph/modes.hpp"
+#include "../ops/ops.hpp"
+#include "../vector_unit.hpp"
 
 namespace retrace {
 namespace {

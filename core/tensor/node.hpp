@@ -2,7 +2,7 @@
 
 #include <memory>
 
-#include "memory.hpp"
+#include "../memory.hpp"
 #include "shape.hpp"
 
 namespace retrace::detail {

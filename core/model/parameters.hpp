@@ -4,7 +4,7 @@
 #include <set>
 #include <string_view>
 
-#include "random.hpp"
+#include "../tensor/generator.hpp"
 
 /// A model is any struct that lists its parts once, by name, and needs no base class:
 ///

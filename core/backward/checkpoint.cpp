@@ -4,9 +4,9 @@
 #include <string_view>
 #include <unordered_set>
 
-#include "engine.hpp"
-#include "ops/ops.hpp"
-#include "random.hpp"
+#include "pass.hpp"
+#include "../ops/ops.hpp"
+#include "../tensor/generator.hpp"
 
 namespace retrace::detail {
 namespace {

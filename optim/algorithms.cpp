@@ -1,4 +1,4 @@
-#include "rules.hpp"
+#include "algorithms.hpp"
 
 #include <algorithm>
 #include <cmath>

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "graph.hpp"
+#include "../graph/record.hpp"
 
 namespace retrace {
 

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "graph.hpp"
+#include "../graph/record.hpp"
 
 /// Private to the engine.
 namespace retrace::detail {

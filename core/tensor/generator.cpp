@@ -1,12 +1,12 @@
-#include "random.hpp"
+#include "generator.hpp"
 
 #include <algorithm>
 #include <bit>
 #include <cmath>
 #include <numbers>
 
-#include "ops/elementwise.hpp"
-#include "ops/ops.hpp"
+#include "../ops/elementwise.hpp"
+#include "../ops/ops.hpp"
 
 namespace retrace {
 namespace {

@@ -5,8 +5,8 @@
 #include <limits>
 #include <ostream>
 
-#include "ops/ops.hpp"
-#include "random.hpp"
+#include "../ops/ops.hpp"
+#include "../tensor/generator.hpp"
 
 namespace retrace {
 namespace {
