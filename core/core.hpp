@@ -2,11 +2,12 @@
 
 /// Tensors, the graph, operations and what works on them.
 #include "backward/checkpoint.hpp"
-#include "model/dot.hpp"
-#include "io/file.hpp"
 #include "backward/gradcheck.hpp"
+#include "backward/pass.hpp"
+#include "graph/walk.hpp"
+#include "io/file.hpp"
+#include "io/safetensors.hpp"
+#include "model/dot.hpp"
+#include "model/team.hpp"
 #include "ops/elementwise.hpp"
 #include "ops/ops.hpp"
-#include "tensor/generator.hpp"
-#include "io/safetensors.hpp"
-#include "model/team.hpp"

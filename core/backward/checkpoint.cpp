@@ -4,9 +4,9 @@
 #include <string_view>
 #include <unordered_set>
 
-#include "pass.hpp"
+#include "../graph/walk.hpp"
 #include "../ops/ops.hpp"
-#include "../tensor/generator.hpp"
+#include "pass.hpp"
 
 namespace retrace::detail {
 namespace {

@@ -6,7 +6,7 @@
 #include <ostream>
 
 #include "../ops/ops.hpp"
-#include "../tensor/generator.hpp"
+#include "pass.hpp"
 
 namespace retrace {
 namespace {

@@ -2,7 +2,7 @@
 
 #include <iosfwd>
 
-#include "../graph/record.hpp"
+#include "../tensor/tensor.hpp"
 
 namespace retrace {
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <unordered_map>
 
+#include "../graph/walk.hpp"
 #include "../ops/ops.hpp"
 
 namespace retrace {

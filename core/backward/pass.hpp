@@ -1,27 +1,24 @@
 #pragma once
 
-#include "../graph/record.hpp"
+#include <span>
+#include <vector>
 
-/// Private to the engine.
-namespace retrace::detail {
+#include "../tensor/tensor.hpp"
 
-/// The value of a product in the shape of the input it is for, recorded.
-Tensor evaluate(const Product& product, const Shape& shape);
-/// Add to an accumulator in place; it is row-major and nobody else sees it.
-void add_to(Tensor& to, const Product& product);
-void add_to(Tensor& to, std::span<const Product> products);
-/// Columns of a, which are rows of b. An Error unless the product has the elements of `to`.
-std::int64_t inner_size(const Product& product, const Shape& to, DType dtype);
-void add_to(Tensor& to, const Placed& placed);
-void add_to(Tensor& to, const Scattered& scattered);
+namespace retrace {
 
-/// An Error if something that a rule of n wants to see again was changed in place.
-void check_versions(const Node& n, Rule& rule);
+/// What `grad` may be told.
+struct GradOptions {
+  Tensor cotangent = {};      ///< of y; may be left out when y has one element
+  bool create_graph = false;  ///< record the gradients, so that they can be differentiated again
+  bool retain_graph = false;  ///< keep the graph of y; create_graph implies it
+  bool allow_unused = false;  ///< zeros for an x that y does not depend on (a constant on none), instead of an Error
+};
+/// The gradients of y (times the cotangent) with respect to each of xs, leaves or results; `.grad()` stays untouched.
+/// They may share elements with each other and with the cotangent and have strides: `clone` what you change in place.
+std::vector<Tensor> grad(const Tensor& y, std::span<const Tensor> xs, const GradOptions& options = {});
+inline std::vector<Tensor> grad(const Tensor& y, std::initializer_list<Tensor> xs, const GradOptions& options = {}) {
+  return grad(y, std::span(xs.begin(), xs.size()), options);
+}
 
-/// These and the values that rules of n see again.
-std::vector<Tensor> with_kept(std::vector<Tensor> these, Node& n);
-
-/// All nodes that lead to any of ys, each after its inputs: an edge always goes to a smaller depth.
-std::vector<Node*> nodes_by_depth(std::span<const Tensor> ys);
-
-}  // namespace retrace::detail
+}  // namespace retrace

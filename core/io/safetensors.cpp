@@ -183,6 +183,16 @@ void save(const std::string& path, const Parameters& parameters, const Metadata&
   replace_file(path, parts);
 }
 
+void detail::require_settable(const std::string& path, const Parameters& parameters) {
+  for (const auto& [name, value] : parameters) {
+    require(value.is_leaf(), "cannot load {}: tensor '{}': the result of '{}', which cannot be set; {}", path, name,
+            value.op(), instead_of_a_result);
+    const int axis = repeated_axis(value);
+    require(axis < 0, "cannot load {}: tensor '{}': axis {} of this view {} repeats elements, which cannot be set",
+            path, name, axis, value.shape());
+  }
+}
+
 Metadata load(const std::string& path, const Parameters& parameters) {
   SafetensorsReader reader(path);
   detail::require_settable(path, parameters);

@@ -33,4 +33,9 @@ void save(const std::string& path, const Parameters& parameters, const Metadata&
 /// an Error that changes nothing. Gradients stay as they are.
 Metadata load(const std::string& path, const Parameters& parameters);
 
+namespace detail {
+/// An Error when one of them is the result of an operation or a view that repeats elements.
+void require_settable(const std::string& path, const Parameters& parameters);
+}  // namespace detail
+
 }  // namespace retrace

@@ -198,7 +198,7 @@ SafetensorsHeader parse_header(std::string_view text, std::uint64_t data_bytes) 
 
 // Written part by part: the JSON library's tree looks for each new name in all before it, and ends the program when
 // memory does.
-std::string header_text(std::span<const Parameter> tensors, const Metadata& metadata) {
+std::string header_text(std::span<const Parameter> tensors, const std::map<std::string, std::string>& metadata) {
   std::string text, separator;
   for (const auto& [key, value] : metadata) {
     const std::string field = fmt::format("{}, {}", metadata_name, in_quotes(key));

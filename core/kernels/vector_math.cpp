@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 
-#include "../tensor/dtype.hpp"
 #include "../vector_unit.hpp"
 
 #if RETRACE_HAVE_LIBMVEC

@@ -5,7 +5,7 @@
 #include <set>
 #include <unordered_map>
 
-#include "../graph/record.hpp"
+#include "../graph/walk.hpp"
 
 namespace retrace {
 namespace {

@@ -27,16 +27,6 @@ std::string detail::joined(const std::string& prefix, std::string_view name) {
 
 void detail::PartList::operator()(std::string_view name, Tensor& t) { visit(object, joined(prefix, name), t); }
 
-void detail::require_settable(const std::string& path, const Parameters& parameters) {
-  for (const auto& [name, value] : parameters) {
-    require(value.is_leaf(), "cannot load {}: tensor '{}': the result of '{}', which cannot be set; {}", path, name,
-            value.op(), instead_of_a_result);
-    const int axis = repeated_axis(value);
-    require(axis < 0, "cannot load {}: tensor '{}': axis {} of this view {} repeats elements, which cannot be set",
-            path, name, axis, value.shape());
-  }
-}
-
 const Parameter& Parameters::operator[](std::size_t i) const {
   require(i < list_.size(), "parameters: there is no place {} among {}", i, list_.size());
   return list_[i];

@@ -4,7 +4,7 @@
 #include <set>
 #include <string_view>
 
-#include "../tensor/generator.hpp"
+#include "../ops/ops.hpp"
 
 /// A model is any struct that lists its parts once, by name, and needs no base class:
 ///
@@ -78,9 +78,6 @@ std::string joined(const std::string& prefix, std::string_view name);
 inline constexpr const char* instead_of_a_result =
     "make the tensor that it is computed from the parameter and compute it in operator(), which keeps them tied, or "
     "detach() it for a weight of its own";
-/// An Error when one of them is the result of an operation or a view that repeats elements.
-void require_settable(const std::string& path, const Parameters& parameters);
-
 /// Lists the parts of a struct, or those of a vector or an array by their places.
 void list_parts(auto& whole, auto& list) {
   if constexpr (

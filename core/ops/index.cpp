@@ -1,6 +1,6 @@
 #include <algorithm>
 
-#include "../backward/pass.hpp"
+#include "../graph/contribution.hpp"
 #include "elementwise.hpp"
 #include "ops.hpp"
 

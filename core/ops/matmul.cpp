@@ -1,4 +1,4 @@
-#include "../backward/pass.hpp"
+#include "../graph/contribution.hpp"
 #include "../kernels/gemm.hpp"
 #include "../kernels/packed_form.hpp"
 #include "ops.hpp"

@@ -3,6 +3,7 @@
 #include <cstdint>
 
 #include "../graph/record.hpp"
+#include "../tensor/generator.hpp"
 
 /// The operations. Unless said otherwise they take f32 or f64, give row-major results of the same dtype and are
 /// differentiable to any order. Shapes that do not fit, axes that are not there and mixed dtypes are an Error that
@@ -148,6 +149,19 @@ Tensor gather(const Tensor& x, const Tensor& index, int axis, Caller at = {});
 Tensor scatter_add(const Tensor& values, const Tensor& index, int axis, const Shape& shape, Caller at = {});
 /// Rows of a table [n, d] picked by index (i64) [...]: [..., d].
 Tensor embedding(const Tensor& table, const Tensor& index, Caller at = {});
+
+// ---- random numbers ------------------------------------------------------------------------------------------------
+
+/// Standard normal numbers.
+Tensor randn(const Shape& shape, const Generator& generator, DType dtype = f32);
+/// Uniform in [low, high).
+Tensor uniform(const Shape& shape, double low, double high, const Generator& generator, DType dtype = f32);
+/// x with each element zeroed with the given probability and the others divided by 1 - probability, so that the mean
+/// stays; in training mode or not. Probability in [0, 1).
+Tensor dropout(Tensor x, double probability, const Generator& generator, Caller at = {});
+/// `count` indices (i64) drawn with replacement, index i as often as weights[i] says: weights [n] -> [count], weights
+/// [rows, n] -> [rows, count]. Weights are finite, not negative, not all zero, and need not sum to 1. No gradient.
+Tensor multinomial(const Tensor& weights, std::int64_t count, const Generator& generator);
 
 // ---- losses --------------------------------------------------------------------------------------------------------
 

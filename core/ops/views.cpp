@@ -2,7 +2,7 @@
 #include <cstring>
 #include <functional>
 
-#include "../backward/pass.hpp"
+#include "../graph/contribution.hpp"
 #include "elementwise.hpp"
 #include "ops.hpp"
 

@@ -1,9 +1,10 @@
 #pragma once
 
 #include <array>
-
-#include "../graph/modes.hpp"
-#include "tensor.hpp"
+#include <cstdint>
+#include <memory>
+#include <utility>
+#include <vector>
 
 namespace retrace {
 
@@ -41,16 +42,5 @@ namespace detail {
 struct Draws : std::vector<std::pair<Generator, Generator::State>> {};
 void note(const Generator& generator, const Generator::State& before);
 }  // namespace detail
-
-/// Standard normal numbers.
-Tensor randn(const Shape& shape, const Generator& generator, DType dtype = f32);
-/// Uniform in [low, high).
-Tensor uniform(const Shape& shape, double low, double high, const Generator& generator, DType dtype = f32);
-/// x with each element zeroed with the given probability and the others divided by 1 - probability, so that the mean
-/// stays; in training mode or not. Probability in [0, 1).
-Tensor dropout(Tensor x, double probability, const Generator& generator, Caller at = {});
-/// `count` indices (i64) drawn with replacement, index i as often as weights[i] says: weights [n] -> [count], weights
-/// [rows, n] -> [rows, count]. Weights are finite, not negative, not all zero, and need not sum to 1. No gradient.
-Tensor multinomial(const Tensor& weights, std::int64_t count, const Generator& generator);
 
 }  // namespace retrace

@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <cmath>
 
-#include "../graph/record.hpp"
-
 namespace retrace {
 
 using detail::Node;
@@ -47,6 +45,16 @@ Tensor detail::row_major_copy(const Tensor& x) {
   Tensor copy = empty(x.shape(), x.dtype());
   copy_elements(x, copy);
   return copy;
+}
+
+Tensor detail::handle_to(Node& node) {
+  if (node.handles.load(std::memory_order_relaxed) == 0) {
+    node.acquire();
+    node.handles.store(1, std::memory_order_relaxed);
+  } else {
+    node.acquire_handle();
+  }
+  return Tensor(&node);
 }
 
 Tensor detail::lend(Tensor& x) {
@@ -135,7 +143,7 @@ void Tensor::assign(const Tensor& values) {
   const int axis = detail::repeated_axis(*this);
   require(axis < 0, "assign: axis {} of this view {} repeats elements; assign to a clone() of it", axis, shape());
   const bool overlap = values.node().storage == node().storage;
-  const Tensor from = overlap ? values.detach().clone() : values;
+  const Tensor from = overlap ? detail::row_major_copy(values) : values;
   count_change("assign");
   detail::copy_elements(from, *this);
 }
@@ -173,33 +181,6 @@ void Tensor::set_grad(Tensor grad) {
 }
 
 Tensor Tensor::detach() const { return defined() ? detail::view(*this, shape(), strides()) : Tensor(); }
-
-Tensor Tensor::clone() const {
-  return record(
-      "clone", [&] { return detail::row_major_copy(*this); }, wrt(*this, [](Tensor dy) { return dy; }));
-}
-
-Tensor Tensor::contiguous() const { return is_contiguous() ? *this : clone(); }
-
-Tensor Tensor::to(DType target) const {
-  if (target == dtype()) return *this;
-  const auto convert = [&] {
-    const Tensor in = detail::dense(*this);
-    Tensor out = empty(shape(), target);
-    visit(dtype(), [&]<class From>(From) {
-      visit(target, [&]<class To>(To) {
-        for (std::int64_t i = 0, n = in.size(); i < n; ++i) {
-          const From value = in.data<From>()[i];
-          if constexpr (std::is_same_v<To, std::int64_t> && !std::is_same_v<From, To>) check_i64("to", value);
-          out.data<To>()[i] = static_cast<To>(value);
-        }
-      });
-    });
-    return out;
-  };
-  if (target == i64) return no_grad(convert);
-  return record("to", convert, wrt(*this, [from = dtype()](const Tensor& dy) { return dy.to(from); }));
-}
 
 // ---- factories -----------------------------------------------------------------------------------------------------
 

@@ -200,6 +200,8 @@ namespace detail {
 Tensor view(const Tensor& x, const Shape& shape, const Strides& strides, std::int64_t offset = 0);
 /// The first axis of a view along which elements repeat, so that they cannot be set one by one; -1 when there is none.
 int repeated_axis(const Tensor& x);
+/// A new handle to the value of a node that is alive in the graph.
+Tensor handle_to(Node& node);
 /// Copies between layouts of equal shape and dtype.
 void copy_elements(const Tensor& from, const Tensor& to);
 Tensor row_major_copy(const Tensor& x);

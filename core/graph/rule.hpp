@@ -1,0 +1,141 @@
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "../tensor/tensor.hpp"
+#include "modes.hpp"
+
+namespace retrace {
+
+struct Placed;
+struct Product;
+struct Scattered;
+
+namespace detail {
+
+/// A kept value and the version it had, so that a change in place since is noticed.
+struct Saved {
+  Tensor value;
+  std::uint32_t version = 0;
+
+  Saved() = default;
+  explicit Saved(const Tensor& t) : value(t), version(now()) {}
+  bool changed() const { return now() != version; }
+
+ private:
+  std::uint32_t now() const { return value.node().storage->version.load(std::memory_order_relaxed); }
+};
+
+struct Rule;
+class Pass;  // a walk back through the graph
+struct RuleType {
+  std::size_t bytes;
+  std::size_t kept;
+  bool wants_output;
+  /// Takes the cotangents of the outputs and contributes that of the input; `consume` hands the kept values over for
+  /// good.
+  void (*apply)(Rule& rule, std::span<Tensor> cotangents, Node& output, bool consume, Pass& pass);
+  void (*destroy)(Rule& rule) = nullptr;  // of what it owns besides kept values
+};
+
+/// The backward rule of one input; the values it keeps follow.
+struct Rule {
+  const RuleType* type;
+  Node* input;  // owned reference; null once a pass has taken it, or for a rule that leads to no input
+};
+inline Saved* saved_of(Rule& rule) { return reinterpret_cast<Saved*>(&rule + 1); }
+
+/// What a rule returned goes into the cotangent of its input.
+void contribute(Pass& pass, Rule& rule, Tensor cotangent);
+void contribute(Pass& pass, Rule& rule, Product product);
+void contribute(Pass& pass, Rule& rule, Placed placed);
+void contribute(Pass& pass, Rule& rule, Scattered scattered);
+/// Whether anybody wants the cotangent of its input.
+bool is_needed(const Pass& pass, const Rule& rule);
+
+template <class F>
+void for_each(const RuleList& rules, F&& f) {
+  std::byte* at = rules.first;
+  for (const std::byte* end = at + rules.bytes; at != end;) {
+    Rule& rule = *reinterpret_cast<Rule*>(at);
+    at += rule.type->bytes;
+    f(rule);
+  }
+}
+
+/// Calls f(input) for every node that n was recorded from.
+template <class F>
+void for_each_input(const Node& n, F&& f) {
+  if (n.is_output) f(*n.bundle);
+  for_each(n.rules, [&](Rule& rule) {
+    if (rule.input) f(*rule.input);
+  });
+}
+
+/// Takes the rules off a node for good. Rules of inputs that need no gradient are never stored, so the values they
+/// would keep are not kept.
+void drop_rules(Node& n) noexcept;
+
+/// The rules of a result under way, and what its node is to know of them.
+class Rules {
+ public:
+  template <class... Wrts>
+  explicit Rules(const Wrts&... wrts) {
+    if (this_thread.detecting_anomalies) [[unlikely]] {
+      search = std::make_unique<Search>();
+      (wrts.add_operands(search->operands), ...);
+    }
+    const std::size_t bytes = this_thread.recording ? (std::size_t{0} + ... + wrts.bytes()) : 0;
+    if (bytes == 0) return;
+    reserve(bytes);
+    (wrts.store(*this), ...);
+  }
+  Rules(const Rules&) = delete;
+  Rules& operator=(const Rules&) = delete;
+  ~Rules() {
+    if (list_.first) drop();
+  }
+
+  bool empty() const { return list_.first == nullptr; }
+  /// Where the next rule is to be made; `append` counts it in.
+  std::byte* end() const { return list_.first + list_.bytes; }
+  void append(Rule& rule) {
+    list_.bytes += static_cast<std::uint32_t>(rule.type->bytes);
+    if (rule.input) rule.input->acquire();
+    if (rule.input && depth_ <= rule.input->depth) depth_ = rule.input->depth + 1;
+    want_output_ = want_output_ || rule.type->wants_output;
+  }
+  std::uint32_t depth() const { return depth_; }
+  /// Makes n a result that has them.
+  void move_to(const char* op, Node& n);
+
+  /// While anomalies are looked for: in the result as a whole, not in its parts.
+  struct Search {
+    std::vector<Tensor> operands = {};  // held, so that nobody overwrites them
+    ModeScope unsearched{this_thread.detecting_anomalies, false};
+  };
+  std::unique_ptr<Search> search;
+
+ private:
+  void reserve(std::size_t bytes);
+  void drop() noexcept;
+
+  RuleList list_;
+  std::uint32_t reserved_ = 0;
+  std::uint32_t depth_ = 0;
+  bool want_output_ = false;
+  alignas(8) std::byte room_[sizeof(Node::room)];
+};
+
+/// Makes n the result of an operation.
+void make_result(const char* op, Node& n, std::uint32_t depth);
+
+/// An Error if something that a rule of n wants to see again was changed in place.
+void check_versions(const Node& n, Rule& rule);
+
+/// These and the values that rules of n see again.
+std::vector<Tensor> with_kept(std::vector<Tensor> these, Node& n);
+
+}  // namespace detail
+}  // namespace retrace
