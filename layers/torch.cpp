@@ -3,15 +3,15 @@
 namespace retrace::detail {
 
 void TorchList::merge_biases() const {
-  for (const auto& [b, b_hn, from_input, from_hidden, hidden_n] : biases_) {
-    visit_float("load_torch", b.dtype(), [&]<class T>(T) {
-      const std::span<T> sum = Tensor(from_input).mutable_span<T>();
-      const std::span<const T> more = from_hidden.span<T>();
-      const std::size_t apart = b_hn.defined() ? static_cast<std::size_t>(b_hn.size()) : 0;
+  for (const Biases& part : biases_) {
+    visit_float("load_torch", part.b.dtype(), [&]<class T>(T) {
+      const std::span<T> sum = Tensor(part.from_input).mutable_span<T>();
+      const std::span<const T> more = part.from_hidden.span<T>();
+      const std::size_t apart = part.b_hn.defined() ? static_cast<std::size_t>(part.b_hn.size()) : 0;
       for (std::size_t i = 0; i < sum.size() - apart; ++i) sum[i] += more[i];
     });
-    Tensor(b).assign(from_input);
-    if (b_hn.defined()) Tensor(b_hn).assign(hidden_n);
+    Tensor(part.b).assign(part.from_input);
+    if (part.b_hn.defined()) Tensor(part.b_hn).assign(part.hidden_n);
   }
 }
 
