@@ -11,6 +11,9 @@ namespace retrace {
 /// ...
 template <class... Layers>
 class Sequential {
+  static_assert((std::is_same_v<Layers, std::unwrap_reference_t<Layers>> && ...),
+                "a layer behind a reference_wrapper is not listed; hold the layer itself, whose copies share tensors");
+
  public:
   explicit Sequential(Layers... layers) : layers_(std::move(layers)...) {}
 

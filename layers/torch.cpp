@@ -10,8 +10,8 @@ void TorchList::merge_biases() const {
       const std::size_t apart = part.b_hn.defined() ? static_cast<std::size_t>(part.b_hn.size()) : 0;
       for (std::size_t i = 0; i < sum.size() - apart; ++i) sum[i] += more[i];
     });
-    Tensor(part.b).assign(part.from_input);
-    if (part.b_hn.defined()) Tensor(part.b_hn).assign(part.hidden_n);
+    part.b.assign(part.from_input);
+    if (part.b_hn.defined()) part.b_hn.assign(part.hidden_n);
   }
 }
 

@@ -28,6 +28,12 @@ void for_each(std::size_t n, const F& f, bool flag, Flags... flags) {
   flag ? with(std::true_type()) : with(std::false_type());
 }
 
+/// What stays of a state: without memory nothing, also of an infinite one.
+template <class T>
+T remembered(T beta, T before) {
+  return beta > 0 ? beta * before : 0;
+}
+
 template <class Options>
 UpdateRule adam_rule(const char* name, const Options& o, bool decoupled) {
   require_rates(name, {{"lr", o.lr}, {"eps", o.eps}, {"weight_decay", o.weight_decay}});
@@ -42,7 +48,7 @@ UpdateRule adam_rule(const char* name, const Options& o, bool decoupled) {
     const auto change = [=](std::size_t i, auto amsgrad) RETRACE_INLINE {
       const T g = dw[i] + decay * w[i];
       m[i] = beta1 * m[i] + fresh1 * g;
-      v[i] = beta2 * v[i] + fresh2 * g * g;
+      v[i] = remembered(beta2, v[i]) + fresh2 * g * g;
       if (amsgrad) u[i] = std::max(u[i], v[i]);
       w[i] = kept * w[i] - rate * m[i] / (std::sqrt(amsgrad ? u[i] : v[i]) / root + eps);
     };
@@ -88,7 +94,7 @@ UpdateRule rule_of(const RMSpropOptions& o) {
     const T* dw = p.g;
     const auto change = [=](std::size_t i, auto centered, auto heavy) RETRACE_INLINE {
       const T g = dw[i] + decay * w[i];
-      v[i] = alpha * v[i] + fresh * g * g;
+      v[i] = remembered(alpha, v[i]) + fresh * g * g;
       if (centered) a[i] = alpha * a[i] + fresh * g;
       // Rounding must not take v - a^2 below zero, nor squares beyond the dtype make it NaN.
       const T square = centered ? std::min(a[i] * a[i], std::numeric_limits<T>::max()) : 0;

@@ -1,6 +1,6 @@
 #pragma once
 
 /// Optimizers: they know tensors and their gradients, not graphs or layers.
-#include "clip.hpp"
 #include "algorithms.hpp"
+#include "clip.hpp"
 #include "schedule.hpp"

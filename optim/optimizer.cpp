@@ -49,7 +49,7 @@ Optimizer::Optimizer(const std::vector<Group>& groups) {
 Optimizer::Optimizer(const Parameters& parameters, const UpdateRule& rule) : Optimizer({{parameters, rule}}) {}
 
 void Optimizer::zero_grad() const {
-  for (const Place& p : present(places_)) Tensor(p.parameter.value).zero_grad();
+  for (const Place& p : present(places_)) p.parameter.value.zero_grad();
 }
 
 double Optimizer::lr(std::size_t group) const {

@@ -20,6 +20,20 @@ arrow() { # arrow ROOM FORBIDDEN...
 arrow core layers optim examples tests
 arrow layers optim examples tests
 arrow optim layers examples tests
+
+# The stages of core, from the ground up: each includes itself and earlier ones. core.hpp names what is public.
+stages=(core core/kernels core/tensor core/graph core/ops core/backward core/model core/io)
+stage_of() { # stage_of FOLDER: its place
+  local i
+  for i in "${!stages[@]}"; do [[ $1 != "${stages[i]}" ]] || echo "$i"; done
+}
+while IFS=: read -r file _ included; do
+  [[ $file != core/core.hpp ]] || continue
+  included=$(realpath -m --relative-to=. "${file%/*}/$(cut -d'"' -f2 <<<"$included")")
+  from=$(stage_of "${file%/*}") to=$(stage_of "${included%/*}")
+  [[ -n $from && -n $to && $to -le $from ]] || breach "$file must not include $included, of a later stage"
+done < <(grep -rnE '#[[:space:]]*include "' core --include='*.hpp' --include='*.cpp')
+
 grep -rnE '#[[:space:]]*include.*kernels/' layers optim examples && breach 'kernels/ is private to core'
 
 # The top level.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <unordered_map>
+#include <unordered_set>
 
 #include "../graph/walk.hpp"
 #include "../ops/ops.hpp"
@@ -37,7 +38,7 @@ namespace {
 void consume_all(Node& first) noexcept {
   Node* list = nullptr;
   const auto push = [&](Node& n) {
-    if (n.is_leaf() || n.consumed) return;
+    if (n.is_leaf() || n.consumed || (n.slot && !n.is_output)) return;  // the last: another pass is about to visit it
     n.consumed = true;
     n.acquire();
     n.link = std::exchange(list, &n);
@@ -197,9 +198,7 @@ Slot* Pass::pop() {
     next_ = work_.waiting.back();
     work_.waiting.pop_back();
   }
-  Slot* slot = std::exchange(next_.slot, nullptr);
-  slot->node->slot = nullptr;
-  return slot;
+  return std::exchange(next_.slot, nullptr);
 }
 
 template <class Complete>
@@ -212,6 +211,7 @@ void Pass::run(Node& y, Tensor cotangent, Complete&& complete) {
     flush(*slot);
     complete(*slot);
     if (leads_on(*slot->node)) propagate(*slot);
+    slot->node->slot = nullptr;  // until here a rule that walks back through its own result is refused
     slot->close();
     work_.free.push_back(slot);
   }
@@ -320,15 +320,25 @@ Tensor initial_cotangent(const char* what, const Tensor& y, const Tensor& given)
   return ones(y.shape(), y.dtype());
 }
 
-/// The nodes on a way from y to one of xs, marked unless the way ends there. What lay behind a consumed node is no
-/// longer known, so it is among them, for the pass to find.
-std::unordered_map<const Node*, bool> nodes_between(const Tensor& y, std::span<const Tensor> xs) {
+/// The nodes on a way from y to one of xs, marked unless it ends there. An Error if one of xs is unused or may be.
+std::unordered_map<const Node*, bool> nodes_between(const Tensor& y, std::span<const Tensor> xs, bool allow_unused) {
   std::unordered_map<const Node*, bool> needed;
+  std::unordered_set<const Node*> used;
+  const Node* end = nullptr;  // one of xs that is consumed
   for (const Tensor& x : xs) needed.emplace(x.get(), false);
   for (Node* n : nodes_by_depth({&y, 1})) {
-    bool leads_on = n->consumed && !needed.contains(n);
+    if (needed.contains(n)) used.insert(n);
+    if (n->consumed && !used.contains(n)) fail_consumed(*n);  // what lay behind it is no longer known
+    if (n->consumed) end = n;
+    bool leads_on = false;
     for_each_input(*n, [&](Node& input) { leads_on = leads_on || needed.contains(&input); });
     if (leads_on) needed[n] = true;
+  }
+  for (std::size_t i = 0; i < xs.size(); ++i) {
+    if (used.contains(xs[i].get())) continue;
+    if (end) fail_consumed(*end);
+    require(allow_unused, "grad: '{}' {} does not depend on input {} {}; pass {{.allow_unused = true}} to get zeros",
+            y.op(), y.shape(), i, xs[i].shape());
   }
   return needed;
 }
@@ -359,7 +369,7 @@ std::vector<Tensor> grad(const Tensor& y, std::span<const Tensor> xs, const Grad
   for (std::size_t i = 0; i < xs.size(); ++i)
     require(xs[i].requires_grad(), "grad: input {} {} does not require a gradient", i, xs[i].shape());
   Tensor dy = detail::initial_cotangent("grad", y, options.cotangent);
-  const auto needed = detail::nodes_between(y, xs);
+  const auto needed = detail::nodes_between(y, xs, options.allow_unused);
   std::unordered_map<const detail::Node*, Tensor> found;
   detail::Pass pass({options.create_graph, options.retain_graph || options.create_graph}, &needed);
   if (needed.contains(y.get()))
@@ -373,16 +383,9 @@ std::vector<Tensor> grad(const Tensor& y, std::span<const Tensor> xs, const Grad
   for (const detail::Slot* leaf : pass.leaves()) found[leaf->node.get()] = leaf->cotangent;
 
   std::vector<Tensor> gradients;
-  for (std::size_t i = 0; i < xs.size(); ++i) {
-    Tensor& g = found[xs[i].get()];
-    if (!g.defined()) {
-      for (const Tensor& x : xs)  // it may have lain behind a consumed one
-        if (x.node().consumed) detail::fail_consumed(x.node());
-      require(options.allow_unused,
-              "grad: '{}' {} does not depend on input {} {}; pass {{.allow_unused = true}} to get zeros", y.op(),
-              y.shape(), i, xs[i].shape());
-      g = zeros(xs[i].shape(), xs[i].dtype());
-    }
+  for (const Tensor& x : xs) {
+    Tensor& g = found[x.get()];
+    if (!g.defined()) g = zeros(x.shape(), x.dtype());
     gradients.push_back(g);
   }
   return gradients;

@@ -8,10 +8,12 @@
 namespace retrace {
 
 namespace detail {
-/// Gives a thread-local variable a value for the lifetime of the object.
+/// Gives a thread-local variable a value for the lifetime of the object, a local variable: the last to begin is the
+/// first to end.
 template <class T>
 class Scoped {
  public:
+  static void* operator new(std::size_t) = delete;
   Scoped(T& variable, T value) : variable_(variable), before_(std::exchange(variable, value)) {}
   Scoped(const Scoped&) = delete;
   Scoped& operator=(const Scoped&) = delete;

@@ -52,7 +52,6 @@ void remove_if_left(const std::string& temporary) {
 
 /// A new file with a lock on it, held until it is closed; -1 and errno, EEXIST when there is such a file in use.
 int create_locked(const std::string& temporary, mode_t mode) {
-  remove_if_left(temporary);
   const int descriptor = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
   if (descriptor < 0) return -1;
   // A file system without locks keeps what killed processes left.
@@ -87,10 +86,12 @@ void replace_file(const std::string& path, std::span<const std::string_view> par
   const std::filesystem::path target = follow_links(path);
   const std::filesystem::path directory = target.has_parent_path() ? target.parent_path() : ".";
   const std::string name = target.filename().string().substr(0, 200);  // a name has at most 255 bytes
+  const auto numbered = [&](unsigned n) { return (directory / fmt::format("{}.{}.tmp", name, n)).string(); };
+  for (unsigned n = 0; n < 16; ++n) remove_if_left(numbered(n));
   std::string temporary;
   int descriptor = -1;
   for (unsigned n = 0; descriptor < 0; ++n) {
-    temporary = (directory / fmt::format("{}.{}.tmp", name, n)).string();
+    temporary = numbered(n);
     descriptor = create_locked(temporary, exists ? 0600 : 0666);
     if (descriptor < 0 && errno != EEXIST) fail_with(errno, "write", path);
   }

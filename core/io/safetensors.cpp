@@ -199,7 +199,7 @@ Metadata load(const std::string& path, const Parameters& parameters) {
   check_fit(path, reader.tensors(), parameters);
   std::vector<Tensor> values;
   for (const Parameter& p : parameters) values.push_back(reader.tensor(reader.tensors().at(p.name)));
-  for (std::size_t i = 0; i < values.size(); ++i) Tensor(parameters[i].value).assign(values[i]);
+  for (std::size_t i = 0; i < values.size(); ++i) parameters[i].value.assign(values[i]);
   return std::move(reader.metadata());
 }
 

@@ -25,7 +25,29 @@ std::string detail::joined(const std::string& prefix, std::string_view name) {
   return prefix.empty() ? std::string(name) : prefix + "." + std::string(name);
 }
 
-void detail::PartList::operator()(std::string_view name, Tensor& t) { visit(object, joined(prefix, name), t); }
+void detail::renew(const char* op, const PartList& model, const PartList& copy, Tensor (*tensor)(const Tensor&),
+                   Generator (*generator)(const Generator&)) {
+  const auto require_own = [op](bool own) {
+    require(own, "{}: the model holds a part by pointer or reference, which its copy would share; hold it by value",
+            op);
+  };
+  for (std::size_t i = 0; i < copy.tensors.size(); ++i) require_own(model.tensors[i].second != copy.tensors[i].second);
+  for (std::size_t i = 0; i < copy.generators.size(); ++i) require_own(model.generators[i] != copy.generators[i]);
+
+  std::map<const Node*, Tensor> tensors;
+  for (const auto& [name, t] : copy.tensors) {
+    if (!t->defined()) continue;
+    Tensor& other = tensors[t->get()];
+    if (!other.defined()) other = tensor(t->detach()).requires_grad(t->requires_grad());
+    *t = other;
+  }
+  std::vector<std::pair<Generator, Generator>> generators;
+  for (Generator* g : copy.generators) {
+    auto found = std::ranges::find_if(generators, [&](const auto& pair) { return pair.first.same_as(*g); });
+    if (found == generators.end()) found = generators.insert(found, {*g, generator(*g)});
+    *g = found->second;
+  }
+}
 
 const Parameter& Parameters::operator[](std::size_t i) const {
   require(i < list_.size(), "parameters: there is no place {} among {}", i, list_.size());
@@ -41,8 +63,8 @@ const Tensor& Parameters::operator[](std::string_view name) const {
   const Parameter* p = find(name);
   if (!p) {
     std::string names;
-    for (const Parameter& q : list_) names += (names.empty() ? "" : ", ") + q.name;
-    fail("parameters: there is no '{}' among: {}", name, names);
+    for (std::size_t i = 0; i < std::min<std::size_t>(size(), 20); ++i) names += (i == 0 ? "" : ", ") + list_[i].name;
+    fail("parameters: there is no '{}' among: {}{}", name, names, size() > 20 ? ", ..." : "");
   }
   return p->value;
 }
@@ -73,7 +95,7 @@ std::string summary(const Parameters& list) {
 }
 
 void Parameters::zero_grad() const {
-  for (const Parameter& p : list_) Tensor(p.value).zero_grad();
+  for (const Parameter& p : list_) p.value.zero_grad();
 }
 
 }  // namespace retrace

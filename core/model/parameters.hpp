@@ -87,30 +87,24 @@ void list_parts(auto& whole, auto& list) {
     whole.parts(list);
 }
 
-/// Calls visit(object, name, tensor) for every tensor of a model, names joined by dots, and replaces its generators
-/// where that is asked for.
-struct PartList {
-  void (*visit)(void* object, std::string_view name, Tensor& tensor);
-  void* object;
-  std::string prefix;
-  Generator (*generator)(const Generator& before) = nullptr;
-
-  void operator()(std::string_view, Generator& g) {
-    if (generator) g = generator(g);
-  }
-  void operator()(std::string_view name, Tensor& t);
+/// What parts() lists: where the tensors of a model are, with their names joined by dots, and its generators.
+class PartList {
+ public:
+  explicit PartList(std::string prefix = {}) : prefix_(std::move(prefix)) {}
+  void operator()(std::string_view name, Tensor& t) { tensors.emplace_back(joined(prefix_, name), &t); }
+  void operator()(std::string_view, Generator& g) { generators.push_back(&g); }
   void operator()(std::string_view name, auto& part) {
-    PartList inner{visit, object, joined(prefix, name), generator};
-    list_parts(part, inner);
+    const std::string outer = std::exchange(prefix_, joined(prefix_, name));
+    list_parts(part, *this);
+    prefix_ = outer;
   }
-};
 
-template <class Model, class Visit>
-void for_each_tensor(Model& model, std::string prefix, decltype(PartList::generator) generator, Visit visit) {
-  const auto call = [](void* object, std::string_view name, Tensor& t) { (*static_cast<Visit*>(object))(name, t); };
-  PartList list{call, &visit, std::move(prefix), generator};
-  model.parts(list);
-}
+  std::vector<std::pair<std::string, Tensor*>> tensors;
+  std::vector<Generator*> generators;
+
+ private:
+  std::string prefix_;
+};
 
 }  // namespace detail
 
@@ -123,9 +117,12 @@ concept HasParts = requires(T& model, detail::PartList& list) {
 template <HasParts... Models>
 requires(sizeof...(Models) > 0) Parameters parameters(Models... models) {
   Parameters all;
-  const auto add = [&](std::string_view name, Tensor& t) { all.add(name, t); };
-  int i = 0;
-  (detail::for_each_tensor(models, sizeof...(Models) > 1 ? detail::place_name(i++) : "", nullptr, add), ...);
+  auto add = [&, i = 0](auto& model) mutable {
+    detail::PartList list(sizeof...(Models) > 1 ? detail::place_name(i++) : "");
+    model.parts(list);
+    for (const auto& [name, t] : list.tensors) all.add(name, *t);
+  };
+  (add(models), ...);
   return all;
 }
 
@@ -137,33 +134,17 @@ std::string summary(Model model) {
 }
 
 namespace detail {
-/// Where the tensors and generators of a model lie.
-struct Addresses {
-  std::set<const void*> all;
+/// Gives a copy of a model new tensors and generators. Those that it has in several places stay one.
+void renew(const char* op, const PartList& model, const PartList& copy, Tensor (*tensor)(const Tensor& before),
+           Generator (*generator)(const Generator& before));
 
-  void operator()(std::string_view, Tensor& t) { all.insert(&t); }
-  void operator()(std::string_view, Generator& g) { all.insert(&g); }
-  void operator()(std::string_view, auto& part) { list_parts(part, *this); }
-};
-
-/// A copy of the model with make(tensor) for each of its tensors, tied ones staying tied, and generators likewise.
-template <class Model, class Make>
-Model with_tensors(const char* op, Model& model, Make make, decltype(PartList::generator) generator) {
+template <class Model>
+Model renewed(const char* op, Model& model, auto tensor, auto generator) {
   Model copy = model;
-  Addresses before, after;
-  model.parts(before);
-  copy.parts(after);
-  for (const void* address : before.all)
-    require(!after.all.contains(address),
-            "{}: the model holds a part by pointer or reference, which its copy would share; hold it by value", op);
-
-  std::map<const Node*, Tensor> made;
-  for_each_tensor(copy, "", generator, [&](std::string_view, Tensor& t) {
-    if (!t.defined()) return;
-    Tensor& other = made[t.get()];
-    if (!other.defined()) other = make(t.detach()).requires_grad(t.requires_grad());
-    t = other;
-  });
+  PartList of_model, of_copy;
+  model.parts(of_model);
+  copy.parts(of_copy);
+  renew(op, of_model, of_copy, tensor, generator);
   return copy;
 }
 }  // namespace detail
@@ -172,15 +153,15 @@ Model with_tensors(const char* op, Model& model, Make make, decltype(PartList::g
 /// a copy of the model has in common with it, are an Error here and in `share`.
 template <HasParts Model>
 Model clone(Model model) {
-  return detail::with_tensors(
+  return detail::renewed(
       "clone", model, [](const Tensor& t) { return t.clone(); }, [](const Generator& g) { return g.clone(); });
 }
 /// A model on the same elements, but with gradients of its own: for a thread that computes a part of a batch. Its
 /// generators (of Dropout) are new ones, seeded by those of `model`, and so draw other numbers.
 template <HasParts Model>
 Model share(Model model) {
-  return detail::with_tensors(
-      "share", model, [](Tensor t) { return t; }, [](const Generator& g) { return Generator(g.next()); });
+  return detail::renewed(
+      "share", model, [](const Tensor& t) { return t; }, [](const Generator& g) { return Generator(g.next()); });
 }
 
 }  // namespace retrace

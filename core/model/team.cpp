@@ -118,7 +118,7 @@ void add_gradients(const Parameters& to, const Parameters& from) {
     sums.push_back(!b.defined() ? Tensor() : a.defined() ? a + b : b.clone());
   }
   for (std::size_t i = 0; i < to.size(); ++i)
-    if (sums[i].defined()) Tensor(to[i].value).set_grad(std::move(sums[i]));
+    if (sums[i].defined()) to[i].value.set_grad(std::move(sums[i]));
 }
 
 }  // namespace retrace

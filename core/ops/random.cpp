@@ -24,7 +24,8 @@ Tensor randn(const Shape& shape, const Generator& generator, DType dtype) {
 
 Tensor uniform(const Shape& shape, double low, double high, const Generator& generator, DType dtype) {
   require(low <= high, "uniform: the lower bound {} is above the upper bound {}", low, high);
-  require(std::isfinite(high - low), "uniform: the range from {} to {} is not finite", low, high);
+  const double range = dtype == f32 ? static_cast<float>(high) - static_cast<float>(low) : high - low;
+  require(std::isfinite(range), "uniform: the range from {} to {} is not finite in {}", low, high, dtype);
   const auto narrow = static_cast<float>(high);  // to which rounding would take the last numbers below it
   const double most = dtype == f32 ? std::nextafter(narrow, static_cast<float>(low)) : std::nextafter(high, low);
   return filled("uniform", shape, dtype, [&] { return std::min(most, low + (high - low) * generator.uniform()); });

@@ -100,6 +100,16 @@ void detail::copy_elements(const Tensor& from, const Tensor& to) {
   });
 }
 
+namespace {
+/// A number as an element; an i64 must hold it exactly.
+template <class T>
+T element_from(const char* what, double value) {
+  if constexpr (std::is_same_v<T, std::int64_t>)
+    require(value == std::trunc(value) && std::abs(value) < 0x1p53, "{}: {} is no i64 within 2^53", what, value);
+  return static_cast<T>(value);
+}
+}  // namespace
+
 // ---- access --------------------------------------------------------------------------------------------------------
 
 void Tensor::check_i64(const char* what, double value) {
@@ -113,7 +123,7 @@ void Tensor::check_span(DType asked) const {
   require(is_contiguous(), "span: the tensor {} is a view that is not contiguous; take contiguous() first", shape());
 }
 
-void Tensor::count_change(const char* what) {
+void Tensor::count_change(const char* what) const {
   require(is_leaf(), "{}: '{}' {} is recorded; change a detach() or clone() of it", what, op(), shape());
   node().storage->changed();
 }
@@ -137,7 +147,7 @@ int detail::repeated_axis(const Tensor& x) {
   return -1;
 }
 
-void Tensor::assign(const Tensor& values) {
+void Tensor::assign(const Tensor& values) const {
   require(values.shape() == shape() && values.dtype() == dtype(), "assign: expected {} {}, got {} {}", shape(), dtype(),
           values.shape(), values.dtype());
   const int axis = detail::repeated_axis(*this);
@@ -148,10 +158,11 @@ void Tensor::assign(const Tensor& values) {
   detail::copy_elements(from, *this);
 }
 
-void Tensor::fill(double value) {
-  const Tensor values = detail::view(full({}, value, dtype()), shape(), {});
+void Tensor::fill(double value) const {
+  Tensor element = empty({}, dtype());
+  visit(dtype(), [&]<class T>(T) { *element.data<T>() = element_from<T>("fill", value); });
   count_change("fill");
-  detail::copy_elements(values, *this);
+  detail::copy_elements(detail::view(element, shape(), {}), *this);
 }
 
 // ---- gradients -----------------------------------------------------------------------------------------------------
@@ -169,7 +180,7 @@ Tensor Tensor::grad() const {
   return is_leaf() && n.link ? detail::handle_to(*n.link) : Tensor();
 }
 
-void Tensor::set_grad(Tensor grad) {
+void Tensor::set_grad(Tensor grad) const {
   require(is_leaf(), "set_grad: '{}' {} is recorded; only leaves hold gradients", op(), shape());
   if (grad.defined())
     require(grad.shape() == shape() && grad.dtype() == dtype(), "set_grad: expected {} {}, got {} {}", shape(), dtype(),
@@ -183,16 +194,6 @@ void Tensor::set_grad(Tensor grad) {
 Tensor Tensor::detach() const { return defined() ? detail::view(*this, shape(), strides()) : Tensor(); }
 
 // ---- factories -----------------------------------------------------------------------------------------------------
-
-namespace {
-/// A number as an element; an i64 must hold it exactly.
-template <class T>
-T element_from(const char* what, double value) {
-  if constexpr (std::is_same_v<T, std::int64_t>)
-    require(value == std::trunc(value) && std::abs(value) < 0x1p53, "{}: {} is no i64 within 2^53", what, value);
-  return static_cast<T>(value);
-}
-}  // namespace
 
 Shape Literal::shape() const {
   Shape s;

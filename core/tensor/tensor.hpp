@@ -95,9 +95,9 @@ class Tensor {
   }
 
   /// Copies the values of a tensor of the same shape and dtype, in place. Refused for views that repeat elements.
-  void assign(const Tensor& values);
+  void assign(const Tensor& values) const;
   /// Sets every element, in place.
-  void fill(double value);
+  void fill(double value) const;
 
   /// True when gradients flow to this tensor: a leaf that asks for them or a result computed from one.
   bool requires_grad() const { return node().requires_grad; }
@@ -113,9 +113,9 @@ class Tensor {
   /// `retrace::grad` for that).
   Tensor grad() const;
   /// Makes the elements of `grad`, without its history, the gradient of this leaf.
-  void set_grad(Tensor grad);
+  void set_grad(Tensor grad) const;
   /// Forgets the gradient.
-  void zero_grad() { set_grad({}); }
+  void zero_grad() const { set_grad({}); }
 
   /// Adds the gradient of this tensor (one element) to `.grad()` of every leaf it depends on, and frees the graph.
   void backward(BackwardOptions options = {}) const;
@@ -145,7 +145,7 @@ class Tensor {
   static void check_i64(const char* what, double value);
   void check_item() const;
   void check_span(DType asked) const;
-  void count_change(const char* what);
+  void count_change(const char* what) const;
   std::int64_t offset_of(std::span<const std::int64_t> index) const;
   template <class T>
   T element(const char* what, std::int64_t offset) const {

@@ -10,7 +10,7 @@ using namespace retrace;
 using test::close;
 using test::same;
 
-// Operations of a user, right and wrong, written in this file with the words of core/graph.hpp.
+// Operations of a user, right and wrong, written in this file with the words of core/graph/record.hpp.
 namespace {
 
 using T = const Tensor&;

@@ -211,6 +211,20 @@ TEST_CASE("graph: grad of something that is not reached is an error, or zeros wh
   CHECK_THROWS_WITH_AS(grad(sum(x), {plain}), doctest::Contains("does not require a gradient"), Error);
 }
 
+TEST_CASE("graph: grad finds what is unused before it walks and a refusal leaves the graph as it was") {
+  const Tensor x = leaf({1, 2}), z = leaf({1, 2}), h = x * x, y = sum(h);
+  CHECK_THROWS_WITH_AS(grad(y, {x, z}), doctest::Contains("'sum' [] does not depend on input 1 [2]"), Error);
+  const std::vector<Tensor> all = grad(y, {x, z, h, y}, {.allow_unused = true});
+  CHECK(same(all[0], {2, 4}));
+  CHECK(same(all[1], {0, 0}));
+  CHECK(same(all[2], {1, 1}));
+  CHECK(all[3].item() == 1);
+  // An input that was consumed itself and plays no part.
+  const Tensor gone = sum(z * z);
+  gone.backward();
+  CHECK(grad(sum(x * x), {gone, x}, {.allow_unused = true})[0].item() == 0);
+}
+
 TEST_CASE("graph: a result that depends on no leaf has gradient zero when unused inputs are allowed") {
   const Tensor x = leaf({2, -3}), other = leaf({{4, 5}});
   const GradOptions recorded{.create_graph = true}, allowed{.create_graph = true, .allow_unused = true};

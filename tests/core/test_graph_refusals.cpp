@@ -152,6 +152,27 @@ TEST_CASE("refusal: a rule that walks through what the backward around it walks 
   CHECK_FALSE(w.grad().defined());
 }
 
+TEST_CASE("refusal: a rule that walks back through its own result or through one that depends on it") {
+  for (const bool outer : {false, true})
+    for (const bool inner : {false, true})
+      for (const bool later : {false, true}) {
+        static Tensor start;
+        static bool retain;
+        retain = inner;
+        Tensor x = leaf({1, 2});
+        const Tensor y = record(
+            "own", [&] { return x * 1; }, wrt(x, [](const Tensor& dy) {
+              start.backward(dy, {.retain_graph = retain});
+              return dy * 2;
+            }));
+        start = later ? y * 3 : y;
+        CHECK_THROWS_WITH_AS(y.backward(ones({2}, f64), {.retain_graph = outer}),
+                             Contains("'own' [2] is part of what an outer backward walks through"), Error);
+        CHECK_FALSE(x.grad().defined());
+        start = {};
+      }
+}
+
 TEST_CASE("refusal: a rule that returns a wrong shape, dtype or nothing is named") {
   Tensor x = leaf({1, 2});
   const auto with = [&](auto rule) {

@@ -37,7 +37,7 @@ struct Cell {
 /// Parts that its copies have in common with it.
 struct Pointing {
   Generator own{2};
-  std::shared_ptr<Cell> cell = std::make_shared<Cell>(one_of(1), one_of(2));
+  std::shared_ptr<Cell> cell = std::make_shared<Cell>(Cell{one_of(1), one_of(2)});
   std::shared_ptr<Generator> generator = std::make_shared<Generator>(3);
 
   void parts(auto& list) {
@@ -93,7 +93,7 @@ TEST_CASE("parameters: a model with vectors of parts is copied and cloned and sh
   Tower tower, copy = tower, own = clone(tower), view = share(tower);
   CHECK(copy.layers[0].w.get() == tower.layers[0].w.get());
   save(folder.path("tower"), parameters(tower));
-  for (const Parameter& p : parameters(tower)) Tensor(p.value).fill(7);
+  for (const Parameter& p : parameters(tower)) p.value.fill(7);
   CHECK(copy.layers[1].w.item() == 7);
   CHECK(view.nested[1][0].b.item() == 7);
   CHECK(view.nested[1][0].b.get() != tower.nested[1][0].b.get());
@@ -105,6 +105,18 @@ TEST_CASE("parameters: a model with vectors of parts is copied and cloned and sh
   CHECK(view.generators[0].state() != tower.generators[0].state());
   load(folder.path("tower"), parameters(tower));
   CHECK(tower.pair[1].item() == 4);
+}
+
+TEST_CASE("parameters: generators that a model has in several places stay one in its copies") {
+  Tower tower;
+  tower.generators = {Generator(1), Generator(2), tower.generators[0], Generator(1)};
+  tower.generators[2] = tower.generators[0];
+  for (const Tower& copy : {clone(tower), share(tower)}) {
+    CHECK(copy.generators[0].same_as(copy.generators[2]));
+    CHECK(!copy.generators[0].same_as(tower.generators[0]));
+    CHECK(!copy.generators[0].same_as(copy.generators[3]));
+    CHECK(!copy.generators[0].same_as(copy.generators[1]));
+  }
 }
 
 TEST_CASE("parameters: a model with parts held by pointer is not cloned or shared and stays as it was") {

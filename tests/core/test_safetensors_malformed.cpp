@@ -72,3 +72,31 @@ TEST_CASE("safetensors: what is no regular file is refused and not waited for") 
   REQUIRE(::mkfifo(directory.path("pipe").c_str(), 0600) == 0);
   CHECK_THROWS_WITH_AS(read_safetensors(directory.path("pipe")), doctest::Contains("it is not a regular file"), Error);
 }
+
+TEST_CASE("safetensors: one prefix that explains why no name fits is said") {
+  const TemporaryDirectory directory;
+  const std::string path = directory.path("w.safetensors");
+  const auto named = [](const std::string& prefix) {
+    Parameters all;
+    for (const char* name : {"head.w", "head.b", "emb.w", "rnn.w_x", "rnn.w_h", "rnn.b", "norm.w"})
+      all.add(prefix + name, tensor({1, 2}));
+    return all;
+  };
+  const auto message = [&](const Parameters& model) { return message_of([&] { load(path, model); }); };
+  for (const std::string prefix : {"module.", "_orig_mod.", "model.net."}) {
+    CAPTURE(prefix);
+    save(path, named(prefix));
+    const std::string text = message(named(""));
+    CHECK(text.find("tensor 'emb.w': not in the file; ") != text.npos);
+    CHECK(text.find("tensor '" + prefix + "emb.w': not in the model; ") != text.npos);
+    CHECK(text.find(": the names in the file are those in the model with '" + prefix + "' in front; tensor") !=
+          text.npos);
+    save(path, named(""));
+    CHECK(message(named(prefix)).find(": the names in the model are those in the file with '" + prefix + "'") !=
+          text.npos);
+  }
+  Parameters almost = named("module.");
+  almost.add("other", tensor(1));
+  save(path, almost);
+  CHECK(message(named("")).ends_with("tensor 'module.rnn.w_h': not in the model; and 2 more"));
+}

@@ -36,7 +36,7 @@ TEST_CASE("tensor: from vectors, full, zeros, ones, arange") {
   CHECK(arange(3, 0).shape() == Shape{0});
   CHECK_THROWS_WITH_AS(arange(0, 2, 0.5, i64), "arange: 0.5 is no i64 within 2^53", Error);
   CHECK_THROWS_WITH_AS(full({2}, 1.5, i64), "full: 1.5 is no i64 within 2^53", Error);
-  CHECK_THROWS_WITH_AS(arange(3).fill(2.7), "full: 2.7 is no i64 within 2^53", Error);
+  CHECK_THROWS_WITH_AS(arange(3).fill(2.7), "fill: 2.7 is no i64 within 2^53", Error);
   CHECK_THROWS_WITH_AS(arange(0, 1, 0), Contains("a step that is not 0"), Error);
 }
 

@@ -161,7 +161,7 @@ TEST_CASE("sampler: a prime with an unknown character is refused") {
 
 TEST_CASE("sampler: a word that does not end is cut off") {
   Net net({.symbols = 3, .embedding = 2, .units = 2}, Generator(1));
-  retrace::Tensor(retrace::parameters(net)["head.b"]).assign(retrace::tensor({-1000, 0, 0}));
+  retrace::parameters(net)["head.b"].assign(retrace::tensor({-1000, 0, 0}));
   const words::Vocabulary vocabulary({"", "a", "b"});
   for (const std::string& word : words::invent(net, vocabulary, {.count = 3}, Generator(1)))
     CHECK(word.size() == words::max_item_length);

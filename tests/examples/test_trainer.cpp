@@ -168,7 +168,7 @@ TEST_CASE("trainer: a loss that is not finite stops the run before it spoils the
   Trainer trainer(options, data);
   train(trainer, 3);
   const retrace::Parameters parameters = retrace::parameters(trainer.state().net);
-  retrace::Tensor(parameters["head.b"]).fill(std::numeric_limits<double>::infinity());
+  parameters["head.b"].fill(std::numeric_limits<double>::infinity());
   const std::vector<float> before = parameters["head.w"].to_vector<float>();
   CHECK_THROWS_AS(trainer.step(), retrace::Error);
   CHECK(parameters["head.w"].to_vector<float>() == before);

@@ -226,7 +226,7 @@ TEST_CASE("a character model trains as the same model does in PyTorch") {
   const Fixture data("mlp");
   Net net(7, 5, 6, Generator(1), f64);
   const Parameters list = parameters(net);
-  for (const Parameter& p : list) Tensor(p.value).assign(data.tensor("init", p.name));
+  for (const Parameter& p : list) p.value.assign(data.tensor("init", p.name));
   SGD sgd(list, {.lr = 0.2, .momentum = 0.9});
   const Tensor inputs = data.tensor("train", "inputs"), targets = data.tensor("train", "targets");
   for (int i = 0; i < 10; ++i) {

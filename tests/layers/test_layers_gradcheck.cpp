@@ -76,7 +76,9 @@ OpCase recurrent(Draw& d) {
   made.f = [=](Tensors xs) {
     Layer layer = sized;
     std::size_t next = 1;
-    detail::for_each_tensor(layer, "", nullptr, [&](std::string_view, Tensor& t) { t = xs[next++]; });
+    detail::PartList list;
+    layer.parts(list);
+    for (const auto& [name, t] : list.tensors) *t = xs[next++];
     auto state = start;
     for (Tensor* t : tensors_of(state)) *t = has_state ? xs[next++] : Tensor();
     auto [y, end] = layer(xs[0], state, lengths);

@@ -43,7 +43,7 @@ void check_against_torch(const Fixture& data, const std::string& name) {
   constexpr double rtol = 1e-11, atol = 1e-13;
   const Tensor x = tensor("x").clone().requires_grad(true);
   Layer layer = make<Layer>(x.dim(2), tensor("h_n").dim(2));
-  for (const Parameter& p : parameters(layer)) Tensor(p.value).assign(tensor(p.name));
+  for (const Parameter& p : parameters(layer)) p.value.assign(tensor(p.name));
 
   // States of PyTorch are one tensor of all layers and ways, h and c apart.
   auto state = random_state(layer, x.detach(), Generator(0));
@@ -98,7 +98,7 @@ TEST_CASE("LayerNorm: values and gradients agree with PyTorch") {
     CAPTURE(name);
     const Tensor x = data.tensor(name, "x").clone().requires_grad(true);
     const LayerNorm layer(x.dim(-1), {.eps = data.number(name, "eps", 0), .dtype = f64});
-    for (const Parameter& p : parameters(layer)) Tensor(p.value).assign(data.tensor(name, p.name));
+    for (const Parameter& p : parameters(layer)) p.value.assign(data.tensor(name, p.name));
     const Tensor y = layer(x);
     y.backward(data.tensor(name, "dy"));
     CHECK(close(y, data.tensor(name, "y"), 1e-12, 1e-14));

@@ -76,7 +76,7 @@ Names exchanged(const Model& model) {
   save_torch(path, model);
   const Model other = clone(model);
   const Parameters before = parameters(model), after = parameters(other);
-  for (const Parameter& p : after) Tensor(p.value).fill(7);
+  for (const Parameter& p : after) p.value.fill(7);
   load_torch(path, other);
   for (const Parameter& p : after) CHECK(same(p.value, before[p.name]));
   return names_in(path);
@@ -173,7 +173,7 @@ TEST_CASE("load_torch sets the tensors that a model has and does not replace the
   const Parameters list = parameters(model);
   std::vector<Tensor> values;
   for (const Parameter& p : list) values.push_back(p.value.clone());
-  for (const Parameter& p : list) Tensor(p.value).fill(7);
+  for (const Parameter& p : list) p.value.fill(7);
   load_torch(path, model);
   const Parameters after = parameters(model);
   REQUIRE(after.size() == list.size());

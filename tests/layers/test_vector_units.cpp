@@ -52,7 +52,7 @@ void check(const Sizes& s, DType dtype) {
   const std::int64_t width = layer(zeros({1, 1, s.features}, dtype)).dim(-1);
   const Linear head(width, 1, generator, {.dtype = dtype}), head_in_f64(width, 1, Generator(2), {.dtype = f64});
   const auto copy = [](const Parameters& from, const Parameters& to) {
-    for (std::size_t i = 0; i < from.size(); ++i) Tensor(to[i].value).assign(from[i].value.to(f64));
+    for (std::size_t i = 0; i < from.size(); ++i) to[i].value.assign(from[i].value.to(f64));
   };
   copy(parameters(layer, head), parameters(in_f64, head_in_f64));
   const Tensor x = randn({s.batch, s.steps, s.features}, generator, dtype),

@@ -151,6 +151,27 @@ TEST_CASE("optimizers: a square beyond the dtype ends the training of its elemen
     }
 }
 
+TEST_CASE("optimizers: without memory of squares one beyond the dtype is over with its step") {
+  const std::vector<Make> makes = {
+      [](const Parameters& list) {
+        return Adam(list, {.betas = {0, 0}});
+      },
+      [](const Parameters& list) { return RMSprop(list, {.alpha = 0}); },
+      [](const Parameters& list) { return RMSprop(list, {.alpha = 0, .momentum = 0.9, .centered = true}); }};
+  for (const auto& make : makes)
+    for (const DType dtype : {f32, f64}) {
+      Tensor w = zeros({1}, dtype).requires_grad(true);
+      Optimizer optimizer = make(list_of({w}));
+      for (const double g : {dtype == f32 ? 1e30 : 1e200, dtype == f32 ? 1e30 : 1e200, 1.0}) {
+        CHECK(w.item() == 0);
+        w.set_grad(full({1}, g, dtype));
+        optimizer.step();
+      }
+      CHECK(w.item() < 0);
+      CHECK(std::isfinite(w.item()));
+    }
+}
+
 TEST_CASE("optimizers: without an eps the step of no gradient at all is NaN as in PyTorch and any other is right") {
   const std::vector<Make> makes = {[](const Parameters& list) { return Adam(list, {.lr = 0.5, .eps = 0}); },
                                    [](const Parameters& list) { return AdamW(list, {.lr = 0.5, .eps = 0}); },

@@ -73,8 +73,12 @@ TEST_CASE("SGD: impossible settings are refused") {
   CHECK_THROWS_WITH_AS(SGD(list, {.nesterov = true}), Contains("Nesterov needs momentum"), Error);
   CHECK_THROWS_WITH_AS(SGD(list, {.momentum = 0.9, .dampening = 0.1, .nesterov = true}), Contains("dampening = 0.1"),
                        Error);
-  CHECK_THROWS_WITH_AS(SGD(Parameters{}), "SGD: none of the 0 parameters requires a gradient", Error);
-  CHECK_THROWS_WITH_AS(SGD(list_of({tensor({1})})), "SGD: none of the 1 parameters requires a gradient", Error);
+  CHECK_THROWS_WITH_AS(SGD(Parameters{}),
+                       "SGD: none of the 0 parameters requires a gradient; requires_grad(true) makes one trained",
+                       Error);
+  CHECK_THROWS_WITH_AS(SGD(list_of({tensor({1})})),
+                       "SGD: none of the 1 parameters requires a gradient; requires_grad(true) makes one trained",
+                       Error);
   SGD sgd(list);
   CHECK_THROWS_AS(sgd.set_lr(-1), Error);
   CHECK(sgd.lr() == 0.01);

@@ -44,7 +44,9 @@ void answer(const std::string& folder, const std::string& name, Count... count) 
   answers.add("y", y.detach());
   save(path + ".y", answers);
   Model gradients = model;
-  detail::for_each_tensor(gradients, "", nullptr, [](std::string_view, Tensor& t) { t = t.grad(); });
+  detail::PartList list;
+  gradients.parts(list);
+  for (const auto& [name, t] : list.tensors) *t = t->grad();
   save_torch(path + ".gradients", gradients);
 }
 

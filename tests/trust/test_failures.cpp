@@ -222,7 +222,7 @@ TEST_CASE("failures: whatever changes something without memory changes all of it
                       read_bytes(ours), read_bytes(torch), read_bytes(theirs), directory.files());
   };
   double n = 0;  // what is written differs each time
-  const auto tried = [&](const char* what, auto work) {
+  const auto tried = [&](const std::string& what, auto work) {
     CAPTURE(what);
     fail_each_allocation(work, all);
     s.start_again();

@@ -122,7 +122,7 @@ double time_of_lists(std::size_t n, const std::string& path) {
   const auto [even, odd] = weights.split([i = 0](const Parameter&) mutable { return i++ % 2 == 0; });
   Adam adam({{even, {}}, {odd, {.lr = 0.1}}});
   Tensor total = zeros({2});
-  for (const Parameter& p : weights) Tensor(p.value).set_grad(ones({2}));
+  for (const Parameter& p : weights) p.value.set_grad(ones({2}));
   clip_grad_norm(weights, 1.0);
   adam.step();
   save(path, adam.state());
