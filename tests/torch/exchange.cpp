@@ -46,7 +46,7 @@ void answer(const std::string& folder, const std::string& name, Count... count) 
   Model gradients = model;
   detail::PartList list;
   gradients.parts(list);
-  for (const auto& [name, t] : list.tensors) *t = t->grad();
+  for (const auto& [part, t] : list.tensors) *t = t->grad();
   save_torch(path + ".gradients", gradients);
 }
 
