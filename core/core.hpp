@@ -2,8 +2,8 @@
 
 /// Tensors, the graph, operations and what works on them.
 #include "backward/checkpoint.hpp"
+#include "backward/grad.hpp"
 #include "backward/gradcheck.hpp"
-#include "backward/pass.hpp"
 #include "graph/walk.hpp"
 #include "io/file.hpp"
 #include "io/safetensors.hpp"

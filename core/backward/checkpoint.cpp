@@ -6,7 +6,7 @@
 
 #include "../graph/walk.hpp"
 #include "../ops/ops.hpp"
-#include "pass.hpp"
+#include "grad.hpp"
 
 namespace retrace::detail {
 namespace {

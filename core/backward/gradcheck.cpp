@@ -6,7 +6,7 @@
 #include <ostream>
 
 #include "../ops/ops.hpp"
-#include "pass.hpp"
+#include "grad.hpp"
 
 namespace retrace {
 namespace {

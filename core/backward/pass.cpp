@@ -1,36 +1,10 @@
 #include "pass.hpp"
 
 #include <algorithm>
-#include <unordered_map>
-#include <unordered_set>
 
-#include "../graph/walk.hpp"
 #include "../ops/ops.hpp"
 
-namespace retrace {
-namespace detail {
-
-struct Release {
-  void operator()(Node* n) const noexcept { n->release(); }
-};
-/// What has accumulated for one node; several tensors for a node of several outputs.
-struct Slot {
-  std::unique_ptr<Node, Release> node;
-  Tensor cotangent;
-  std::vector<Tensor> of_outputs;
-  std::vector<Product> products;  // to be added: many short ones make a long one
-  std::int64_t inner_size = 0;    // of these together
-  const Pass* pass = nullptr;     // that fills it
-
-  void close() {
-    cotangent = {};
-    of_outputs.clear();
-    products.clear();
-    inner_size = 0;
-    node.reset();
-  }
-};
-
+namespace retrace::detail {
 namespace {
 
 /// Takes the rules off every node below `first` without asking for memory or stack, so that it can run while an
@@ -52,71 +26,37 @@ void consume_all(Node& first) noexcept {
   }
 }
 
-struct Waiting {
-  std::uint32_t depth;
-  Slot* slot;
+}  // namespace
 
-  bool operator<(const Waiting& other) const { return depth < other.depth; }
-};
-/// The lists of a pass, kept by the thread from one to the next.
-struct Workspace : Kept {
-  std::vector<std::unique_ptr<Slot>> slots;  // nodes point to them
-  std::vector<Slot*> free;
-  std::vector<Waiting> waiting;  // a heap, the deepest first
-  std::vector<Slot*> leaves;
-};
+void DeepestFirst::push(Slot& slot) {
+  Entry entry{slot.node->depth, &slot};
+  if (next_.slot ? next_ < entry : heap_.empty() || heap_.front() < entry) std::swap(next_, entry);
+  if (!entry.slot) return;
+  heap_.push_back(entry);
+  std::push_heap(heap_.begin(), heap_.end());
+}
 
-struct PassOptions {
-  bool create_graph, retain_graph;
-};
+Slot* DeepestFirst::pop() {
+  if (!next_.slot) {
+    if (heap_.empty()) return nullptr;
+    std::pop_heap(heap_.begin(), heap_.end());
+    next_ = heap_.back();
+    heap_.pop_back();
+  }
+  return std::exchange(next_.slot, nullptr);
+}
 
-[[noreturn]] void fail_consumed(const Node& n) {
+void DeepestFirst::clear() {
+  next_ = {};
+  heap_.clear();
+}
+
+void fail_consumed(const Node& n) {
   fail(
       "backward: the graph of '{}' {} was consumed by an earlier backward; pass {{.retain_graph = true}} to that one, "
       "or detach() the state that is carried on",
       n.op, n.shape);
 }
-
-}  // namespace
-
-/// One walk from a result to what it depends on, every node after all that use it.
-class Pass {
- public:
-  /// With `needed`, only nodes in it are visited, and only those marked there lead on.
-  Pass(PassOptions options, const std::unordered_map<const Node*, bool>* needed) : options_(options), needed_(needed) {}
-  Pass(const Pass&) = delete;
-  Pass& operator=(const Pass&) = delete;
-  ~Pass();
-
-  /// complete(slot) is called for every inner node when its cotangents are all there.
-  template <class Complete>
-  void run(Node& y, Tensor cotangent, Complete&& complete);
-  const std::vector<Slot*>& leaves() { return work_.leaves; }
-  /// All accumulation: what a rule returned goes into what is there. A tensor is added; a description of one lands
-  /// there without being made in full, unless it is recorded, or the first to come and a product.
-  template <class C>
-  void add(Node*& edge, C& contribution);
-  bool needs(const Rule& rule) const { return !needed_ || !rule.input || needed_->contains(rule.input); }
-
- private:
-  void make_slot();
-  void hold_for_slot(Node& n);
-  Slot* open_slot(Node*& edge);
-  Slot& leaf_slot(Node*& edge);
-  Slot& slot_for(Node*& edge);
-  static bool queue(Slot& slot, Product& product);
-  static void flush(Slot& slot);
-  Slot* pop();
-  bool leads_on(const Node& n) const;
-  void propagate(Slot& slot);
-
-  PassOptions options_;
-  const std::unordered_map<const Node*, bool>* needed_;
-  Workspace work_ = this_thread.workspace ? std::move(static_cast<Workspace&>(*this_thread.workspace)) : Workspace();
-  Waiting next_{};  // the deepest of all, if it came last: it would go through the heap for nothing
-  std::unordered_map<const Node*, std::size_t> leaf_places_;  // when there are many
-  std::vector<Tensor> given_;                                 // to the rules under way, while anomalies are looked for
-};
 
 Pass::~Pass() {
   for (const auto& slot : work_.slots)
@@ -177,13 +117,7 @@ Slot& Pass::slot_for(Node*& edge) {
   if (!node.slot) {
     Slot* slot = open_slot(edge);
     if (node.outputs > 0) slot->of_outputs.resize(node.outputs);
-    Waiting w{node.depth, slot};
-    std::vector<Waiting>& heap = work_.waiting;
-    if (next_.slot ? next_ < w : heap.empty() || heap.front() < w) std::swap(next_, w);
-    if (w.slot) {
-      heap.push_back(w);
-      std::push_heap(heap.begin(), heap.end());
-    }
+    work_.waiting.push(*slot);
     slot->pass = this;
     node.slot = slot;
   }
@@ -191,25 +125,14 @@ Slot& Pass::slot_for(Node*& edge) {
   return *node.slot;
 }
 
-Slot* Pass::pop() {
-  if (!next_.slot) {
-    if (work_.waiting.empty()) return nullptr;
-    std::pop_heap(work_.waiting.begin(), work_.waiting.end());
-    next_ = work_.waiting.back();
-    work_.waiting.pop_back();
-  }
-  return std::exchange(next_.slot, nullptr);
-}
-
-template <class Complete>
-void Pass::run(Node& y, Tensor cotangent, Complete&& complete) {
+void Pass::run(Node& y, Tensor cotangent, const Function<void(const Slot&)>& complete) {
   const ModeScope mode(this_thread.recording, options_.create_graph);
   if (!y.is_output) hold_for_slot(y);
   Node* edge = &y;
   add(edge, cotangent);
-  while (Slot* slot = pop()) {
+  while (Slot* slot = work_.waiting.pop()) {
     flush(*slot);
-    complete(*slot);
+    if (complete) complete(*slot);
     if (leads_on(*slot->node)) propagate(*slot);
     slot->node->slot = nullptr;  // until here a rule that walks back through its own result is refused
     slot->close();
@@ -307,94 +230,4 @@ void contribute(Pass& pass, Rule& rule, Placed placed) { pass.add(rule.input, pl
 void contribute(Pass& pass, Rule& rule, Scattered scattered) { pass.add(rule.input, scattered); }
 bool is_needed(const Pass& pass, const Rule& rule) { return pass.needs(rule); }
 
-namespace {
-
-Tensor initial_cotangent(const char* what, const Tensor& y, const Tensor& given) {
-  if (given.defined()) {
-    require(given.shape() == y.shape() && given.dtype() == y.dtype(), "{}: the cotangent is {} {}, but '{}' is {} {}",
-            what, given.shape(), given.dtype(), y.op(), y.shape(), y.dtype());
-    return given;
-  }
-  require(y.size() == 1, "{}: '{}' has shape {}, not one element; give the cotangent or reduce it, say with sum()",
-          what, y.op(), y.shape());
-  return ones(y.shape(), y.dtype());
-}
-
-/// The nodes on a way from y to one of xs, marked unless it ends there. An Error if one of xs is unused or may be.
-std::unordered_map<const Node*, bool> nodes_between(const Tensor& y, std::span<const Tensor> xs, bool allow_unused) {
-  std::unordered_map<const Node*, bool> needed;
-  std::unordered_set<const Node*> used;
-  const Node* end = nullptr;  // one of xs that is consumed
-  for (const Tensor& x : xs) needed.emplace(x.get(), false);
-  for (Node* n : nodes_by_depth({&y, 1})) {
-    if (needed.contains(n)) used.insert(n);
-    if (n->consumed && !used.contains(n)) fail_consumed(*n);  // what lay behind it is no longer known
-    if (n->consumed) end = n;
-    bool leads_on = false;
-    for_each_input(*n, [&](Node& input) { leads_on = leads_on || needed.contains(&input); });
-    if (leads_on) needed[n] = true;
-  }
-  for (std::size_t i = 0; i < xs.size(); ++i) {
-    if (used.contains(xs[i].get())) continue;
-    if (end) fail_consumed(*end);
-    require(allow_unused, "grad: '{}' {} does not depend on input {} {}; pass {{.allow_unused = true}} to get zeros",
-            y.op(), y.shape(), i, xs[i].shape());
-  }
-  return needed;
-}
-
-}  // namespace
-
-void backward(const Tensor& y, const Tensor& cotangent, BackwardOptions options) {
-  require(y.requires_grad(),
-          "backward: '{}' {} was not computed from a leaf that requires a gradient, or was while a NoGrad lived",
-          y.op(), y.shape());
-  Tensor dy = initial_cotangent("backward", y, cotangent.detach());
-  Pass pass({.create_graph = false, .retain_graph = options.retain_graph}, nullptr);
-  pass.run(y.node(), std::move(dy), [](const Slot&) {});
-  // Everything that can fail comes first; then the gradients change hands.
-  for (Slot* leaf : pass.leaves()) {
-    Tensor& g = leaf->cotangent;
-    if (const Tensor before = handle_to(*leaf->node).grad(); before.defined())
-      g = no_grad([&] { return before + std::move(g); });
-    else if (!g.expiring())
-      g = g.detach().clone();
-  }
-  for (Slot* leaf : pass.leaves()) handle_to(*leaf->node).set_grad(std::move(leaf->cotangent));
-}
-
-}  // namespace detail
-
-std::vector<Tensor> grad(const Tensor& y, std::span<const Tensor> xs, const GradOptions& options) {
-  for (std::size_t i = 0; i < xs.size(); ++i)
-    require(xs[i].requires_grad(), "grad: input {} {} does not require a gradient", i, xs[i].shape());
-  Tensor dy = detail::initial_cotangent("grad", y, options.cotangent);
-  const auto needed = detail::nodes_between(y, xs, options.allow_unused);
-  std::unordered_map<const detail::Node*, Tensor> found;
-  detail::Pass pass({options.create_graph, options.retain_graph || options.create_graph}, &needed);
-  if (needed.contains(y.get()))
-    pass.run(y.node(), std::move(dy), [&](const detail::Slot& slot) {
-      for (const Tensor& x : xs) {
-        const detail::Node& n = x.node();
-        if (&n == slot.node.get()) found[&n] = slot.cotangent;
-        if (n.is_output && n.bundle == slot.node.get()) found[&n] = slot.of_outputs[n.outputs];
-      }
-    });
-  for (const detail::Slot* leaf : pass.leaves()) found[leaf->node.get()] = leaf->cotangent;
-
-  std::vector<Tensor> gradients;
-  for (const Tensor& x : xs) {
-    Tensor& g = found[x.get()];
-    if (!g.defined()) g = zeros(x.shape(), x.dtype());
-    gradients.push_back(g);
-  }
-  return gradients;
-}
-
-void Tensor::backward(BackwardOptions options) const { detail::backward(*this, {}, options); }
-void Tensor::backward(const Tensor& cotangent, BackwardOptions options) const {
-  require(cotangent.defined(), "backward: the cotangent is undefined");
-  detail::backward(*this, cotangent, options);
-}
-
-}  // namespace retrace
+}  // namespace retrace::detail

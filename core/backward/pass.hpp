@@ -1,24 +1,124 @@
 #pragma once
 
-#include <span>
-#include <vector>
+#include <unordered_map>
 
-#include "../tensor/tensor.hpp"
+#include "../function.hpp"
+#include "../graph/contribution.hpp"
+#include "../graph/rule.hpp"
 
-namespace retrace {
+/// How backward works.
+///
+/// A pass walks from a result to the leaves. It visits a node when all cotangents of it have arrived, which is certain
+/// for the deepest of the nodes that have any: an edge always leads to a smaller depth (a node's is 1 more than its
+/// deepest input's), so nothing that is still to be visited can add to it. `DeepestFirst` hands the nodes out in that
+/// order. Nothing recurses.
+///
+/// A slot gathers the cotangent of one node (of an op with several outputs: one for each). It is taken when the first
+/// contribution arrives and given back when the node's rules have run. Leaves keep theirs to the end of the walk, when
+/// `backward` adds them to `.grad()` or `grad` returns them.
+///
+/// Each rule of the node returns a contribution to the cotangent of its input, and `Pass::add` puts it there:
+///
+///     what it returns      if it is the first      if others came before
+///     a tensor             is the cotangent        is added, in place where nobody else sees the cotangent
+///     a Product            is computed             waits with others until they are one long product, added in place
+///     Placed, Scattered    is added to zeros       is added in place, where it belongs
+///
+/// Under create_graph, or while anomalies are looked for, each is first made a tensor by recorded operations.
+///
+/// What is freed when: a kept value when its rule has run, which may overwrite it; the rules and the references to
+/// inputs with the visit; the cotangent with the slot. retain_graph keeps the rules and what they keep. When something
+/// throws, ~Pass takes the rules off all that is left, so that a graph is consumed as a whole, and no `.grad()` has
+/// changed.
+namespace retrace::detail {
 
-/// What `grad` may be told.
-struct GradOptions {
-  Tensor cotangent = {};      ///< of y; may be left out when y has one element
-  bool create_graph = false;  ///< record the gradients, so that they can be differentiated again
-  bool retain_graph = false;  ///< keep the graph of y; create_graph implies it
-  bool allow_unused = false;  ///< zeros for an x that y does not depend on (a constant on none), instead of an Error
+struct Release {
+  void operator()(Node* n) const noexcept { n->release(); }
 };
-/// The gradients of y (times the cotangent) with respect to each of xs, leaves or results; `.grad()` stays untouched.
-/// They may share elements with each other and with the cotangent and have strides: `clone` what you change in place.
-std::vector<Tensor> grad(const Tensor& y, std::span<const Tensor> xs, const GradOptions& options = {});
-inline std::vector<Tensor> grad(const Tensor& y, std::initializer_list<Tensor> xs, const GradOptions& options = {}) {
-  return grad(y, std::span(xs.begin(), xs.size()), options);
-}
+/// What has accumulated for one node; several tensors for a node of several outputs.
+struct Slot {
+  std::unique_ptr<Node, Release> node;
+  Tensor cotangent;
+  std::vector<Tensor> of_outputs;
+  std::vector<Product> products;  // to be added: many short ones make a long one
+  std::int64_t inner_size = 0;    // of these together
+  const Pass* pass = nullptr;     // that fills it
 
-}  // namespace retrace
+  void close() {
+    cotangent = {};
+    of_outputs.clear();
+    products.clear();
+    inner_size = 0;
+    node.reset();
+  }
+};
+
+/// Slots to be visited, that of the deepest node first.
+class DeepestFirst {
+ public:
+  void push(Slot& slot);
+  /// Null when there is none.
+  Slot* pop();
+  void clear();
+
+ private:
+  struct Entry {
+    std::uint32_t depth;
+    Slot* slot;
+
+    bool operator<(const Entry& other) const { return depth < other.depth; }
+  };
+  Entry next_{};  // the deepest, if it was pushed last, as in every chain: so it bypasses the heap
+  std::vector<Entry> heap_;
+};
+
+/// The lists of a pass, kept by the thread from one to the next.
+struct Workspace : Kept {
+  std::vector<std::unique_ptr<Slot>> slots;  // nodes point to them
+  std::vector<Slot*> free;
+  DeepestFirst waiting;
+  std::vector<Slot*> leaves;
+};
+
+struct PassOptions {
+  bool create_graph, retain_graph;
+};
+
+/// One walk from a result to what it depends on, every node after all that use it.
+class Pass {
+ public:
+  /// With `needed`, only nodes in it are visited, and only those marked there lead on.
+  Pass(PassOptions options, const std::unordered_map<const Node*, bool>* needed) : options_(options), needed_(needed) {}
+  Pass(const Pass&) = delete;
+  Pass& operator=(const Pass&) = delete;
+  ~Pass();
+
+  /// complete(slot) is called for every inner node when its cotangents are all there.
+  void run(Node& y, Tensor cotangent, const Function<void(const Slot&)>& complete = {});
+  const std::vector<Slot*>& leaves() { return work_.leaves; }
+  /// All accumulation: what a rule returned goes into what is there, as the table above says.
+  template <class C>
+  void add(Node*& edge, C& contribution);
+  bool needs(const Rule& rule) const { return !needed_ || !rule.input || needed_->contains(rule.input); }
+
+ private:
+  void make_slot();
+  void hold_for_slot(Node& n);
+  Slot* open_slot(Node*& edge);
+  Slot& leaf_slot(Node*& edge);
+  Slot& slot_for(Node*& edge);
+  static bool queue(Slot& slot, Product& product);
+  static void flush(Slot& slot);
+  bool leads_on(const Node& n) const;
+  void propagate(Slot& slot);
+
+  PassOptions options_;
+  const std::unordered_map<const Node*, bool>* needed_;
+  Workspace work_ = this_thread.workspace ? std::move(static_cast<Workspace&>(*this_thread.workspace)) : Workspace();
+  std::unordered_map<const Node*, std::size_t> leaf_places_;  // when there are many
+  std::vector<Tensor> given_;                                 // to the rules under way, while anomalies are looked for
+};
+
+[[noreturn]] void fail_consumed(const Node& n);
+
+}  // namespace retrace::detail

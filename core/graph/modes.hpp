@@ -8,12 +8,10 @@
 namespace retrace {
 
 namespace detail {
-/// Gives a thread-local variable a value for the lifetime of the object, a local variable: the last to begin is the
-/// first to end.
+/// Gives a thread-local variable a value for the lifetime of the object.
 template <class T>
 class Scoped {
  public:
-  static void* operator new(std::size_t) = delete;
   Scoped(T& variable, T value) : variable_(variable), before_(std::exchange(variable, value)) {}
   Scoped(const Scoped&) = delete;
   Scoped& operator=(const Scoped&) = delete;
@@ -26,7 +24,8 @@ class Scoped {
 using ModeScope = Scoped<bool>;
 }  // namespace detail
 
-/// While one lives, this thread records no graph.
+/// While one lives, this thread records no graph. Modes end in the reverse order of their beginning, as local variables
+/// do.
 struct NoGrad : private detail::ModeScope {
   NoGrad() : Scoped(detail::this_thread.recording, false) {}
 };

@@ -1,0 +1,101 @@
+#include "grad.hpp"
+
+#include <unordered_set>
+
+#include "../graph/walk.hpp"
+#include "../ops/ops.hpp"
+#include "pass.hpp"
+
+namespace retrace {
+namespace detail {
+namespace {
+
+Tensor initial_cotangent(const char* what, const Tensor& y, const Tensor& given) {
+  if (given.defined()) {
+    require(given.shape() == y.shape() && given.dtype() == y.dtype(), "{}: the cotangent is {} {}, but '{}' is {} {}",
+            what, given.shape(), given.dtype(), y.op(), y.shape(), y.dtype());
+    return given;
+  }
+  require(y.size() == 1, "{}: '{}' has shape {}, not one element; give the cotangent or reduce it, say with sum()",
+          what, y.op(), y.shape());
+  return ones(y.shape(), y.dtype());
+}
+
+/// The nodes on a way from y to one of xs, marked unless it ends there. An Error if one of xs is unused or may be.
+std::unordered_map<const Node*, bool> nodes_between(const Tensor& y, std::span<const Tensor> xs, bool allow_unused) {
+  std::unordered_map<const Node*, bool> needed;
+  std::unordered_set<const Node*> used;
+  const Node* end = nullptr;  // one of xs that is consumed
+  for (const Tensor& x : xs) needed.emplace(x.get(), false);
+  for (Node* n : nodes_by_depth({&y, 1})) {
+    if (needed.contains(n)) used.insert(n);
+    if (n->consumed && !used.contains(n)) fail_consumed(*n);  // what lay behind it is no longer known
+    if (n->consumed) end = n;
+    bool leads_on = false;
+    for_each_input(*n, [&](Node& input) { leads_on = leads_on || needed.contains(&input); });
+    if (leads_on) needed[n] = true;
+  }
+  for (std::size_t i = 0; i < xs.size(); ++i) {
+    if (used.contains(xs[i].get())) continue;
+    if (end) fail_consumed(*end);
+    require(allow_unused, "grad: '{}' {} does not depend on input {} {}; pass {{.allow_unused = true}} to get zeros",
+            y.op(), y.shape(), i, xs[i].shape());
+  }
+  return needed;
+}
+
+}  // namespace
+
+void backward(const Tensor& y, const Tensor& cotangent, BackwardOptions options) {
+  require(y.requires_grad(),
+          "backward: '{}' {} was not computed from a leaf that requires a gradient, or was while a NoGrad lived",
+          y.op(), y.shape());
+  Tensor dy = initial_cotangent("backward", y, cotangent.detach());
+  Pass pass({.create_graph = false, .retain_graph = options.retain_graph}, nullptr);
+  pass.run(y.node(), std::move(dy));
+  // Everything that can fail comes first; then the gradients change hands.
+  for (Slot* leaf : pass.leaves()) {
+    Tensor& g = leaf->cotangent;
+    if (const Tensor before = handle_to(*leaf->node).grad(); before.defined())
+      g = no_grad([&] { return before + std::move(g); });
+    else if (!g.expiring())
+      g = g.detach().clone();
+  }
+  for (Slot* leaf : pass.leaves()) handle_to(*leaf->node).set_grad(std::move(leaf->cotangent));
+}
+
+}  // namespace detail
+
+std::vector<Tensor> grad(const Tensor& y, std::span<const Tensor> xs, const GradOptions& options) {
+  for (std::size_t i = 0; i < xs.size(); ++i)
+    require(xs[i].requires_grad(), "grad: input {} {} does not require a gradient", i, xs[i].shape());
+  Tensor dy = detail::initial_cotangent("grad", y, options.cotangent);
+  const auto needed = detail::nodes_between(y, xs, options.allow_unused);
+  std::unordered_map<const detail::Node*, Tensor> found;
+  detail::Pass pass({options.create_graph, options.retain_graph || options.create_graph}, &needed);
+  if (needed.contains(y.get()))
+    pass.run(y.node(), std::move(dy), [&](const detail::Slot& slot) {
+      for (const Tensor& x : xs) {
+        const detail::Node& n = x.node();
+        if (&n == slot.node.get()) found[&n] = slot.cotangent;
+        if (n.is_output && n.bundle == slot.node.get()) found[&n] = slot.of_outputs[n.outputs];
+      }
+    });
+  for (const detail::Slot* leaf : pass.leaves()) found[leaf->node.get()] = leaf->cotangent;
+
+  std::vector<Tensor> gradients;
+  for (const Tensor& x : xs) {
+    Tensor& g = found[x.get()];
+    if (!g.defined()) g = zeros(x.shape(), x.dtype());
+    gradients.push_back(g);
+  }
+  return gradients;
+}
+
+void Tensor::backward(BackwardOptions options) const { detail::backward(*this, {}, options); }
+void Tensor::backward(const Tensor& cotangent, BackwardOptions options) const {
+  require(cotangent.defined(), "backward: the cotangent is undefined");
+  detail::backward(*this, cotangent, options);
+}
+
+}  // namespace retrace
