@@ -13,7 +13,7 @@ inline constexpr std::size_t small_limit = 1032, small_step = 16, cache_line = 6
 inline constexpr std::size_t small_classes = small_limit / small_step + 1;
 inline constexpr std::size_t steps_per_doubling = 8;  // a large block is at most an eighth larger than asked for
 
-/// Begins to bring what will soon be written into the cache.
+/// Prefetches for writing.
 inline void fetch(const void* p, std::size_t bytes) {
   for (std::size_t at = 0; at < bytes; at += cache_line) __builtin_prefetch(static_cast<const std::byte*>(p) + at, 1);
 }
@@ -98,7 +98,8 @@ struct DerivedList {
   }
 };
 
-/// The elements of a tensor and of the views on it. Apart from the node, since it moves when a dying operand lends it.
+/// The elements of a tensor and of the views on it. Apart from the node, so that an expiring operand can hand its
+/// elements to the result.
 struct Storage {
   std::atomic<std::uint32_t> refs{1};
   std::atomic<std::uint32_t> version{0};  // counts in-place changes

@@ -43,7 +43,7 @@ struct VectorOf {
   typedef T Type __attribute__((vector_size(Bytes), aligned(alignof(T)), may_alias));
 };
 
-/// Before a loop: no turn of it needs what another one writes, although it may write over what it reads.
+/// Before a loop: its iterations are independent; one may write over what it reads itself.
 #ifdef __clang__
 #define RETRACE_INDEPENDENT  // its pragma for this warns wherever a loop has nothing to vectorise
 #elif defined(__GNUC__)

@@ -32,8 +32,8 @@ Schedule in_turn(const Schedule& first, std::int64_t steps, const Schedule& next
 struct ReduceLROnPlateauOptions {
   double factor = 0.1;         ///< of a reduction, in [0, 1)
   std::int64_t patience = 10;  ///< how many losses in a row may be no better before there is one
-  double threshold = 1e-4;     ///< better is below best (1 - threshold), or,
-  bool relative = true;        ///< if not relative, below best - threshold
+  double threshold = 1e-4;     ///< a loss is better if it is below best (1 - threshold)
+  bool relative = true;        ///< if false: below best - threshold
   std::int64_t cooldown = 0;   ///< how many losses after a reduction do not count
   double lowest = 0;           ///< of all reductions together, at most 1
 };

@@ -7,7 +7,7 @@
 
 namespace retrace {
 
-/// What `grad` may be told.
+/// Options of `grad`.
 struct GradOptions {
   Tensor cotangent = {};      ///< of y; may be left out when y has one element
   bool create_graph = false;  ///< record the gradients, so that they can be differentiated again

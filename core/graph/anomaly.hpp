@@ -17,7 +17,7 @@ struct DetectAnomalies : private detail::ModeScope {
 };
 
 namespace detail {
-/// "op at file:line", kept for good; for those who look for anomalies.
+/// "op at file:line", kept for the life of the process; called only while anomalies are looked for.
 const char* located(const char* op, const char* file, int line);
 }  // namespace detail
 

@@ -33,8 +33,8 @@ struct RuleType {
   std::size_t bytes;
   std::size_t kept;
   bool wants_output;
-  /// Takes the cotangents of the outputs and contributes that of the input; `consume` hands the kept values over for
-  /// good.
+  /// Takes the cotangents of the outputs and contributes that of the input. With `consume` the kept values are moved
+  /// in, so that the rule may overwrite them.
   void (*apply)(Rule& rule, std::span<Tensor> cotangents, Node& output, bool consume, Pass& pass);
   void (*destroy)(Rule& rule) = nullptr;  // of what it owns besides kept values
 };
@@ -46,7 +46,7 @@ struct Rule {
 };
 inline Saved* saved_of(Rule& rule) { return reinterpret_cast<Saved*>(&rule + 1); }
 
-/// What a rule returned goes into the cotangent of its input.
+/// Adds what a rule returned to the cotangent of its input. Defined in backward/pass.cpp.
 void contribute(Pass& pass, Rule& rule, Tensor cotangent);
 void contribute(Pass& pass, Rule& rule, Product product);
 void contribute(Pass& pass, Rule& rule, Placed placed);
@@ -77,7 +77,7 @@ void for_each_input(const Node& n, F&& f) {
 /// would keep are not kept.
 void drop_rules(Node& n) noexcept;
 
-/// The rules of a result under way, and what its node is to know of them.
+/// Collects the rules of a result while its value is computed; move_to gives them to the node of the result.
 class Rules {
  public:
   template <class... Wrts>

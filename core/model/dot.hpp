@@ -4,7 +4,7 @@
 
 namespace retrace {
 
-/// What `to_dot` may be told.
+/// Options of `to_dot`.
 struct DotOptions {
   /// One box per layer instead of one per operation, so that a whole training step stays readable. A parameter belongs
   /// to the layer of its name ("rnn" for "rnn.w_h"), an operation to the layer whose parameter it takes, else to that

@@ -16,7 +16,7 @@ class Generator {
   using State = std::array<std::uint64_t, 4>;
 
   explicit Generator(std::uint64_t seed);
-  Generator(const Generator&) = default;  // to move is to copy: none is left without a state
+  Generator(const Generator&) = default;  // moves copy, so that no generator is left without a state
   Generator& operator=(const Generator&) = default;
 
   std::uint64_t next() const;

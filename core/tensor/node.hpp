@@ -16,19 +16,20 @@ struct RuleList {
   std::uint32_t output_version = 0;
 };
 
-/// A tensor and its place in the graph, in one block. Handles (Tensor) keep the value; edges of later nodes keep only
-/// the node, so that a value nobody wants any more is freed although the graph goes through it.
+/// A tensor and its place in the graph, in one block of 200 bytes, where the pool has a boundary: one field more
+/// costs 16. Handles (Tensor) keep the value; edges of later nodes keep only the node, so that a value nobody wants any
+/// more is freed although the graph goes through it.
 struct Node {
   std::atomic<std::uint32_t> handles{1};    // Tensors on this node
   std::atomic<std::uint32_t> refs{1};       // edges on this node, plus one for all handles together
   Storage* storage = nullptr;               // owned reference
   std::byte* data = nullptr;                // first element
-  [[no_unique_address]] const Shape shape;  // what follows lies in its padding
+  [[no_unique_address]] const Shape shape;  // the fields below fit into its tail padding
   const DType dtype;
   bool requires_grad = false;
-  bool keeps_value = false;  // a rule wants the output, so the elements stay although no handle is left
-  bool consumed = false;     // a backward pass used up the rules
-  bool is_output = false;    // one of several of an op, which has a node without a value for them together, the bundle
+  bool keeps_value = false;        // a rule wants the output, so the elements stay although no handle is left
+  bool consumed = false;           // a backward pass used up the rules
+  bool is_output = false;          // of an op with several outputs, whose rules are in a node of its own, the bundle
   std::uint8_t segment_depth = 0;  // as it was when this was recorded
   std::uint32_t depth = 0;         // 1 + the deepest input; 0 for leaves
   std::uint32_t outputs = 0;       // of a bundle: how many; of an output: its place among them
@@ -37,7 +38,7 @@ struct Node {
     Slot* slot = nullptr;  // where cotangents gather while a backward pass runs; not used for leaves
     Node* bundle;          // of an output, owned reference: cotangents gather there
   };
-  Node* link = nullptr;              // leaf: its gradient; a dying node: the next one to be freed
+  Node* link = nullptr;              // leaf: its gradient, an owned handle; a dying node: the next one to be freed
   std::unique_ptr<Strides> strides;  // of a view that is not row-major
   RuleList rules;                    // how gradients go to the inputs
   alignas(8) std::byte room[64];     // for the rules, if they fit
@@ -70,6 +71,7 @@ struct Node {
   }
 
  private:
+  // Defined in graph/rule.cpp, which knows what rules hold.
   void last_handle_gone() noexcept;
   void free() noexcept;
   void destroy() noexcept;

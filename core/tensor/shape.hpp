@@ -19,7 +19,7 @@ class Shape {
   explicit Shape(std::span<const std::int64_t> dims);
 
   int rank() const { return rank_; }
-  /// Like what follows not checked, as in arrays; Tensor::dim is, and counts negative axes from the end.
+  /// Unchecked, like the accessors below; Tensor::dim checks, and counts negative axes from the end.
   std::int64_t operator[](int axis) const { return dims_[static_cast<unsigned>(axis)]; }
   std::int64_t& operator[](int axis) { return dims_[static_cast<unsigned>(axis)]; }
   const std::int64_t* begin() const { return dims_.data(); }

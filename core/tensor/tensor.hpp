@@ -12,7 +12,7 @@
 
 namespace retrace {
 
-/// What `backward` may be told.
+/// Options of `backward`.
 struct BackwardOptions {
   bool retain_graph = false;  ///< keep the graph, so that it can be walked again
 };
@@ -22,7 +22,7 @@ struct BackwardOptions {
 /// and detach give views, which share elements.
 class Tensor {
  public:
-  /// No tensor at all: `defined()` is false, `detach()` is none again and everything else is an Error.
+  /// Undefined: `defined()` is false, `detach()` is undefined again and any other use is an Error.
   Tensor() = default;
   Tensor(const Tensor& other) noexcept : node_(other.node_) {
     if (node_) node_->acquire_handle();
@@ -49,6 +49,8 @@ class Tensor {
   DType dtype() const { return node().dtype; }
   Strides strides() const { return is_contiguous() ? row_major(shape()) : *node().strides; }
   bool is_contiguous() const { return node().is_contiguous(); }
+
+  // to, clone and contiguous are recorded: ops/convert.cpp has them.
 
   /// The same values in another element type. Differentiable between f32 and f64; to i64 rounds towards zero.
   Tensor to(DType dtype) const;
@@ -104,7 +106,7 @@ class Tensor {
   /// Makes a leaf ask for gradients or not, and returns it: `auto w = randn({2, 3}, generator).requires_grad(true);`
   Tensor& requires_grad(bool on) &;
   Tensor requires_grad(bool on) && { return std::move(requires_grad(on)); }
-  /// True for what was made, false for what was recorded as the result of an operation.
+  /// True unless an operation recorded it.
   bool is_leaf() const { return node().op == nullptr; }
   /// Name of the operation that made this tensor; "leaf" for leaves.
   const char* op() const { return is_leaf() ? "leaf" : node().op; }
