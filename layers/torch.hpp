@@ -68,8 +68,8 @@ class TorchList {
 /// "head.bias"), Embedding, LayerNorm; SimpleRNN, GRU and LSTM as nn.RNN, nn.GRU and nn.LSTM ("rnn.weight_ih_l0", ...;
 /// the second of the two biases is zero where they are added up), Bidirectional with bidirectional=True, Stacked with
 /// num_layers, Sequential as nn.Sequential, a vector of layers as nn.ModuleList. Structs of parts, also those derived
-/// from a layer, are modules with attributes of these names, and tensors of their own are as they are. A layer with
-/// reverse = true, which PyTorch has in bidirectional layers alone, is an Error.
+/// from a layer, are modules with attributes of these names, and tensors of their own are as they are. Throws
+/// Error for a layer with reverse = true, which PyTorch has in bidirectional layers alone.
 ///
 /// PyTorch trains both biases, so their sum moves twice as far in a step as the one bias here. To train on alike,
 /// freeze bias_hh_l0 there (and b_hn of a GRU here); or, of SimpleRNN and LSTM, give b a group with twice the learning
@@ -80,9 +80,9 @@ void save_torch(const std::string& path, Model model, const Metadata& metadata =
   save(path, detail::TorchList(model).weights(), metadata);
 }
 
-/// Reads what PyTorch's `state_dict()` holds into a model, as `load` does: a name that is missing or not known, another
-/// shape or dtype, or a malformed file is an Error that changes nothing. Modules without biases do not fit recurrent
-/// layers.
+/// Reads what PyTorch's `state_dict()` holds into a model. Throws Error and changes nothing, as `load` does, if a name
+/// is missing or not known, a shape or dtype differs, or the file is malformed. Modules without biases do not fit
+/// recurrent layers.
 template <HasParts Model>
 Metadata load_torch(const std::string& path, Model model) {
   const NoGrad scope;

@@ -92,7 +92,7 @@ struct AdagradOptions {
 /// State: s, "sum".
 using Adagrad = OptimizerOf<AdagradOptions>;
 
-/// How an optimizer of these options changes a parameter. Options out of range are an Error.
+/// How an optimizer of these options changes a parameter. Throws Error for options out of range.
 UpdateRule rule_of(const SGDOptions& options);
 UpdateRule rule_of(const AdamOptions& options);
 UpdateRule rule_of(const AdamWOptions& options);

@@ -22,7 +22,7 @@ struct UpdateRule {
   double lr;
   /// Names of the tensors that go with each parameter, zero before its first step; null for those that are not needed.
   std::array<const char*, 3> state;
-  /// Either may be left empty: a parameter of that dtype is then an Error.
+  /// Either may be left empty; the optimizer then throws Error for a parameter of that dtype.
   detail::Function<void(const Elements<float>&)> update_f32;
   detail::Function<void(const Elements<double>&)> update_f64;
 };
@@ -36,7 +36,7 @@ class Optimizer {
     Parameters parameters;
     UpdateRule rule;
   };
-  /// An Error for no trained parameter, one that was computed, or one that is in two groups.
+  /// Throws Error if no parameter requires a gradient, one is the result of an operation, or one is in two groups.
   explicit Optimizer(const std::vector<Group>& groups);
   Optimizer(const Parameters& parameters, const UpdateRule& rule);
   Optimizer(Optimizer&&) = default;
@@ -49,7 +49,7 @@ class Optimizer {
 
   /// The learning rate of a group: that of its options, times the factor.
   double lr(std::size_t group = 0) const;
-  /// Another learning rate in place of the options' and the factor; an Error when there are several groups.
+  /// Another learning rate in place of the options' and the factor; Throws Error if there are several groups.
   void set_lr(double lr);
   /// What the learning rates of all groups are multiplied by, 1 to begin with: `adam.set_lr_factor(schedule(n))`. It
   /// takes the place of the factor before.
@@ -66,7 +66,7 @@ class Optimizer {
     std::array<Tensor, 3> state;  // made when the parameter is trained
     Tensor steps;                 // one i64, made with it
   };
-  /// An Error unless its rule knows how to train it; makes its state.
+  /// Makes its state. Throws Error unless its rule knows how to train it.
   void prepare(Place& place) const;
 
   std::vector<Place> places_;
@@ -75,8 +75,8 @@ class Optimizer {
 };
 
 /// An optimizer with its options, for one list of parameters or several: `SGD(weights, {.lr = 0.1})`,
-/// `Adam({{matrices, {.weight_decay = 0.1}}, {biases, {.lr = 0.01}}})`. Each group has all options of its own; those
-/// out of range are an Error.
+/// `Adam({{matrices, {.weight_decay = 0.1}}, {biases, {.lr = 0.01}}})`. Each group has all options of its own.
+/// Throws Error for options out of range.
 template <class Options>
 struct OptimizerOf : Optimizer {
   struct Group {
@@ -98,9 +98,9 @@ struct OptimizerOf : Optimizer {
 
 namespace detail {
 using Setting = std::pair<const char*, double>;
-/// An Error that names the setting unless all are finite and not negative.
+/// Throws Error, which names the setting, unless all are finite and not negative.
 void require_rates(const char* what, std::initializer_list<Setting> settings);
-/// An Error that names the setting unless all are in [0, 1).
+/// Throws Error, which names the setting, unless all are in [0, 1).
 void require_shares(const char* what, std::initializer_list<Setting> settings);
 }  // namespace detail
 

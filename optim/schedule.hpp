@@ -11,7 +11,7 @@
 ///       ...
 ///
 /// Any function of n will do, such as a product of two. Lengths below 1, factors that are negative or not finite and
-/// a negative n are Errors.
+/// a negative n throw Error.
 namespace retrace {
 
 using Schedule = detail::Function<double(std::int64_t n)>;

@@ -14,10 +14,10 @@ std::vector<Tensor> run_segment(const Segment& segment, const std::vector<Tensor
 /// f(inputs...), a tensor or a vector of tensors, without the graph that leads to it: backward runs f again on the same
 /// inputs to get it back. A sequence of T steps in segments of about sqrt(T) so trains in memory that grows with
 /// sqrt(T), for the time of a second forward pass (Chen et al. 2016, "Training deep nets with sublinear memory cost").
-/// Gradients go to the inputs and to every leaf that f refers to; a recorded result that f refers to is an Error.
+/// Gradients go to the inputs and to every leaf that f refers to. Throws Error if f refers to a recorded result.
 ///
-/// f is kept until the graph is freed. It is run again in the training mode and with the generators as they were; a
-/// backward that finds it to compute anything else than before, say with a parameter that was changed, is an Error.
+/// f is kept until the graph is freed. It is run again in the training mode and with the generators as they were.
+/// Backward throws Error if it then computes anything else than before, say with a parameter that was changed.
 template <class F, class... Inputs>
 auto checkpoint(F f, const Inputs&... inputs) {
   using Result = std::invoke_result_t<F&, const Inputs&...>;

@@ -6,7 +6,7 @@
 
 namespace retrace {
 
-/// An infinite or NaN step or tolerance, a step of 0 or less and a negative tolerance are Errors.
+/// gradcheck throws Error if the step or the tolerance is not finite, the step not positive or the tolerance negative.
 struct GradcheckOptions {
   double step = 1e-3;       ///< h of the four-point stencil (-f(x+2h) + 8f(x+h) - 8f(x-h) + f(x-2h)) / 12h
   double tolerance = 1e-7;  ///< of the difference, relative to the largest gradient of the input (or 1e-3 if smaller)

@@ -34,8 +34,8 @@ struct Caller {
 };
 
 namespace detail {
-/// An Error that names the op, the place and, where they are recorded, the inputs, if there is a NaN in the value and
-/// none in the operands, or an infinity and none there.
+/// Throws Error if there is a NaN in the value and none in the operands, or an infinity and none there. It names the
+/// op, the place and, if they are recorded, the inputs.
 void require_finite(const char* op, const Tensor& value, std::span<const Tensor> operands);
 }  // namespace detail
 

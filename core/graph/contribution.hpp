@@ -44,7 +44,7 @@ Tensor evaluate(const Product& product, const Shape& shape);
 /// Add to an accumulator in place; it is row-major and nobody else sees it.
 void add_to(Tensor& to, const Product& product);
 void add_to(Tensor& to, std::span<const Product> products);
-/// Columns of a, which are rows of b. An Error unless the product has the elements of `to`.
+/// Columns of a, which are rows of b. Throws Error unless the product has the elements of `to`.
 std::int64_t inner_size(const Product& product, const Shape& to, DType dtype);
 void add_to(Tensor& to, const Placed& placed);
 void add_to(Tensor& to, const Scattered& scattered);

@@ -131,7 +131,7 @@ class Rules {
 /// Makes n the result of an operation.
 void make_result(const char* op, Node& n, std::uint32_t depth);
 
-/// An Error if something that a rule of n wants to see again was changed in place.
+/// Throws Error if a value that the rule keeps, or the result of n that it takes, was changed in place.
 void check_versions(const Node& n, Rule& rule);
 
 /// These and the values that rules of n see again.

@@ -20,21 +20,22 @@ struct SafetensorsFile {
   Metadata metadata;
 };
 
-/// Reads a whole file. A malformed one is an Error that names the file and the field, and nothing large is allocated.
+/// Reads a whole file. Throws Error, which names file and field, if it is malformed; nothing large is allocated then.
 SafetensorsFile read_safetensors(const std::string& path);
 
 /// Writes the parameters under their names, through a temporary file and a rename, so that an old file stays whole
 /// until the new one is. The bytes depend on names, values and metadata alone, not on the order of the parameters.
-/// Names and metadata that are not UTF-8, the name "__metadata__" and a file that cannot be written are Errors.
+/// Throws Error if the file cannot be written, a name or the metadata is not UTF-8, or a name is "__metadata__".
 void save(const std::string& path, const Parameters& parameters, const Metadata& metadata = {});
 
-/// Sets every parameter to the tensor of its name and returns the file's metadata. A name that is missing or not known,
-/// another shape or dtype, a malformed file, or a parameter that is the result of an operation or repeats elements is
-/// an Error that changes nothing. Gradients stay as they are.
+/// Sets every parameter to the tensor of its name and returns the file's metadata. Gradients stay as they are. Throws
+/// Error and changes nothing if the file is malformed, a name is missing or not known, a shape or dtype differs, or a
+/// parameter is the result of an operation or repeats elements. For a part of a file, or other names, read it and
+/// assign: `const auto file = read_safetensors(path); net.emb.w.assign(file.tensors.at("embedding.weight"));`
 Metadata load(const std::string& path, const Parameters& parameters);
 
 namespace detail {
-/// An Error when one of them is the result of an operation or a view that repeats elements.
+/// Throws Error if one of them is the result of an operation or a view that repeats elements.
 void require_settable(const std::string& path, const Parameters& parameters);
 }  // namespace detail
 

@@ -34,7 +34,7 @@ struct Parameter {
 /// and an optimizer made of it, would still hold the tensor of before.
 class Parameters {
  public:
-  /// An Error when another tensor has that name. Undefined tensors (an absent bias) are passed over.
+  /// Throws Error if another tensor has that name. Undefined tensors (an absent bias) are passed over.
   void add(std::string_view name, const Tensor& value);
 
   auto begin() const { return list_.begin(); }
@@ -42,7 +42,7 @@ class Parameters {
   std::size_t size() const { return list_.size(); }
   bool empty() const { return list_.empty(); }
   const Parameter& operator[](std::size_t i) const;
-  /// The tensor of that name; an Error that lists the names when there is none.
+  /// The tensor of that name. Throws Error, which lists the names, if there is none.
   const Tensor& operator[](std::string_view name) const;
   bool contains(std::string_view name) const { return find(name) != nullptr; }
 
@@ -149,8 +149,8 @@ Model renewed(const char* op, Model& model, auto tensor, auto generator) {
 }
 }  // namespace detail
 
-/// A model with tensors and generators of its own, equal to those of `model`. Parts held by pointer or reference, which
-/// a copy of the model has in common with it, are an Error here and in `share`.
+/// A model with tensors and generators of its own, equal to those of `model`. Throws Error if a part is held by pointer
+/// or reference, since a copy of the model would have it in common with the model; so does `share`.
 template <HasParts Model>
 Model clone(Model model) {
   return detail::renewed(

@@ -6,12 +6,14 @@
 #include "../tensor/generator.hpp"
 
 /// The operations. Unless said otherwise they take f32 or f64, give row-major results of the same dtype and are
-/// differentiable to any order. Shapes that do not fit, axes that are not there and mixed dtypes are an Error that
-/// names the op and what came.
+/// differentiable to any order. They throw Error, which names the op and what came, if shapes do not fit, an axis is
+/// not there or dtypes are mixed. Those that only move elements take i64, too.
 namespace retrace {
 
 // ---- arithmetic, with NumPy's broadcasting -------------------------------------------------------------------------
 
+// Element by element; operands of one dtype. Axes of size 1, and those that one operand lacks in front, are repeated:
+// [3, 1] + [4] is [3, 4]. Division by 0 gives what IEEE 754 says, infinity or NaN.
 Tensor operator+(Tensor a, Tensor b);
 Tensor operator-(Tensor a, Tensor b);
 Tensor operator*(Tensor a, Tensor b);
@@ -68,6 +70,9 @@ Tensor where(const Tensor& condition, double a, const Tensor& b, Caller at = {})
 
 // ---- functions of each element -------------------------------------------------------------------------------------
 
+// Of the shape of x.
+
+/// The hyperbolic tangent.
 Tensor tanh(Tensor x, Caller at = {});
 /// dy * (1 - y^2): what tanh's rule computes from its output y, in one pass.
 Tensor tanh_vjp(Tensor dy, Tensor y, Caller at = {});
@@ -77,8 +82,11 @@ Tensor sigmoid(Tensor x, Caller at = {});
 Tensor sigmoid_vjp(Tensor dy, Tensor y, Caller at = {});
 /// max(x, 0); the gradient at 0 is 0, at NaN it passes.
 Tensor relu(Tensor x, Caller at = {});
+/// e to the power of x.
 Tensor exp(Tensor x, Caller at = {});
+/// The natural logarithm: -infinity at 0, NaN below.
 Tensor log(Tensor x, Caller at = {});
+/// NaN below 0; the gradient at 0 is infinite.
 Tensor sqrt(Tensor x, Caller at = {});
 /// The gradient at 0 is 0.
 Tensor abs(Tensor x, Caller at = {});
@@ -128,16 +136,21 @@ struct ReduceOptions {
   bool keepdims = false;  ///< keep the reduced axes with size 1
 };
 
-/// Reductions run over all axes when `axes` is {} or left out.
+// Over all axes if `axes` is {} or left out: [2, 3, 4] over {0, 2} gives [3], with keepdims [1, 3, 1], over all [].
+
+/// The sum; of no elements 0.
 Tensor sum(const Tensor& x, const Axes& axes = {}, ReduceOptions options = {}, Caller at = {});
 /// The mean of no elements is NaN.
 Tensor mean(const Tensor& x, const Axes& axes = {}, ReduceOptions options = {}, Caller at = {});
-/// The largest; elements that tie share the gradient evenly (PyTorch's amax). NaN wins. No elements are an Error.
+/// The largest; elements that tie share the gradient evenly (PyTorch's amax). NaN wins. Throws Error if
+/// there are no elements.
 Tensor max(const Tensor& x, const Axes& axes = {}, ReduceOptions options = {}, Caller at = {});
 /// Place of the largest element along an axis as i64, the first of several; no gradient.
 Tensor argmax(const Tensor& x, int axis, ReduceOptions options = {});
-/// exp(x) / sum(exp(x)) along an axis, shifted by the maximum so that it cannot overflow.
+/// exp(x) / sum(exp(x)) along an axis, shifted by the maximum so that it cannot overflow; of the shape of x. Where all
+/// are -infinity, as in a row that is masked whole, it is NaN.
 Tensor softmax(const Tensor& x, int axis = -1, Caller at = {});
+/// log(softmax(x)), without taking the logarithm of 0.
 Tensor log_softmax(const Tensor& x, int axis = -1, Caller at = {});
 
 // ---- indices -------------------------------------------------------------------------------------------------------

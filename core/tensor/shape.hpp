@@ -90,15 +90,15 @@ class Axes {
   int size_ = 0;
 };
 
-/// `axis` as 0 .. rank-1; an Error naming `op` when it is not one of -rank .. rank-1.
+/// `axis` as 0 .. rank-1. Throws Error, which names `op`, unless it is one of -rank .. rank-1.
 int normalize_axis(const char* op, int axis, const Shape& shape);
-/// Marks which axes are listed; an empty list marks all; an Error for one listed twice.
+/// Marks which axes are listed; an empty list marks all. Throws Error if one is listed twice.
 std::array<bool, max_rank> marked_axes(const char* op, const Axes& axes, const Shape& shape);
 /// Whether a tensor could have these sizes: none negative and, those that are 0 aside, not more elements than memory
 /// could be asked for.
 bool is_possible(const Shape& shape);
-/// The shape both broadcast to by NumPy's rule; an Error naming `op` when there is none. So many of the last axes are
-/// left as they are in the shape of higher rank.
+/// The shape that both broadcast to by NumPy's rule. Throws Error, which names `op`, if there is none. The last `left`
+/// axes are not broadcast: they are those of the shape of higher rank.
 Shape broadcast_shapes(const char* op, const Shape& a, const Shape& b, int left = 0);
 bool broadcasts_to(const Shape& from, const Shape& to);
 

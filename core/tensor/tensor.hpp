@@ -120,6 +120,8 @@ class Tensor {
   void zero_grad() const { set_grad({}); }
 
   /// Adds the gradient of this tensor (one element) to `.grad()` of every leaf it depends on, and frees the graph.
+  /// Throws Error if it depends on none, has several elements, or its graph was freed by an earlier backward, or if a
+  /// rule throws or finds a value changed that it keeps; `.grad()` is then as it was everywhere.
   void backward(BackwardOptions options = {}) const;
   /// The same for any shape, with the cotangent of this tensor given.
   void backward(const Tensor& cotangent, BackwardOptions options = {}) const;
