@@ -41,7 +41,7 @@ for preset in "${presets[@]}"; do
   cmake --preset "$preset" >/dev/null
   cmake --build --preset "$preset" --target core_tests layers_tests optim_tests
   suites "$preset" 'env RETRACE_VECTOR_UNIT=baseline'
-  if grep -q avx2 /proc/cpuinfo; then suites "$preset" 'env RETRACE_VECTOR_UNIT=avx2'; fi
+  if grep -q avx512dq /proc/cpuinfo; then suites "$preset" 'env RETRACE_VECTOR_UNIT=avx2'; fi
   emulated "$preset" 'qemu-x86_64 -cpu Nehalem'
   (($#)) && continue
 
