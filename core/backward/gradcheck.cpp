@@ -98,7 +98,7 @@ GradcheckReport detail::gradcheck(TensorFunction f, std::span<const Tensor> inpu
   check.against_each_other("with create_graph it is", plain, gradients(true));
   f(leaves).backward(v);
   Tensors accumulated;
-  for (Tensor x : xs) {
+  for (const Tensor& x : xs) {
     accumulated.push_back(x.grad().defined() ? x.grad() : zeros(x.shape(), f64));
     x.zero_grad();
   }
