@@ -34,7 +34,7 @@ void print(const char* what, const Tensor& x) { fmt::print("{}\n{}\n\n", what, x
 
 /// The notebook's backward loop as it stands there. It is no gradient: dx passes through w_h, dA never travels on
 /// through w_h to the step before, dw_h pairs with the state after the step, and the weights move inside the loop.
-Tensor notebook_backward(SimpleRNN rnn, const Tensor& x, double lr) {
+Tensor notebook_backward(const SimpleRNN& rnn, const Tensor& x, double lr) {
   NoGrad scope;
   const std::vector<Tensor> x_t = unstack(x, 1);
   std::vector<Tensor> h;
