@@ -28,24 +28,6 @@ void consume_all(Node& first) noexcept {
 
 }  // namespace
 
-void DeepestFirst::push(Slot& slot) {
-  Entry entry{slot.node->depth, &slot};
-  if (next_.slot ? next_ < entry : heap_.empty() || heap_.front() < entry) std::swap(next_, entry);
-  if (!entry.slot) return;
-  heap_.push_back(entry);
-  std::push_heap(heap_.begin(), heap_.end());
-}
-
-Slot* DeepestFirst::pop() {
-  if (!next_.slot) {
-    if (heap_.empty()) return nullptr;
-    std::pop_heap(heap_.begin(), heap_.end());
-    next_ = heap_.back();
-    heap_.pop_back();
-  }
-  return std::exchange(next_.slot, nullptr);
-}
-
 void DeepestFirst::clear() {
   next_ = {};
   heap_.clear();

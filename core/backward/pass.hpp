@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <unordered_map>
 
 #include "../function.hpp"
@@ -56,9 +57,23 @@ struct Slot {
 /// Slots to be visited, that of the deepest node first.
 class DeepestFirst {
  public:
-  void push(Slot& slot);
+  void push(Slot& slot) {
+    Entry entry{slot.node->depth, &slot};
+    if (next_.slot ? next_ < entry : heap_.empty() || heap_.front() < entry) std::swap(next_, entry);
+    if (!entry.slot) return;
+    heap_.push_back(entry);
+    std::push_heap(heap_.begin(), heap_.end());
+  }
   /// Null when there is none.
-  Slot* pop();
+  Slot* pop() {
+    if (!next_.slot) {
+      if (heap_.empty()) return nullptr;
+      std::pop_heap(heap_.begin(), heap_.end());
+      next_ = heap_.back();
+      heap_.pop_back();
+    }
+    return std::exchange(next_.slot, nullptr);
+  }
   void clear();
 
  private:
