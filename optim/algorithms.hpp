@@ -6,7 +6,8 @@
 /// the number of its step, from 1, and all else is zero before. Options must be finite and not negative, and what is
 /// marked so in [0, 1). The state is named as PyTorch names it. As in PyTorch, an eps of 0 (or so small that the dtype
 /// has none) makes the 0 / 0 of an element without gradient NaN, and a g whose square the dtype does not hold, in f32
-/// above 1.8e19, makes the steps of its element 0 from then on: clip gradients that may be so large.
+/// above 1.8e19, makes the steps of its element 0 from then on (with a betas[1] or alpha of 0, which remember nothing,
+/// that step alone): clip gradients that may be so large.
 namespace retrace {
 
 struct SGDOptions {

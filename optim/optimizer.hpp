@@ -49,7 +49,7 @@ class Optimizer {
 
   /// The learning rate of a group: that of its options, times the factor.
   double lr(std::size_t group = 0) const;
-  /// Another learning rate in place of the options' and the factor; Throws Error if there are several groups.
+  /// Another learning rate in place of the options' and the factor. Throws Error if there are several groups.
   void set_lr(double lr);
   /// What the learning rates of all groups are multiplied by, 1 to begin with: `adam.set_lr_factor(schedule(n))`. It
   /// takes the place of the factor before.
