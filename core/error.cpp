@@ -6,7 +6,8 @@ namespace retrace::detail {
 
 void fail(fmt::string_view text, fmt::format_args args) { throw Error(fmt::vformat(text, args)); }
 
-fmt::format_context::iterator TextFormatter::write(fmt::string_view text, fmt::format_context& context) const {
+fmt::format_context::iterator TextFormatter::write(fmt::string_view text,
+                                                   fmt::format_context& context) const {
   return format(text, context);
 }
 

@@ -15,8 +15,8 @@ class __attribute__((visibility("default"))) Error : public std::runtime_error {
 namespace detail {
 [[noreturn]] void fail(fmt::string_view text, fmt::format_args args);
 
-/// Base of the library's formatters: text with fmt's fill, width and alignment. Out of line, so that public headers
-/// need no more than fmt/core.h.
+/// Base of the library's formatters: text with fmt's fill, width and alignment. Out of line, so
+/// that public headers need no more than fmt/core.h.
 struct TextFormatter : fmt::formatter<fmt::string_view> {
   fmt::format_context::iterator write(fmt::string_view text, fmt::format_context& context) const;
 };

@@ -13,7 +13,9 @@ extern std::atomic<VectorUnit> vector_unit_in_use;
 }
 
 /// What is used: the best the CPU has, unless it was limited.
-inline VectorUnit vector_unit() { return detail::vector_unit_in_use.load(std::memory_order_relaxed); }
+inline VectorUnit vector_unit() {
+  return detail::vector_unit_in_use.load(std::memory_order_relaxed);
+}
 /// Sets the best that may be used in this process; for tests and measurements.
 void limit_vector_unit(VectorUnit most);
 
@@ -52,8 +54,9 @@ struct VectorOf {
 #define RETRACE_INDEPENDENT
 #endif
 
-/// Calls f(bytes) in code compiled for `unit`, or the best below it up to `Most`: each is one more copy of the code. f
-/// is a lambda marked RETRACE_INLINE; `bytes`, a constant, is the length of the unit's vectors.
+/// Calls f(bytes) in code compiled for `unit`, or the best below it up to `Most`: each is one more
+/// copy of the code. f is a lambda marked RETRACE_INLINE; `bytes`, a constant, is the length of the
+/// unit's vectors.
 template <VectorUnit Most = VectorUnit::avx2, class F>
 void on_vector_unit(const F& f, [[maybe_unused]] VectorUnit unit = vector_unit()) {
 #if RETRACE_X86

@@ -1,6 +1,7 @@
-// Gradients of gradients at work: a small recurrent network learns the answers of another one by Newton's method and,
-// from the same weights in as many steps, by SGD with momentum at the best of several rates. A step of Newton's costs
-// some twenty times as much, and SGD comes as far with as much work: this shows how, not what to prefer.
+// Gradients of gradients at work: a small recurrent network learns the answers of another one by
+// Newton's method and, from the same weights in as many steps, by SGD with momentum at the best of
+// several rates. A step of Newton's costs some twenty times as much, and SGD comes as far with as
+// much work: this shows how, not what to prefer.
 #include <fmt/core.h>
 
 #include <retrace/optim.hpp>
@@ -15,14 +16,16 @@ constexpr std::int64_t units = 8, weights = units * (units + 3);
 /// x [batch, steps, 1], w [weights] -> [batch, 1].
 static Tensor predict(const Tensor& x, const Tensor& w) {
   const Tensor parts = reshape(w, {units + 3, units}), w_h = slice(parts, 0, 3, units + 3);
-  const Tensor w_x = slice(parts, 0, 0, 1), b = select(parts, 0, 1), w_y = transpose(slice(parts, 0, 2, 3));
+  const Tensor w_x = slice(parts, 0, 0, 1), b = select(parts, 0, 1),
+               w_y = transpose(slice(parts, 0, 2, 3));
   Tensor h = zeros({x.dim(0), units}, f64);
   for (const Tensor& x_t : unstack(x, 1)) h = tanh(matmul(x_t, w_x) + matmul(h, w_h) + b);
   return matmul(h, w_y);
 }
 
-/// Solves (H + damping) d = -g by conjugate gradients, as far as the curvature is positive. H is never made: for the
-/// Hessian H in w, H p is the gradient of the sum of g p, because g is a recorded gradient.
+/// Solves (H + damping) d = -g by conjugate gradients, as far as the curvature is positive. H is
+/// never made: for the Hessian H in w, H p is the gradient of the sum of g p, because g is a
+/// recorded gradient.
 static Tensor newton_direction(const Tensor& w, const Tensor& g) {
   constexpr double damping = 1e-3;
   Tensor d = zeros(w.shape(), f64), r = -g.detach(), p = r;
@@ -39,7 +42,8 @@ static Tensor newton_direction(const Tensor& w, const Tensor& g) {
 
 int main() {
   const Generator generator(1);
-  const Tensor x = randn({64, 10, 1}, generator, f64), y = predict(x, uniform({weights}, -0.7, 0.7, generator, f64));
+  const Tensor x = randn({64, 10, 1}, generator, f64),
+               y = predict(x, uniform({weights}, -0.7, 0.7, generator, f64));
   const Tensor start = uniform({weights}, -0.35, 0.35, generator, f64);
   Tensor w = start.clone().requires_grad(true);
   const auto loss = [&] { return mse_loss(predict(x, w), y); };
@@ -69,7 +73,9 @@ int main() {
   }
 
   fmt::print("step  Newton-CG  best SGD\n");
-  for (std::size_t i = 0; i <= 20; ++i) fmt::print("{:4}  {:9.6f}  {:8.6f}\n", i, newton[i].y, sgd[i].y);
-  for (const auto& curve : losses.curves()) fmt::print("{:10}  {}\n", curve.name, losses.sparkline(curve.name));
+  for (std::size_t i = 0; i <= 20; ++i)
+    fmt::print("{:4}  {:9.6f}  {:8.6f}\n", i, newton[i].y, sgd[i].y);
+  for (const auto& curve : losses.curves())
+    fmt::print("{:10}  {}\n", curve.name, losses.sparkline(curve.name));
   return newton.back().y < 0.1 * sgd.back().y ? 0 : 1;
 }

@@ -12,8 +12,10 @@ struct EmbeddingOptions {
 class Embedding {
  public:
   /// Standard normal vectors, as PyTorch's nn.Embedding starts.
-  Embedding(std::int64_t count, std::int64_t width, const Generator& generator, EmbeddingOptions options = {}) {
-    require(count > 0 && width > 0, "Embedding: sizes must be positive, got count = {}, width = {}", count, width);
+  Embedding(std::int64_t count, std::int64_t width, const Generator& generator,
+            EmbeddingOptions options = {}) {
+    require(count > 0 && width > 0, "Embedding: sizes must be positive, got count = {}, width = {}",
+            count, width);
     w = randn({count, width}, generator, options.dtype).requires_grad(true);
   }
 

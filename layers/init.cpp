@@ -7,11 +7,12 @@ namespace {
 
 /// Sets each square of w [n, gates * n] to square(n), all of them at once.
 void fill_squares(const char* name, const Tensor& w, auto square) {
-  require(w.rank() == 2 && w.size() > 0 && w.dim(1) % w.dim(0) == 0, "{}: expected [n, gates * n], got {}", name,
-          w.shape());
+  require(w.rank() == 2 && w.size() > 0 && w.dim(1) % w.dim(0) == 0,
+          "{}: expected [n, gates * n], got {}", name, w.shape());
   const std::int64_t n = w.dim(0);
   const Tensor all = empty(w.shape(), w.dtype());
-  for (std::int64_t at = 0; at < w.dim(1); at += n) slice(all, 1, at, at + n).assign(square(n).to(w.dtype()));
+  for (std::int64_t at = 0; at < w.dim(1); at += n)
+    slice(all, 1, at, at + n).assign(square(n).to(w.dtype()));
   w.detach().assign(all);
 }
 
@@ -43,7 +44,9 @@ void orthogonal(const Tensor& w, const Generator& generator) {
 }
 
 void identity(const Tensor& w) {
-  fill_squares("identity", w, [](std::int64_t n) { return reshape(arange(n), {n, 1}) == arange(n); });
+  fill_squares("identity", w, [](std::int64_t n) {
+    return reshape(arange(n), {n, 1}) == arange(n);
+  });
 }
 
 void forget_gate(LSTM& lstm, double bias) {

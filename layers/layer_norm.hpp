@@ -9,7 +9,8 @@ struct LayerNormOptions {
   DType dtype = f32;
 };
 
-/// y = (x - mean) / sqrt(variance + eps) * w + b with the mean and the variance (of the population) of each row: x
+/// y = (x - mean) / sqrt(variance + eps) * w + b with the mean and the variance (of the population)
+/// of each row: x
 /// [..., width] -> [..., width]. Ba, Kiros and Hinton (2016); as PyTorch's nn.LayerNorm.
 class LayerNorm {
  public:

@@ -1,6 +1,7 @@
 #pragma once
 
-/// Layers: structs of tensors that are called like functions. Copies share their tensors; `clone(layer)` copies them.
+/// Layers: structs of tensors that are called like functions. Copies share their tensors;
+/// `clone(layer)` copies them.
 #include "dropout.hpp"
 #include "embedding.hpp"
 #include "gru.hpp"

@@ -11,11 +11,13 @@ struct LSTMState {
 
   /// Without history: gradients stop here.
   LSTMState detach() const { return {h.detach(), c.detach()}; }
-  static LSTMState each(auto&& f, const auto&... states) { return {f(states.h...), f(states.c...)}; }
+  static LSTMState each(auto&& f, const auto&... states) {
+    return {f(states.h...), f(states.c...)};
+  }
 };
 
-/// The long short-term memory of Hochreiter and Schmidhuber (1997) with the forget gate of Gers et al. (2000), as
-/// PyTorch's nn.LSTM has it:
+/// The long short-term memory of Hochreiter and Schmidhuber (1997) with the forget gate of Gers et
+/// al. (2000), as PyTorch's nn.LSTM has it:
 ///
 ///     i = sigmoid(x_t w_xi + h w_hi + b_i)   input
 ///     f = sigmoid(x_t w_xf + h w_hf + b_f)   forget
@@ -24,11 +26,12 @@ struct LSTMState {
 ///     c_t = f * c + i * g
 ///     h_t = o * tanh(c_t)
 ///
-/// w_x = [w_xi w_xf w_xg w_xo], w_h and b likewise. All start uniform in +-1/sqrt(units), as in PyTorch.
-/// `const auto [y, state] = lstm(x, state_before);`
+/// w_x = [w_xi w_xf w_xg w_xo], w_h and b likewise. All start uniform in +-1/sqrt(units), as in
+/// PyTorch. `const auto [y, state] = lstm(x, state_before);`
 class LSTM : public Recurrent<LSTM, LSTMState> {
  public:
-  LSTM(std::int64_t features, std::int64_t units, const Generator& generator, RecurrentOptions options = {})
+  LSTM(std::int64_t features, std::int64_t units, const Generator& generator,
+       RecurrentOptions options = {})
       : Recurrent("LSTM", 4, features, units, generator, options) {}
 
   /// One step: projected [batch, 4 * units] and the state -> the next state.

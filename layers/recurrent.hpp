@@ -6,7 +6,8 @@ namespace retrace {
 
 struct RecurrentOptions {
   bool last_only = false;  ///< return the last output [batch, units] instead of all of them
-  bool reverse = false;    ///< go from the last step to the first; outputs keep the places of their steps
+  bool reverse =
+      false;  ///< go from the last step to the first; outputs keep the places of their steps
   DType dtype = f32;
 };
 
@@ -21,7 +22,8 @@ using Recurrence = RecurrenceOf<Tensor>;
 
 namespace detail {
 
-/// f(tensor...) for each tensor of some states; a cell's own kind of state says how, as LSTMState does.
+/// f(tensor...) for each tensor of some states; a cell's own kind of state says how, as LSTMState
+/// does.
 Tensor each_of(auto&& f, const Tensor& state, const auto&... others) { return f(state, others...); }
 template <class State>
 State each_of(auto&& f, const State& state, const auto&... others) {
@@ -36,7 +38,9 @@ struct Ends {
   /// lengths (i64) [batch], or undefined: all go to the last step.
   Ends(const char* layer, const Tensor& lengths, const Tensor& x);
   /// Whether step t is within each sequence, [batch, 1]; undefined when it is within all.
-  Tensor reached(std::int64_t t) const { return t < shortest ? Tensor() : lengths > static_cast<double>(t); }
+  Tensor reached(std::int64_t t) const {
+    return t < shortest ? Tensor() : lengths > static_cast<double>(t);
+  }
 
   Tensor lengths;  // [batch, 1]
   std::int64_t shortest;
@@ -64,8 +68,8 @@ class RecurrentWeights {
   Tensor b;    ///< [gates * units]
 
  protected:
-  RecurrentWeights(const char* name, int gates, std::int64_t features, std::int64_t units, const Generator& generator,
-                   const RecurrentOptions& options);
+  RecurrentWeights(const char* name, int gates, std::int64_t features, std::int64_t units,
+                   const Generator& generator, const RecurrentOptions& options);
   /// Uniform in +-1/sqrt(units), as PyTorch starts (whose two biases are one here).
   Tensor initial(const Shape& shape, std::int64_t units, const Generator& generator) const;
 
@@ -73,7 +77,8 @@ class RecurrentWeights {
   void check_dtype(const char* step, const char* what, const Tensor& x) const;
   /// The given tensor of a state, or zeros.
   Tensor start(const char* step, const Tensor& given, const Tensor& x) const;
-  /// How many steps are projected at once: one product, but no longer than stays in the cache until it is used.
+  /// How many steps are projected at once: one product, but no longer than stays in the cache until
+  /// it is used.
   std::int64_t steps_at_once(const Tensor& x) const;
 
   const char* name_;
@@ -82,12 +87,15 @@ class RecurrentWeights {
 
 }  // namespace detail
 
-/// The loop over time of all recurrent layers, generic backprop through it being backpropagation through time. A layer
-/// derives from it, as SimpleRNN does, and adds one step:
+/// The loop over time of all recurrent layers, generic backprop through it being backpropagation
+/// through time. A layer derives from it, as SimpleRNN does, and adds one step:
 ///
-///     State advance(Tensor projected, const State& state) const;   // projected [batch, gates * units]
+///     State advance(Tensor projected, const State& state) const;
 ///
-/// What the loop is is said in recurrent_loop.hpp, which the sources of a cell include and those who use it need not.
+/// with projected [batch, gates * units].
+///
+/// What the loop is is said in recurrent_loop.hpp, which the sources of a cell include and those
+/// who use it need not.
 template <class Cell, class StateOfCell = Tensor>
 class Recurrent : public detail::RecurrentWeights {
  public:
@@ -95,13 +103,15 @@ class Recurrent : public detail::RecurrentWeights {
 
   /// x [batch, steps, features], from a state of zeros; the outputs alone.
   Tensor operator()(const Tensor& x) const { return (*this)(x, State()).y; }
-  /// The outputs `y` and the state, from a given state whose tensors are [batch, units] ({} or undefined: zeros). For
-  /// truncated backpropagation through time detach the returned state before it is carried into the next chunk.
+  /// The outputs `y` and the state, from a given state whose tensors are [batch, units] ({} or
+  /// undefined: zeros). For truncated backpropagation through time detach the returned state before
+  /// it is carried into the next chunk.
   ///
-  /// With lengths (i64) [batch], each 0 .. steps, row i is a sequence of lengths[i] steps, and what x holds after them,
-  /// NaN too, has no influence: outputs and gradients there are zero, and the returned state, like the output of
-  /// `last_only`, is that of the sequence's own last step. A loss over all steps counts the zeros, too, unless their
-  /// labels are cross_entropy's ignore_index.
+  /// With lengths (i64) [batch], each 0 .. steps, row i is a sequence of lengths[i] steps, and what
+  /// x holds after them, NaN too, has no influence: outputs and gradients there are zero, and the
+  /// returned state, like the output of `last_only`, is that of the sequence's own last step. A
+  /// loss over all steps counts the zeros, too, unless their labels are cross_entropy's
+  /// ignore_index.
   RecurrenceOf<State> operator()(Tensor x, const State& state, const Tensor& lengths = {}) const;
   /// One step: x_t [batch, features].
   State step(const Tensor& x_t, const State& state) const;

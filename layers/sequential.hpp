@@ -5,25 +5,29 @@
 
 namespace retrace {
 
-/// Layers one after the other: `Sequential net{Embedding(27, 16, g), SimpleRNN(16, 64, g), Linear(64, 27, g)};`. Within
-/// braces the layers are made, and draw their weights, in this order whatever the compiler. A layer is anything that
-/// takes a tensor and returns one, plain functions and lambdas included. Parameters are named by place: "0.w", "1.w_x",
+/// Layers one after the other: `Sequential net{Embedding(27, 16, g), SimpleRNN(16, 64, g),
+/// Linear(64, 27, g)};`. Within braces the layers are made, and draw their weights, in this order
+/// whatever the compiler. A layer is anything that takes a tensor and returns one, plain functions
+/// and lambdas included. Parameters are named by place: "0.w", "1.w_x",
 /// ...
 template <class... Layers>
 class Sequential {
   static_assert((std::is_same_v<Layers, std::unwrap_reference_t<Layers>> && ...),
-                "a layer behind a reference_wrapper is not listed; hold the layer itself, whose copies share tensors");
+                "a layer behind a reference_wrapper is not listed; hold the layer itself, whose "
+                "copies share tensors");
 
  public:
   explicit Sequential(Layers... layers) : layers_(std::move(layers)...) {}
 
   /// What the last layer returns.
   Tensor operator()(const Tensor& x) { return through(layers_, x); }
-  Tensor operator()(const Tensor& x) const requires(std::is_invocable_v<const Layers&, Tensor>&&...) {
+  Tensor operator()(const Tensor& x) const
+      requires(std::is_invocable_v<const Layers&, Tensor>&&...) {
     return through(layers_, x);
   }
   void parts(auto& list) {
-    std::apply([&list, i = 0](auto&... layer) mutable { (list_part(list, i++, layer), ...); }, layers_);
+    std::apply([&list, i = 0](auto&... layer) mutable { (list_part(list, i++, layer), ...); },
+               layers_);
   }
   /// The layer at a place: `net.layer<1>()`.
   template <std::size_t I>
@@ -37,7 +41,8 @@ class Sequential {
     return x;
   }
   static void list_part(auto& list, int place, auto& layer) {
-    if constexpr (HasParts<std::remove_reference_t<decltype(layer)>>) list(detail::place_name(place), layer);
+    if constexpr (HasParts<std::remove_reference_t<decltype(layer)>>)
+      list(detail::place_name(place), layer);
   }
 
   std::tuple<Layers...> layers_;

@@ -4,7 +4,9 @@
 
 namespace retrace {
 
-Tensor SimpleRNN::advance(Tensor projected, const Tensor& h) const { return tanh(addmm(std::move(projected), h, w_h)); }
+Tensor SimpleRNN::advance(Tensor projected, const Tensor& h) const {
+  return tanh(addmm(std::move(projected), h, w_h));
+}
 
 template class Recurrent<SimpleRNN>;
 

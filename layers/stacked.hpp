@@ -21,29 +21,33 @@ struct States : std::vector<State> {
 namespace detail {
 template <class State>
 State state_of(const char* name, const States<State>& all, std::size_t i, std::size_t layers) {
-  require(all.empty() || all.size() == layers, "{}: expected the states of {} layers, got {}", name, layers,
-          all.size());
+  require(all.empty() || all.size() == layers, "{}: expected the states of {} layers, got {}", name,
+          layers, all.size());
   return all.empty() ? State() : all[i];
 }
 }  // namespace detail
 
-/// A layer that goes forward through time and one that goes backward, their outputs side by side [..., 2 * units]; with
-/// lengths each sequence is reversed by itself. Its state is that of the forward layer, then that of the backward one,
-/// each after its own last step. It needs the whole sequence, so it has no `step`. It may be a layer of Stacked, but
-/// cannot be made of one. `Bidirectional<GRU> both(features, units, generator);`
+/// A layer that goes forward through time and one that goes backward, their outputs side by side
+/// [..., 2 * units]; with lengths each sequence is reversed by itself. Its state is that of the
+/// forward layer, then that of the backward one, each after its own last step. It needs the whole
+/// sequence, so it has no `step`. It may be a layer of Stacked, but cannot be made of one.
+/// `Bidirectional<GRU> both(features, units, generator);`
 template <class Layer>
 class Bidirectional {
  public:
   using State = States<typename Layer::State>;
 
-  Bidirectional(std::int64_t features, std::int64_t units, const Generator& generator, RecurrentOptions options = {})
+  Bidirectional(std::int64_t features, std::int64_t units, const Generator& generator,
+                RecurrentOptions options = {})
       : forward(features, units, generator, options),
-        backward(features, units, generator, {options.last_only, !options.reverse, options.dtype}) {}
+        backward(features, units, generator, {options.last_only, !options.reverse, options.dtype}) {
+  }
 
   /// x [batch, steps, features] -> [batch, steps, 2 * units], or [batch, 2 * units] with last_only.
   Tensor operator()(const Tensor& x) const { return (*this)(x, State()).y; }
   /// The same from a given state, and with lengths (i64) [batch], as a Recurrent takes them.
-  RecurrenceOf<State> operator()(const Tensor& x, const State& state, const Tensor& lengths = {}) const {
+  RecurrenceOf<State> operator()(const Tensor& x, const State& state,
+                                 const Tensor& lengths = {}) const {
     auto ahead = forward(x, detail::state_of("Bidirectional", state, 0, 2), lengths);
     auto back = backward(x, detail::state_of("Bidirectional", state, 1, 2), lengths);
     return {concat({ahead.y, back.y}, -1), {std::move(ahead.state), std::move(back.state)}};
@@ -70,29 +74,34 @@ class Stacked {
           RecurrentOptions options = {}) {
     require(count > 0, "Stacked: expected one layer or more, got {}", count);
     for (int i = 0; i < count; ++i) {
-      const RecurrentOptions own{options.last_only && i == count - 1, options.reverse, options.dtype};
+      const RecurrentOptions own{options.last_only && i == count - 1, options.reverse,
+                                 options.dtype};
       layers.emplace_back(i == 0 ? features : layers.back().width(), units, generator, own);
     }
   }
 
-  /// x [batch, steps, features] -> the outputs of the last layer [batch, steps, width()], or [batch, width()].
+  /// x [batch, steps, features] -> the outputs of the last layer [batch, steps, width()], or
+  /// [batch, width()].
   Tensor operator()(const Tensor& x) const { return (*this)(x, State()).y; }
   /// The same from a given state, and with lengths (i64) [batch], as a Recurrent takes them.
-  RecurrenceOf<State> operator()(const Tensor& x, const State& state, const Tensor& lengths = {}) const {
+  RecurrenceOf<State> operator()(const Tensor& x, const State& state,
+                                 const Tensor& lengths = {}) const {
     RecurrenceOf<State> all{x, {}};
     for (std::size_t i = 0; i < layers.size(); ++i) {
-      auto [y, after] = layers[i](all.y, detail::state_of("Stacked", state, i, layers.size()), lengths);
+      auto [y, after] =
+          layers[i](all.y, detail::state_of("Stacked", state, i, layers.size()), lengths);
       all.y = std::move(y);
       all.state.push_back(std::move(after));
     }
     return all;
   }
-  /// One step of each layer in turn, if they have one: x_t [batch, features] -> all states, of which back() has the
-  /// output.
+  /// One step of each layer in turn, if they have one: x_t [batch, features] -> all states, of
+  /// which back() has the output.
   State step(Tensor x_t, const State& state) const {
     State all;
     for (std::size_t i = 0; i < layers.size(); ++i) {
-      all.push_back(layers[i].step(x_t, detail::state_of("Stacked::step", state, i, layers.size())));
+      all.push_back(
+          layers[i].step(x_t, detail::state_of("Stacked::step", state, i, layers.size())));
       x_t = detail::output_of(all.back());
     }
     return all;

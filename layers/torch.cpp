@@ -7,7 +7,8 @@ void TorchList::merge_biases() const {
     visit_float("load_torch", part.b.dtype(), [&]<class T>(T) {
       const std::span<T> sum = Tensor(part.from_input).mutable_span<T>();
       const std::span<const T> more = part.from_hidden.span<T>();
-      const std::size_t apart = part.b_hn.defined() ? static_cast<std::size_t>(part.b_hn.size()) : 0;
+      const std::size_t apart =
+          part.b_hn.defined() ? static_cast<std::size_t>(part.b_hn.size()) : 0;
       for (std::size_t i = 0; i < sum.size() - apart; ++i) sum[i] += more[i];
     });
     part.b.assign(part.from_input);
@@ -27,13 +28,16 @@ void TorchList::add(LayerNorm& layer) {
   put("bias", layer.b);
 }
 
-void TorchList::add_cell(const RecurrentWeights& cell, const Tensor& b_hn, const std::string& suffix) {
+void TorchList::add_cell(const RecurrentWeights& cell, const Tensor& b_hn,
+                         const std::string& suffix) {
   require(cell.reversed() == suffix.ends_with("_reverse"),
-          "tensor '{}': PyTorch has reverse = true in the second half of a bidirectional layer, and only there",
+          "tensor '{}': PyTorch has reverse = true in the second half of a bidirectional layer, "
+          "and only there",
           joined(prefix_, "weight_ih" + suffix));
   put("weight_ih" + suffix, transpose(cell.w_x));
   put("weight_hh" + suffix, transpose(cell.w_h));
-  const Tensor b = cell.b.detach(), from_input = b.clone(), from_hidden = zeros(b.shape(), b.dtype());
+  const Tensor b = cell.b.detach(), from_input = b.clone(),
+               from_hidden = zeros(b.shape(), b.dtype());
   Tensor hidden_n;
   if (b_hn.defined()) {
     hidden_n = slice(from_hidden, 0, b.size() - b_hn.size(), b.size());

@@ -11,7 +11,8 @@
 namespace retrace {
 namespace detail {
 
-/// What parts() fills with a model's tensors under PyTorch's names, as views of their elements in PyTorch's layout.
+/// What parts() fills with a model's tensors under PyTorch's names, as views of their elements in
+/// PyTorch's layout.
 class TorchList {
  public:
   explicit TorchList(auto& model) { add(model); }
@@ -25,12 +26,13 @@ class TorchList {
   }
 
   const Parameters& weights() const { return weights_; }
-  /// After they have been read: of PyTorch's two biases, which it adds up but for the n of a GRU, one. Allocates
-  /// nothing, so that it cannot fail once the other tensors have changed.
+  /// After they have been read: of PyTorch's two biases, which it adds up but for the n of a GRU,
+  /// one. Allocates nothing, so that it cannot fail once the other tensors have changed.
   void merge_biases() const;
 
  private:
-  // Also what is derived from one of the layers below, since it may have parts of its own: here it matches exactly.
+  // Also what is derived from one of the layers below, since it may have parts of its own: here it
+  // matches exactly.
   void add(auto& part) { list_parts(part, *this); }
   void add(auto& part, const std::string& suffix) { (*this)(suffix, part); }
   void add(Linear& layer);
@@ -54,7 +56,9 @@ class TorchList {
   };
 
   // Tied tensors are listed under each of their names, as PyTorch does.
-  void put(std::string_view name, const Tensor& t) { weights_.add(joined(prefix_, name), t.detach()); }
+  void put(std::string_view name, const Tensor& t) {
+    weights_.add(joined(prefix_, name), t.detach());
+  }
   void add_cell(const RecurrentWeights& cell, const Tensor& b_hn, const std::string& suffix);
 
   std::string prefix_;
@@ -64,25 +68,27 @@ class TorchList {
 
 }  // namespace detail
 
-/// Writes weights for PyTorch's `load_state_dict`, by its names and in its layout: Linear as nn.Linear ("head.weight",
-/// "head.bias"), Embedding, LayerNorm; SimpleRNN, GRU and LSTM as nn.RNN, nn.GRU and nn.LSTM ("rnn.weight_ih_l0", ...;
-/// the second of the two biases is zero where they are added up), Bidirectional with bidirectional=True, Stacked with
-/// num_layers, Sequential as nn.Sequential, a vector of layers as nn.ModuleList. Structs of parts, also those derived
-/// from a layer, are modules with attributes of these names, and tensors of their own are as they are. Throws
-/// Error for a layer with reverse = true, which PyTorch has in bidirectional layers alone.
+/// Writes weights for PyTorch's `load_state_dict`, by its names and in its layout: Linear as
+/// nn.Linear ("head.weight", "head.bias"), Embedding, LayerNorm; SimpleRNN, GRU and LSTM as nn.RNN,
+/// nn.GRU and nn.LSTM ("rnn.weight_ih_l0", ...; the second of the two biases is zero where they are
+/// added up), Bidirectional with bidirectional=True, Stacked with num_layers, Sequential as
+/// nn.Sequential, a vector of layers as nn.ModuleList. Structs of parts, also those derived from a
+/// layer, are modules with attributes of these names, and tensors of their own are as they are.
+/// Throws Error for a layer with reverse = true, which PyTorch has in bidirectional layers alone.
 ///
-/// PyTorch trains both biases, so their sum moves twice as far in a step as the one bias here. To train on alike,
-/// freeze bias_hh_l0 there (and b_hn of a GRU here); or, of SimpleRNN and LSTM, give b a group with twice the learning
-/// rate and half the weight decay here, which is the same unless gradients are clipped.
+/// PyTorch trains both biases, so their sum moves twice as far in a step as the one bias here. To
+/// train on alike, freeze bias_hh_l0 there (and b_hn of a GRU here); or, of SimpleRNN and LSTM,
+/// give b a group with twice the learning rate and half the weight decay here, which is the same
+/// unless gradients are clipped.
 template <HasParts Model>
 void save_torch(const std::string& path, Model model, const Metadata& metadata = {}) {
   const NoGrad scope;
   save(path, detail::TorchList(model).weights(), metadata);
 }
 
-/// Reads what PyTorch's `state_dict()` holds into a model. Throws Error and changes nothing, as `load` does, if a name
-/// is missing or not known, a shape or dtype differs, or the file is malformed. Modules without biases do not fit
-/// recurrent layers.
+/// Reads what PyTorch's `state_dict()` holds into a model. Throws Error and changes nothing, as
+/// `load` does, if a name is missing or not known, a shape or dtype differs, or the file is
+/// malformed. Modules without biases do not fit recurrent layers.
 template <HasParts Model>
 Metadata load_torch(const std::string& path, Model model) {
   const NoGrad scope;

@@ -22,7 +22,8 @@ void for_each(std::size_t n, const F& f) {
 template <class F, class... Flags>
 void for_each(std::size_t n, const F& f, bool flag, Flags... flags) {
   const auto with = [&](auto constant) {
-    const auto fixed = [f, constant](std::size_t i, auto... others) RETRACE_INLINE { f(i, constant, others...); };
+    const auto fixed = [f, constant](std::size_t i, auto... others)
+                           RETRACE_INLINE { f(i, constant, others...); };
     for_each(n, fixed, flags...);
   };
   flag ? with(std::true_type()) : with(std::false_type());
@@ -40,9 +41,12 @@ UpdateRule adam_rule(const char* name, const Options& o, bool decoupled) {
   require_shares(name, {{"betas[0]", o.betas[0]}, {"betas[1]", o.betas[1]}});
   const auto update = [o, decoupled]<class T>(const Elements<T>& p) {
     const auto t = static_cast<double>(p.step);
-    const T beta1 = o.betas[0], fresh1 = 1 - o.betas[0], beta2 = o.betas[1], fresh2 = 1 - o.betas[1], eps = o.eps;
-    const T rate = p.lr / (1 - std::pow(o.betas[0], t)), root = std::sqrt(1 - std::pow(o.betas[1], t));
-    const T decay = decoupled ? 0 : o.weight_decay, kept = decoupled ? 1 - p.lr * o.weight_decay : 1;
+    const T beta1 = o.betas[0], fresh1 = 1 - o.betas[0], beta2 = o.betas[1],
+            fresh2 = 1 - o.betas[1], eps = o.eps;
+    const T rate = p.lr / (1 - std::pow(o.betas[0], t)),
+            root = std::sqrt(1 - std::pow(o.betas[1], t));
+    const T decay = decoupled ? 0 : o.weight_decay,
+            kept = decoupled ? 1 - p.lr * o.weight_decay : 1;
     T *w = p.w, *m = p.state[0], *v = p.state[1], *u = p.state[2];
     const T* dw = p.g;
     const auto change = [=](std::size_t i, auto amsgrad) RETRACE_INLINE {
@@ -54,7 +58,11 @@ UpdateRule adam_rule(const char* name, const Options& o, bool decoupled) {
     };
     for_each(p.n, change, o.amsgrad);
   };
-  return {name, o.lr, {"exp_avg", "exp_avg_sq", o.amsgrad ? "max_exp_avg_sq" : nullptr}, update, update};
+  return {name,
+          o.lr,
+          {"exp_avg", "exp_avg_sq", o.amsgrad ? "max_exp_avg_sq" : nullptr},
+          update,
+          update};
 }
 
 }  // namespace
@@ -63,7 +71,8 @@ UpdateRule rule_of(const SGDOptions& o) {
   require_rates("SGD", {{"lr", o.lr}, {"momentum", o.momentum}, {"weight_decay", o.weight_decay}});
   require(std::isfinite(o.dampening), "SGD: dampening must be finite, got {}", o.dampening);
   require(!o.nesterov || (o.momentum > 0 && o.dampening == 0),
-          "SGD: Nesterov needs momentum and no dampening, got momentum = {}, dampening = {}", o.momentum, o.dampening);
+          "SGD: Nesterov needs momentum and no dampening, got momentum = {}, dampening = {}",
+          o.momentum, o.dampening);
   const auto update = [o]<class T>(const Elements<T>& p) {
     const T lr = p.lr, decay = o.weight_decay, momentum = o.momentum;
     const T kept = p.step == 1 ? 0 : momentum, fresh = p.step == 1 ? 1 : 1 - o.dampening;
@@ -86,10 +95,13 @@ UpdateRule rule_of(const AdamOptions& o) { return adam_rule("Adam", o, false); }
 UpdateRule rule_of(const AdamWOptions& o) { return adam_rule("AdamW", o, true); }
 
 UpdateRule rule_of(const RMSpropOptions& o) {
-  require_rates("RMSprop", {{"lr", o.lr}, {"eps", o.eps}, {"weight_decay", o.weight_decay}, {"momentum", o.momentum}});
+  require_rates(
+      "RMSprop",
+      {{"lr", o.lr}, {"eps", o.eps}, {"weight_decay", o.weight_decay}, {"momentum", o.momentum}});
   require_shares("RMSprop", {{"alpha", o.alpha}});
   const auto update = [o]<class T>(const Elements<T>& p) {
-    const T lr = p.lr, decay = o.weight_decay, alpha = o.alpha, fresh = 1 - o.alpha, eps = o.eps, momentum = o.momentum;
+    const T lr = p.lr, decay = o.weight_decay, alpha = o.alpha, fresh = 1 - o.alpha, eps = o.eps,
+            momentum = o.momentum;
     T *w = p.w, *v = p.state[0], *a = p.state[1], *b = p.state[2];
     const T* dw = p.g;
     const auto change = [=](std::size_t i, auto centered, auto heavy) RETRACE_INLINE {
@@ -104,15 +116,19 @@ UpdateRule rule_of(const RMSpropOptions& o) {
     };
     for_each(p.n, change, o.centered, o.momentum != 0);
   };
-  const char *a = o.centered ? "grad_avg" : nullptr, *b = o.momentum != 0 ? "momentum_buffer" : nullptr;
+  const char *a = o.centered ? "grad_avg" : nullptr,
+             *b = o.momentum != 0 ? "momentum_buffer" : nullptr;
   return {"RMSprop", o.lr, {"square_avg", a, b}, update, update};
 }
 
 UpdateRule rule_of(const AdagradOptions& o) {
-  require_rates("Adagrad", {{"lr", o.lr}, {"lr_decay", o.lr_decay}, {"weight_decay", o.weight_decay}, {"eps", o.eps}});
+  require_rates(
+      "Adagrad",
+      {{"lr", o.lr}, {"lr_decay", o.lr_decay}, {"weight_decay", o.weight_decay}, {"eps", o.eps}});
   require_rates("Adagrad", {{"initial_accumulator_value", o.initial_accumulator_value}});
   const auto update = [o]<class T>(const Elements<T>& p) {
-    const T rate = p.lr / (1 + static_cast<double>(p.step - 1) * o.lr_decay), decay = o.weight_decay, eps = o.eps;
+    const T rate = p.lr / (1 + static_cast<double>(p.step - 1) * o.lr_decay),
+            decay = o.weight_decay, eps = o.eps;
     const T before = p.step == 1 ? o.initial_accumulator_value : 0;
     T *w = p.w, *s = p.state[0];
     const T* dw = p.g;

@@ -10,10 +10,12 @@ namespace {
 /// Calls f(parameter, its gradient, a zero of its type) for all that have a gradient.
 void for_each_gradient(const Parameters& parameters, auto f) {
   for (const Parameter& p : parameters)
-    if (Tensor g = p.value.grad(); g.defined()) visit_float("clip", g.dtype(), [&](auto zero) { f(p.value, g, zero); });
+    if (Tensor g = p.value.grad(); g.defined())
+      visit_float("clip", g.dtype(), [&](auto zero) { f(p.value, g, zero); });
 }
 
-/// The sum of (scale g)^2 over all gradients in f64, as many running sums, so that no vector unit changes the order.
+/// The sum of (scale g)^2 over all gradients in f64, as many running sums, so that no vector unit
+/// changes the order.
 double sum_of_squares(const Parameters& parameters, double scale) {
   std::array<double, 256> sums{};
   for_each_gradient(parameters, [&]<class T>(const Tensor&, const Tensor& given, T) {
@@ -27,14 +29,15 @@ double sum_of_squares(const Parameters& parameters, double scale) {
   return std::accumulate(sums.begin(), sums.end(), 0.0);
 }
 
-/// Makes f(g) each element g of the gradients: in place, or in a copy where somebody else sees the elements. All
-/// copies are there before the first gradient changes.
+/// Makes f(g) each element g of the gradients: in place, or in a copy where somebody else sees the
+/// elements. All copies are there before the first gradient changes.
 template <class F>
 void change_gradients(const Parameters& parameters, F f) {
   std::vector<std::pair<Tensor, Tensor>> copies;
   for_each_gradient(parameters, [&](const Tensor& w, const Tensor& g, auto) {
     const detail::Node& n = g.node();
-    const bool shared = n.handles > 2 || !n.storage->unique();  // two handles: the parameter's and g
+    const bool shared =
+        n.handles > 2 || !n.storage->unique();  // two handles: the parameter's and g
     if (shared || !g.is_contiguous()) copies.emplace_back(w, detail::row_major_copy(g));
   });
   for (auto& [w, copy] : copies) w.set_grad(std::move(copy));
@@ -50,11 +53,13 @@ void change_gradients(const Parameters& parameters, F f) {
 double clip_grad_norm(const Parameters& parameters, double max_norm) {
   require(max_norm >= 0, "clip_grad_norm: max_norm must not be negative, got {}", max_norm);
   double scale = 1, squares = sum_of_squares(parameters, scale);
-  if (squares < 0x1p-900 || std::isinf(squares)) {  // beyond the range of f64: again, of gradients nearer to 1
+  if (squares < 0x1p-900 ||
+      std::isinf(squares)) {  // beyond the range of f64: again, of gradients nearer to 1
     scale = squares < 1 ? 0x1p600 : 0x1p-600;
     squares = sum_of_squares(parameters, scale);
   }
-  const double norm = std::sqrt(squares), ratio = max_norm / (norm + scale * 1e-6), factor = ratio * scale;
+  const double norm = std::sqrt(squares), ratio = max_norm / (norm + scale * 1e-6),
+               factor = ratio * scale;
   if (std::isnan(factor) || factor < 1)
     change_gradients(parameters, [=](auto g) RETRACE_INLINE { return g * scale * ratio; });
   return norm / scale;

@@ -18,7 +18,8 @@ auto& present(auto& list) {
 
 void detail::require_rates(const char* what, std::initializer_list<Setting> settings) {
   for (const auto& [name, value] : settings)
-    require(value >= 0 && std::isfinite(value), "{}: {} must be finite and not negative, got {}", what, name, value);
+    require(value >= 0 && std::isfinite(value), "{}: {} must be finite and not negative, got {}",
+            what, name, value);
 }
 
 void detail::require_shares(const char* what, std::initializer_list<Setting> settings) {
@@ -31,22 +32,25 @@ Optimizer::Optimizer(const std::vector<Group>& groups) {
   Parameters all;
   for (const auto& [parameters, rule] : groups) {
     for (const Parameter& p : parameters) {
-      require(p.value.is_leaf(), "{}: parameter '{}' {} is the result of '{}', not a leaf; {}", rule.optimizer, p.name,
-              p.value.shape(), p.value.op(), detail::instead_of_a_result);
+      require(p.value.is_leaf(), "{}: parameter '{}' {} is the result of '{}', not a leaf; {}",
+              rule.optimizer, p.name, p.value.shape(), p.value.op(), detail::instead_of_a_result);
       all.add(p.name, p.value);
-      require(all.size() > places_.size(), "{}: parameter '{}' is in two groups", rule.optimizer, p.name);
+      require(all.size() > places_.size(), "{}: parameter '{}' is in two groups", rule.optimizer,
+              p.name);
       places_.push_back({p, rules_.size(), {}, {}});
     }
     rules_.push_back(rule);
   }
-  require(std::ranges::any_of(all, &Parameter::trained),
-          "{}: none of the {} parameters requires a gradient; requires_grad(true) makes one trained",
-          rules_[0].optimizer, all.size());
+  require(
+      std::ranges::any_of(all, &Parameter::trained),
+      "{}: none of the {} parameters requires a gradient; requires_grad(true) makes one trained",
+      rules_[0].optimizer, all.size());
   for (Place& p : places_)
     if (p.parameter.trained()) prepare(p);
 }
 
-Optimizer::Optimizer(const Parameters& parameters, const UpdateRule& rule) : Optimizer({{parameters, rule}}) {}
+Optimizer::Optimizer(const Parameters& parameters, const UpdateRule& rule)
+    : Optimizer({{parameters, rule}}) {}
 
 void Optimizer::zero_grad() const {
   for (const Place& p : present(places_)) p.parameter.value.zero_grad();
@@ -60,7 +64,8 @@ double Optimizer::lr(std::size_t group) const {
 
 void Optimizer::set_lr(double lr) {
   detail::require_rates(present(rules_)[0].optimizer, {{"lr", lr}});
-  require(rules_.size() == 1, "{}: set_lr is for one group, there are {}; set_lr_factor keeps their ratios",
+  require(rules_.size() == 1,
+          "{}: set_lr is for one group, there are {}; set_lr_factor keeps their ratios",
           rules_[0].optimizer, rules_.size());
   rules_[0].lr = lr;
   factor_ = 1;
@@ -83,12 +88,13 @@ void Optimizer::prepare(Place& p) const {
 }
 
 void Optimizer::step() {
-  for (Place& p : present(places_)) {  // everything that can fail comes before the first value changes
+  for (Place& p :
+       present(places_)) {  // everything that can fail comes before the first value changes
     auto& [name, w] = p.parameter;
     const Tensor g = gradient_of(w);
     if (!g.defined()) continue;
-    require(w.is_contiguous(), "{}: parameter '{}' {} is a view that is not contiguous", rules_[p.group].optimizer,
-            name, w.shape());
+    require(w.is_contiguous(), "{}: parameter '{}' {} is a view that is not contiguous",
+            rules_[p.group].optimizer, name, w.shape());
     if (!g.is_contiguous()) w.set_grad(detail::row_major_copy(g));
     prepare(p);
   }
@@ -115,7 +121,8 @@ Parameters Optimizer::state() {
     if (p.parameter.trained()) prepare(p);
     list.add(p.parameter.name + ".step", p.steps);
     for (std::size_t k = 0; k < p.state.size(); ++k)
-      if (p.state[k].defined()) list.add(p.parameter.name + "." + rules_[p.group].state[k], p.state[k]);
+      if (p.state[k].defined())
+        list.add(p.parameter.name + "." + rules_[p.group].state[k], p.state[k]);
   }
   return list;
 }

@@ -20,43 +20,47 @@ struct Elements {
 struct UpdateRule {
   const char* optimizer;  ///< what errors call it
   double lr;
-  /// Names of the tensors that go with each parameter, zero before its first step; null for those that are not needed.
+  /// Names of the tensors that go with each parameter, zero before its first step; null for those
+  /// that are not needed.
   std::array<const char*, 3> state;
   /// Either may be left empty; the optimizer then throws Error for a parameter of that dtype.
   detail::Function<void(const Elements<float>&)> update_f32;
   detail::Function<void(const Elements<double>&)> update_f64;
 };
 
-/// What all optimizers share: parameters in groups with a rule each, and state that is saved and loaded. It may be
-/// moved, also out of an Adam or another, but not copied: two would change the same state. One that was moved from
-/// refuses all but another in its place.
+/// What all optimizers share: parameters in groups with a rule each, and state that is saved and
+/// loaded. It may be moved, also out of an Adam or another, but not copied: two would change the
+/// same state. One that was moved from refuses all but another in its place.
 class Optimizer {
  public:
   struct Group {
     Parameters parameters;
     UpdateRule rule;
   };
-  /// Throws Error if no parameter requires a gradient, one is the result of an operation, or one is in two groups.
+  /// Throws Error if no parameter requires a gradient, one is the result of an operation, or one is
+  /// in two groups.
   explicit Optimizer(const std::vector<Group>& groups);
   Optimizer(const Parameters& parameters, const UpdateRule& rule);
   Optimizer(Optimizer&&) = default;
   Optimizer& operator=(Optimizer&&) = default;
 
-  /// Changes every parameter by its gradient. Those without a gradient, and those that require none, are left alone.
+  /// Changes every parameter by its gradient. Those without a gradient, and those that require
+  /// none, are left alone.
   void step();
   /// Forgets the gradients, as is due before the next backward.
   void zero_grad() const;
 
   /// The learning rate of a group: that of its options, times the factor.
   double lr(std::size_t group = 0) const;
-  /// Another learning rate in place of the options' and the factor. Throws Error if there are several groups.
+  /// Another learning rate in place of the options' and the factor. Throws Error if there are
+  /// several groups.
   void set_lr(double lr);
-  /// What the learning rates of all groups are multiplied by, 1 to begin with: `adam.set_lr_factor(schedule(n))`. It
-  /// takes the place of the factor before.
+  /// What the learning rates of all groups are multiplied by, 1 to begin with:
+  /// `adam.set_lr_factor(schedule(n))`. It takes the place of the factor before.
   void set_lr_factor(double factor);
 
-  /// What is saved and loaded to go on training: PARAMETER.step, PARAMETER.exp_avg and so on, as PyTorch names them.
-  /// Learning rates and other options are not part of it.
+  /// What is saved and loaded to go on training: PARAMETER.step, PARAMETER.exp_avg and so on, as
+  /// PyTorch names them. Learning rates and other options are not part of it.
   Parameters state();
 
  private:
@@ -74,9 +78,9 @@ class Optimizer {
   double factor_ = 1;
 };
 
-/// An optimizer with its options, for one list of parameters or several: `SGD(weights, {.lr = 0.1})`,
-/// `Adam({{matrices, {.weight_decay = 0.1}}, {biases, {.lr = 0.01}}})`. Each group has all options of its own.
-/// Throws Error for options out of range.
+/// An optimizer with its options, for one list of parameters or several: `SGD(weights, {.lr =
+/// 0.1})`, `Adam({{matrices, {.weight_decay = 0.1}}, {biases, {.lr = 0.01}}})`. Each group has all
+/// options of its own. Throws Error for options out of range.
 template <class Options>
 struct OptimizerOf : Optimizer {
   struct Group {

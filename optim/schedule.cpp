@@ -20,7 +20,8 @@ double done(std::int64_t n, std::int64_t steps) {
 
 /// A schedule by that name, which may take some steps and has settings.
 template <class F>
-Schedule checked(const char* name, std::int64_t steps, std::initializer_list<detail::Setting> settings, F factor) {
+Schedule checked(const char* name, std::int64_t steps,
+                 std::initializer_list<detail::Setting> settings, F factor) {
   require(steps >= 1, "{}: expected one step or more, got {}", name, steps);
   require_rates(name, settings);
   return [=](std::int64_t n) {
@@ -32,11 +33,13 @@ Schedule checked(const char* name, std::int64_t steps, std::initializer_list<det
 }  // namespace
 
 Schedule step_lr(std::int64_t every, double gamma) {
-  return checked("step_lr", every, {{"gamma", gamma}}, [=](std::int64_t n) { return std::pow(gamma, n / every); });
+  return checked("step_lr", every, {{"gamma", gamma}},
+                 [=](std::int64_t n) { return std::pow(gamma, n / every); });
 }
 
 Schedule exponential_lr(double gamma) {
-  return checked("exponential_lr", 1, {{"gamma", gamma}}, [=](std::int64_t n) { return std::pow(gamma, n); });
+  return checked("exponential_lr", 1, {{"gamma", gamma}},
+                 [=](std::int64_t n) { return std::pow(gamma, n); });
 }
 
 Schedule linear_lr(double start, double end, std::int64_t steps) {
@@ -52,22 +55,25 @@ Schedule cosine_lr(std::int64_t steps, double lowest) {
 
 Schedule in_turn(const Schedule& first, std::int64_t steps, const Schedule& next) {
   require(first && next, "in_turn: expected two schedules");
-  return checked("in_turn", steps, {}, [=](std::int64_t n) { return n < steps ? first(n) : next(n - steps); });
+  return checked("in_turn", steps, {},
+                 [=](std::int64_t n) { return n < steps ? first(n) : next(n - steps); });
 }
 
 ReduceLROnPlateau::ReduceLROnPlateau(const ReduceLROnPlateauOptions& o)
     : options_(o), state_(tensor({1, std::numeric_limits<double>::infinity(), 0, 0}, f64)) {
-  detail::require_shares("ReduceLROnPlateau", {{"factor", o.factor}, {"threshold", o.relative ? o.threshold : 0}});
+  detail::require_shares("ReduceLROnPlateau",
+                         {{"factor", o.factor}, {"threshold", o.relative ? o.threshold : 0}});
   require_rates("ReduceLROnPlateau", {{"threshold", o.threshold}, {"lowest", o.lowest}});
   require(o.lowest <= 1, "ReduceLROnPlateau: lowest must be at most 1, got {}", o.lowest);
-  require(o.patience >= 0 && o.cooldown >= 0, "ReduceLROnPlateau: negative patience {} or cooldown {}", o.patience,
-          o.cooldown);
+  require(o.patience >= 0 && o.cooldown >= 0,
+          "ReduceLROnPlateau: negative patience {} or cooldown {}", o.patience, o.cooldown);
 }
 
 double ReduceLROnPlateau::operator()(double loss) {
   const auto numbers = state_.mutable_span<double>();
   double &factor = numbers[0], &best = numbers[1], &bad = numbers[2], &cooling = numbers[3];
-  const bool better = loss < (options_.relative ? best * (1 - options_.threshold) : best - options_.threshold);
+  const bool better =
+      loss < (options_.relative ? best * (1 - options_.threshold) : best - options_.threshold);
   if (better) best = loss;
   bad = better || cooling > 0 ? 0 : bad + 1;
   cooling = std::max(0.0, cooling - 1);

@@ -2,16 +2,17 @@
 
 #include <retrace/core.hpp>
 
-/// Schedules of the learning rate, as PyTorch 1.13 defines them in torch.optim.lr_scheduler. A schedule gives the
-/// factor for step n = 0, 1, 2, ... and knows nothing else, so that n is all there is to save:
+/// Schedules of the learning rate, as PyTorch 1.13 defines them in torch.optim.lr_scheduler. A
+/// schedule gives the factor for step n = 0, 1, 2, ... and knows nothing else, so that n is all
+/// there is to save:
 ///
 ///     const Schedule schedule = in_turn(linear_lr(0.1, 1, 100), 100, cosine_lr(900));
 ///     for (int n = 0; n < 1000; ++n) {
 ///       adam.set_lr_factor(schedule(n));
 ///       ...
 ///
-/// Any function of n will do, such as a product of two. Lengths below 1, factors that are negative or not finite and
-/// a negative n throw Error.
+/// Any function of n will do, such as a product of two. Lengths below 1, factors that are negative
+/// or not finite and a negative n throw Error.
 namespace retrace {
 
 using Schedule = detail::Function<double(std::int64_t n)>;
@@ -20,11 +21,12 @@ using Schedule = detail::Function<double(std::int64_t n)>;
 Schedule step_lr(std::int64_t every, double gamma = 0.1);
 /// gamma^n: ExponentialLR.
 Schedule exponential_lr(double gamma);
-/// A line of so many steps, flat after them: start + (end - start) min(n, steps) / steps: LinearLR. A warm-up, or a
-/// decay if it falls.
+/// A line of so many steps, flat after them: start + (end - start) min(n, steps) / steps: LinearLR.
+/// A warm-up, or a decay if it falls.
 Schedule linear_lr(double start, double end, std::int64_t steps);
-/// Half a wave from 1 down to `lowest` in so many steps: lowest + (1 - lowest) (1 + cos(pi n / steps)) / 2, as
-/// CosineAnnealingLR, which goes up again where this stays at the lowest. eta_min is `lowest` times the learning rate.
+/// Half a wave from 1 down to `lowest` in so many steps: lowest + (1 - lowest) (1 + cos(pi n /
+/// steps)) / 2, as CosineAnnealingLR, which goes up again where this stays at the lowest. eta_min
+/// is `lowest` times the learning rate.
 Schedule cosine_lr(std::int64_t steps, double lowest = 0);
 /// One schedule for so many steps and then another, from its own step 0: SequentialLR.
 Schedule in_turn(const Schedule& first, std::int64_t steps, const Schedule& next);
@@ -38,9 +40,9 @@ struct ReduceLROnPlateauOptions {
   double lowest = 0;           ///< of all reductions together, at most 1
 };
 
-/// A factor that is lowered when a loss no longer falls, as PyTorch's ReduceLROnPlateau in mode min, with an eps of 0:
-/// `sgd.set_lr_factor(plateau(held_out_loss))`. A loss that is NaN is no better. It may be moved but not copied: two
-/// would change the same state.
+/// A factor that is lowered when a loss no longer falls, as PyTorch's ReduceLROnPlateau in mode
+/// min, with an eps of 0: `sgd.set_lr_factor(plateau(held_out_loss))`. A loss that is NaN is no
+/// better. It may be moved but not copied: two would change the same state.
 class ReduceLROnPlateau {
  public:
   explicit ReduceLROnPlateau(const ReduceLROnPlateauOptions& options = {});
@@ -51,8 +53,8 @@ class ReduceLROnPlateau {
   double operator()(double loss);
   double operator()(std::integral auto step) = delete;  ///< so that it does not pass for a Schedule
   double factor() const { return state_.at({0}); }
-  /// What is saved and loaded to go on: "plateau", the factor, the best loss, how many losses in a row were no better,
-  /// and how many will not count.
+  /// What is saved and loaded to go on: "plateau", the factor, the best loss, how many losses in a
+  /// row were no better, and how many will not count.
   Parameters state() const;
 
  private:

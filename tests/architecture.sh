@@ -49,6 +49,8 @@ while read -r lines file; do
   [[ $file == total || $lines -le 400 ]] || breach "$file: $lines lines, over 400"
 done < <(find core layers optim tests examples -name '*.[ch]pp' -exec wc -l {} +)
 
+grep -rnE '^.{101,}' core layers optim --include='*.[ch]pp' && breach 'columns: there are 100'
+
 # How much text the library is: tokens without comments, a literal being one. Lines would reward wide ones.
 tokens=$(find core layers optim -name '*.[ch]pp' -exec cat {} + | perl -0777 -ne '
   s{(//[^\n]*|/\*.*?\*/)|R"(\w*)\(.*?\)\2"|"(?:\\.|[^"\\\n])*"|\x27(?:\\.|[^\x27\\\n])+\x27}{$1 ? " " : " literal "}gse;

@@ -15,7 +15,8 @@ bool limited_as_asked() {
   for (const retrace::VectorUnit unit : retrace::test::vector_units())
     if (asked == retrace::test::name_of(unit)) {
       retrace::limit_vector_unit(unit);
-      fmt::print(stderr, "vector unit: {}\n", asked);  // ctest reads the list of test cases from standard output
+      fmt::print(stderr, "vector unit: {}\n",
+                 asked);  // ctest reads the list of test cases from standard output
       return true;
     }
   fmt::print(stderr, "RETRACE_VECTOR_UNIT={}: this machine has no such vector unit\n", asked);
@@ -24,4 +25,6 @@ bool limited_as_asked() {
 
 }  // namespace
 
-int main(int argc, char** argv) { return limited_as_asked() ? doctest::Context(argc, argv).run() : 2; }
+int main(int argc, char** argv) {
+  return limited_as_asked() ? doctest::Context(argc, argv).run() : 2;
+}

@@ -1,5 +1,5 @@
-/// trained_weights STEPS: trains small models and prints a digest of the bits of each, and first where in memory things
-/// lie. test_determinism.cpp runs it many times over.
+/// trained_weights STEPS: trains small models and prints a digest of the bits of each, and first
+/// where in memory things lie. test_determinism.cpp runs it many times over.
 #include <cstdlib>
 #include <cstring>
 
@@ -25,7 +25,8 @@ std::uint64_t digest(const Parameters& parameters) {
 int main(int, char** argv) {
   const int steps = std::atoi(argv[1]);
   const Tensor somewhere = ones({1000});
-  fmt::print("{} {}\n", static_cast<const void*>(&steps), static_cast<const void*>(somewhere.span<float>().data()));
+  fmt::print("{} {}\n", static_cast<const void*>(&steps),
+             static_cast<const void*>(somewhere.span<float>().data()));
   for (const int threads : {1, 2})
     for (const DType dtype : {f32, f64}) {
       const auto usual = test::trained_by_team(test::usual_sizes(), dtype, threads, steps);

@@ -40,7 +40,7 @@ class Replay {
 /// A segment that was run, and what it takes to run it again.
 struct Run {
   Segment segment;
-  std::size_t given = 0;            // of the inputs; those after them are leaves that the segment refers to
+  std::size_t given = 0;  // of the inputs; those after them are leaves that the segment refers to
   std::vector<Input> inputs;        // in the order of the rules
   std::vector<bool> recorded = {};  // which of its outputs were
   Draws draws = {};
@@ -49,7 +49,8 @@ struct Run {
 
   /// On tensors in the place of the inputs given.
   std::vector<Tensor> on(std::span<const Tensor> xs) const {
-    const ModeScope with_graph(this_thread.recording, true), as_before(this_thread.training, training);
+    const ModeScope with_graph(this_thread.recording, true),
+        as_before(this_thread.training, training);
     return segment(xs);
   }
 };
@@ -58,8 +59,8 @@ struct Run {
 std::vector<Tensor> begun_anew(std::span<const Input> inputs, bool go_on) {
   std::vector<Tensor> xs;
   for (const Input& x : inputs) {
-    const bool as_it_is =
-        !x.value.defined() || (x.value.requires_grad() == x.wants_gradient && (go_on || !x.wants_gradient));
+    const bool as_it_is = !x.value.defined() || (x.value.requires_grad() == x.wants_gradient &&
+                                                 (go_on || !x.wants_gradient));
     xs.push_back(as_it_is ? x.value : x.value.detach().requires_grad(x.wants_gradient));
   }
   return xs;
@@ -74,8 +75,9 @@ struct Trace {
     for (const Tensor& y : ys) add(y.node());
     for (Node* n : nodes_by_depth(ys)) {
       require(n->is_leaf() || n->segment_depth == this_thread.segment_depth,
-              "checkpoint: the function refers to a result of '{}' {} from outside; hand that in as an input", n->op,
-              n->shape);
+              "checkpoint: the function refers to a result of '{}' {} from outside; hand that in "
+              "as an input",
+              n->op, n->shape);
       if (n->is_leaf() && n->requires_grad) leaves.push_back(n);
       for (const Tensor& x : with_kept({}, *n)) add(x.node());
     }
@@ -92,7 +94,8 @@ struct Trace {
   std::unordered_set<const Node*> seen_;
 };
 
-/// The gradients of a run: a function of its inputs and the cotangents of its outputs, which can be a segment in turn.
+/// The gradients of a run: a function of its inputs and the cotangents of its outputs, which can be
+/// a segment in turn.
 struct Gradient {
   std::shared_ptr<const Run> run;
 
@@ -104,7 +107,8 @@ struct Gradient {
             "the function did not compute the same again: something that it refers to was changed");
     std::vector<Tensor> wanted;
     for (std::size_t i = 0; i < run->inputs.size(); ++i)
-      if (run->inputs[i].wants_gradient) wanted.push_back(i < run->given ? xs[i] : run->inputs[i].value);
+      if (run->inputs[i].wants_gradient)
+        wanted.push_back(i < run->given ? xs[i] : run->inputs[i].value);
 
     const ModeScope recorded(this_thread.recording, true);
     const GradOptions options{.create_graph = create_graph, .allow_unused = true};
@@ -114,7 +118,8 @@ struct Gradient {
  private:
   /// A number whose gradients are those of the outputs with these cotangents.
   Tensor along(const std::vector<Tensor>& ys, std::span<const Tensor> cotangents) const {
-    const ModeScope quiet(this_thread.detecting_anomalies, false);  // it is not what the user computes
+    const ModeScope quiet(this_thread.detecting_anomalies,
+                          false);  // it is not what the user computes
     Tensor total;
     for (std::size_t i = 0; i < ys.size(); ++i) {
       if (!run->recorded[i]) continue;
@@ -128,7 +133,8 @@ struct Gradient {
   }
 };
 
-std::vector<Tensor> gradients(const std::shared_ptr<const Run>& run, std::span<const Tensor> cotangents) {
+std::vector<Tensor> gradients(const std::shared_ptr<const Run>& run,
+                              std::span<const Tensor> cotangents) {
   for (const Input& x : run->inputs)
     if (x.value.defined() && x.changed())
       fail("an input {} was changed in place after the forward pass", x.value.shape());
@@ -138,8 +144,8 @@ std::vector<Tensor> gradients(const std::shared_ptr<const Run>& run, std::span<c
   return is_recording() ? run_segment(gradient, xs) : gradient(xs);
 }
 
-/// The first rule of a result leads to no input: it finds the gradients of all and hands them to the rules after it,
-/// which do nothing of themselves.
+/// The first rule of a result leads to no input: it finds the gradients of all and hands them to
+/// the rules after it, which do nothing of themselves.
 struct Leader : Rule {
   std::shared_ptr<const Run> run;
 };
@@ -175,7 +181,9 @@ struct WrtRun {
     for (const Input& x : run->inputs)
       if (x.wants_gradient) rules.append(*::new (rules.end()) Rule{&follower, x.value.get()});
   }
-  void add_operands(std::vector<Tensor>& list) const { list = results; }  // which were searched as they were made
+  void add_operands(std::vector<Tensor>& list) const {
+    list = results;
+  }  // which were searched as they were made
 };
 
 /// What the function gives, with what is seen meanwhile noted in the run.

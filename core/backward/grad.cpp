@@ -12,24 +12,29 @@ namespace {
 
 Tensor initial_cotangent(const char* what, const Tensor& y, const Tensor& given) {
   if (given.defined()) {
-    require(given.shape() == y.shape() && given.dtype() == y.dtype(), "{}: the cotangent is {} {}, but '{}' is {} {}",
-            what, given.shape(), given.dtype(), y.op(), y.shape(), y.dtype());
+    require(given.shape() == y.shape() && given.dtype() == y.dtype(),
+            "{}: the cotangent is {} {}, but '{}' is {} {}", what, given.shape(), given.dtype(),
+            y.op(), y.shape(), y.dtype());
     return given;
   }
-  require(y.size() == 1, "{}: '{}' has shape {}, not one element; give the cotangent or reduce it, say with sum()",
+  require(y.size() == 1,
+          "{}: '{}' has shape {}, not one element; give the cotangent or reduce it, say with sum()",
           what, y.op(), y.shape());
   return ones(y.shape(), y.dtype());
 }
 
-/// The nodes on a way from y to one of xs, marked unless it ends there. An Error if one of xs is unused or may be.
-std::unordered_map<const Node*, bool> nodes_between(const Tensor& y, std::span<const Tensor> xs, bool allow_unused) {
+/// The nodes on a way from y to one of xs, marked unless it ends there. An Error if one of xs is
+/// unused or may be.
+std::unordered_map<const Node*, bool> nodes_between(const Tensor& y, std::span<const Tensor> xs,
+                                                    bool allow_unused) {
   std::unordered_map<const Node*, bool> needed;
   std::unordered_set<const Node*> used;
   const Node* end = nullptr;  // one of xs that is consumed
   for (const Tensor& x : xs) needed.emplace(x.get(), false);
   for (Node* n : nodes_by_depth({&y, 1})) {
     if (needed.contains(n)) used.insert(n);
-    if (n->consumed && !used.contains(n)) fail_consumed(*n);  // what lay behind it is no longer known
+    if (n->consumed && !used.contains(n))
+      fail_consumed(*n);  // what lay behind it is no longer known
     if (n->consumed) end = n;
     bool leads_on = false;
     for_each_input(*n, [&](Node& input) { leads_on = leads_on || needed.contains(&input); });
@@ -38,8 +43,10 @@ std::unordered_map<const Node*, bool> nodes_between(const Tensor& y, std::span<c
   for (std::size_t i = 0; i < xs.size(); ++i) {
     if (used.contains(xs[i].get())) continue;
     if (end) fail_consumed(*end);
-    require(allow_unused, "grad: '{}' {} does not depend on input {} {}; pass {{.allow_unused = true}} to get zeros",
-            y.op(), y.shape(), i, xs[i].shape());
+    require(
+        allow_unused,
+        "grad: '{}' {} does not depend on input {} {}; pass {{.allow_unused = true}} to get zeros",
+        y.op(), y.shape(), i, xs[i].shape());
   }
   return needed;
 }
@@ -48,7 +55,8 @@ std::unordered_map<const Node*, bool> nodes_between(const Tensor& y, std::span<c
 
 void backward(const Tensor& y, const Tensor& cotangent, BackwardOptions options) {
   require(y.requires_grad(),
-          "backward: '{}' {} was not computed from a leaf that requires a gradient, or was while a NoGrad lived",
+          "backward: '{}' {} was not computed from a leaf that requires a gradient, or was while a "
+          "NoGrad lived",
           y.op(), y.shape());
   Tensor dy = initial_cotangent("backward", y, cotangent.detach());
   Pass pass({.create_graph = false, .retain_graph = options.retain_graph}, nullptr);
@@ -68,7 +76,8 @@ void backward(const Tensor& y, const Tensor& cotangent, BackwardOptions options)
 
 std::vector<Tensor> grad(const Tensor& y, std::span<const Tensor> xs, const GradOptions& options) {
   for (std::size_t i = 0; i < xs.size(); ++i)
-    require(xs[i].requires_grad(), "grad: input {} {} does not require a gradient", i, xs[i].shape());
+    require(xs[i].requires_grad(), "grad: input {} {} does not require a gradient", i,
+            xs[i].shape());
   Tensor dy = detail::initial_cotangent("grad", y, options.cotangent);
   const auto needed = detail::nodes_between(y, xs, options.allow_unused);
   std::unordered_map<const detail::Node*, Tensor> found;

@@ -20,7 +20,8 @@ struct Check {
 
   /// Holds the gradients of the scalar function `value` at `xs` against differences.
   template <class Value>
-  void against_differences(const char* order, const Tensors& xs, const Tensors& gradients, Value value) {
+  void against_differences(const char* order, const Tensors& xs, const Tensors& gradients,
+                           Value value) {
     for (std::size_t k = 0; k < xs.size(); ++k) {
       Tensor x = xs[k];
       const std::vector<double> given = gradients[k].to_vector<double>();
@@ -43,20 +44,24 @@ struct Check {
   /// Holds the same gradients, computed in two ways, against each other.
   void against_each_other(const char* way, const Tensors& one, const Tensors& other) {
     for (std::size_t k = 0; k < one.size(); ++k)
-      compare("first order", way, k, one[k].shape(), one[k].to_vector<double>(), other[k].to_vector<double>(), 1e-12);
+      compare("first order", way, k, one[k].shape(), one[k].to_vector<double>(),
+              other[k].to_vector<double>(), 1e-12);
   }
 
   void compare(const char* order, const char* other, std::size_t input, const Shape& shape,
                const std::vector<double>& a, const std::vector<double>& b, double tolerance) {
     double scale = 1e-3;
-    for (std::size_t i = 0; i < a.size(); ++i) scale = std::max({scale, std::abs(a[i]), std::abs(b[i])});
+    for (std::size_t i = 0; i < a.size(); ++i)
+      scale = std::max({scale, std::abs(a[i]), std::abs(b[i])});
     for (std::size_t i = 0; i < a.size(); ++i) {
       const double difference = std::abs(a[i] - b[i]) / scale;
-      const double error = std::isnan(difference) ? std::numeric_limits<double>::infinity() : difference;
+      const double error =
+          std::isnan(difference) ? std::numeric_limits<double>::infinity() : difference;
       if (!(error <= tolerance) && (report.ok || error > report.worst)) {
         report.ok = false;
         report.text = fmt::format(
-            "gradcheck of '{}', {}: input {} {}, element {}: the gradient is {}, {} {} (relative difference {:.2e})",
+            "gradcheck of '{}', {}: input {} {}, element {}: the gradient is {}, {} {} (relative "
+            "difference {:.2e})",
             op, order, input, shape, i, a[i], other, b[i], error);
       }
       report.worst = std::max(report.worst, error);
@@ -66,12 +71,15 @@ struct Check {
 
 }  // namespace
 
-GradcheckReport detail::gradcheck(TensorFunction f, std::span<const Tensor> inputs, const GradcheckOptions& options) {
+GradcheckReport detail::gradcheck(TensorFunction f, std::span<const Tensor> inputs,
+                                  const GradcheckOptions& options) {
   const double step = options.step, tolerance = options.tolerance;
   require(step > 0 && tolerance >= 0 && std::isfinite(step + tolerance),
-          "gradcheck: expected a finite step above 0 and a finite tolerance, not negative, got {} and {}", step,
-          tolerance);
-  Tensors leaves, xs;  // tensors of their own, so that the caller's are not written to, and those that are varied
+          "gradcheck: expected a finite step above 0 and a finite tolerance, not negative, got {} "
+          "and {}",
+          step, tolerance);
+  Tensors leaves, xs;  // tensors of their own, so that the caller's are not written to, and those
+                       // that are varied
   for (const Tensor& x : inputs) {
     leaves.push_back(x.detach().clone().requires_grad(x.dtype() == f64));
     if (x.dtype() == f64) xs.push_back(leaves.back());
@@ -82,14 +90,15 @@ GradcheckReport detail::gradcheck(TensorFunction f, std::span<const Tensor> inpu
   Check check{y.op(), options};
   if (!y.requires_grad()) {
     check.report.ok = false;
-    check.report.text =
-        fmt::format("gradcheck of '{}': the result {} does not depend on the inputs", y.op(), y.shape());
+    check.report.text = fmt::format(
+        "gradcheck of '{}': the result {} does not depend on the inputs", y.op(), y.shape());
     return check.report;
   }
   const Generator generator(options.seed);
   Tensor v = uniform(y.shape(), -1, 1, generator, f64);
   const auto gradients = [&](bool create_graph) {
-    return grad(f(leaves), xs, {.cotangent = v, .create_graph = create_graph, .allow_unused = true});
+    return grad(f(leaves), xs,
+                {.cotangent = v, .create_graph = create_graph, .allow_unused = true});
   };
 
   const Tensors plain = gradients(false);

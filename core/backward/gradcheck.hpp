@@ -6,10 +6,13 @@
 
 namespace retrace {
 
-/// gradcheck throws Error if the step or the tolerance is not finite, the step not positive or the tolerance negative.
+/// gradcheck throws Error if the step or the tolerance is not finite, the step not positive or the
+/// tolerance negative.
 struct GradcheckOptions {
-  double step = 1e-3;       ///< h of the four-point stencil (-f(x+2h) + 8f(x+h) - 8f(x-h) + f(x-2h)) / 12h
-  double tolerance = 1e-7;  ///< of the difference, relative to the largest gradient of the input (or 1e-3 if smaller)
+  double step =
+      1e-3;  ///< h of the four-point stencil (-f(x+2h) + 8f(x+h) - 8f(x-h) + f(x-2h)) / 12h
+  double tolerance = 1e-7;  ///< of the difference, relative to the largest gradient of the input
+                            ///< (or 1e-3 if smaller)
   bool second_order = true;
   std::uint64_t seed = 1;  ///< of the cotangents
 };
@@ -38,28 +41,35 @@ Tensor call_with(const F& f, std::span<const Tensor> inputs, const Inputs&... gi
   if constexpr (std::is_invocable_v<const F&, std::span<const Tensor>>) {
     return f(inputs);
   } else if constexpr (std::is_invocable_v<const F&, Inputs...> && sizeof...(Inputs) > 0) {
-    require(inputs.empty(), "gradcheck: the function takes {} inputs, got {} more", sizeof...(Inputs), inputs.size());
+    require(inputs.empty(), "gradcheck: the function takes {} inputs, got {} more",
+            sizeof...(Inputs), inputs.size());
     return f(given...);
   } else {
-    static_assert(sizeof...(Inputs) < 8, "gradcheck: the function takes neither tensors nor a span of them");
-    require(!inputs.empty(), "gradcheck: the function takes more than {} inputs", sizeof...(Inputs));
+    static_assert(sizeof...(Inputs) < 8,
+                  "gradcheck: the function takes neither tensors nor a span of them");
+    require(!inputs.empty(), "gradcheck: the function takes more than {} inputs",
+            sizeof...(Inputs));
     return call_with(f, inputs.subspan(1), given..., inputs[0]);
   }
 }
 
-GradcheckReport gradcheck(TensorFunction f, std::span<const Tensor> inputs, const GradcheckOptions& options);
+GradcheckReport gradcheck(TensorFunction f, std::span<const Tensor> inputs,
+                          const GradcheckOptions& options);
 }  // namespace detail
 
-/// Checks the gradients of f, a function of tensors (or of a std::span of them) that returns a tensor, against central
-/// differences in f64 at `inputs`, for a random cotangent: first order as `backward` and as `grad` with and without
-/// create_graph give it, then second order, the cotangent included. f64 inputs are varied, others are passed through. f
-/// must be a function of its inputs alone and smooth within two steps of them.
+/// Checks the gradients of f, a function of tensors (or of a std::span of them) that returns a
+/// tensor, against central differences in f64 at `inputs`, for a random cotangent: first order as
+/// `backward` and as `grad` with and without create_graph give it, then second order, the cotangent
+/// included. f64 inputs are varied, others are passed through. f must be a function of its inputs
+/// alone and smooth within two steps of them.
 template <class F>
-GradcheckReport gradcheck(F f, std::initializer_list<Tensor> inputs, const GradcheckOptions& options = {}) {
+GradcheckReport gradcheck(F f, std::initializer_list<Tensor> inputs,
+                          const GradcheckOptions& options = {}) {
   return gradcheck(f, std::span(inputs.begin(), inputs.size()), options);
 }
 template <class F>
-GradcheckReport gradcheck(F f, std::span<const Tensor> inputs, const GradcheckOptions& options = {}) {
+GradcheckReport gradcheck(F f, std::span<const Tensor> inputs,
+                          const GradcheckOptions& options = {}) {
   const auto call = [](const void* object, std::span<const Tensor> xs) {
     return detail::call_with(*static_cast<const F*>(object), xs);
   };

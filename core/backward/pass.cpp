@@ -7,12 +7,13 @@
 namespace retrace::detail {
 namespace {
 
-/// Takes the rules off every node below `first` without asking for memory or stack, so that it can run while an
-/// exception unwinds.
+/// Takes the rules off every node below `first` without asking for memory or stack, so that it can
+/// run while an exception unwinds.
 void consume_all(Node& first) noexcept {
   Node* list = nullptr;
   const auto push = [&](Node& n) {
-    if (n.is_leaf() || n.consumed || (n.slot && !n.is_output)) return;  // the last: another pass is about to visit it
+    if (n.is_leaf() || n.consumed || (n.slot && !n.is_output))
+      return;  // the last: another pass is about to visit it
     n.consumed = true;
     n.acquire();
     n.link = std::exchange(list, &n);
@@ -35,7 +36,8 @@ void DeepestFirst::clear() {
 
 void fail_consumed(const Node& n) {
   fail(
-      "backward: the graph of '{}' {} was consumed by an earlier backward; pass {{.retain_graph = true}} to that one, "
+      "backward: the graph of '{}' {} was consumed by an earlier backward; pass {{.retain_graph = "
+      "true}} to that one, "
       "or detach() the state that is carried on",
       n.op, n.shape);
 }
@@ -54,7 +56,8 @@ Pass::~Pass() {
   if (this_thread.workspace) static_cast<Workspace&>(*this_thread.workspace) = std::move(work_);
 }
 
-/// Sees to it that a slot is free. The room to give all of them back is there before the first of them is used.
+/// Sees to it that a slot is free. The room to give all of them back is there before the first of
+/// them is used.
 void Pass::make_slot() {
   if (!work_.free.empty()) return;
   Slot* slot = work_.slots.emplace_back(std::make_unique<Slot>()).get();
@@ -62,7 +65,8 @@ void Pass::make_slot() {
   work_.free.push_back(slot);
 }
 
-/// A reference to n for its slot to take over, when no rule has one to give. Nothing can fail before the slot has it.
+/// A reference to n for its slot to take over, when no rule has one to give. Nothing can fail
+/// before the slot has it.
 void Pass::hold_for_slot(Node& n) {
   if (options_.retain_graph || n.slot) return;
   make_slot();
@@ -103,7 +107,8 @@ Slot& Pass::slot_for(Node*& edge) {
     slot->pass = this;
     node.slot = slot;
   }
-  require(node.slot->pass == this, "'{}' {} is part of what an outer backward walks through", node.op, node.shape);
+  require(node.slot->pass == this, "'{}' {} is part of what an outer backward walks through",
+          node.op, node.shape);
   return *node.slot;
 }
 
@@ -116,29 +121,35 @@ void Pass::run(Node& y, Tensor cotangent, const Function<void(const Slot&)>& com
     flush(*slot);
     if (complete) complete(*slot);
     if (leads_on(*slot->node)) propagate(*slot);
-    slot->node->slot = nullptr;  // until here a rule that walks back through its own result is refused
+    slot->node->slot =
+        nullptr;  // until here a rule that walks back through its own result is refused
     slot->close();
     work_.free.push_back(slot);
   }
   for (Slot* leaf : work_.leaves) flush(*leaf);
 }
 
-/// A node of several outputs gathers cotangents even when only the outputs are wanted, not what they came from.
-bool Pass::leads_on(const Node& n) const { return !needed_ || (needed_->contains(&n) && needed_->at(&n)); }
+/// A node of several outputs gathers cotangents even when only the outputs are wanted, not what
+/// they came from.
+bool Pass::leads_on(const Node& n) const {
+  return !needed_ || (needed_->contains(&n) && needed_->at(&n));
+}
 
 /// The rules of a node, taken off it for good unless the graph is retained.
 void Pass::propagate(Slot& slot) {
   Node& n = *slot.node;
   if (n.consumed) fail_consumed(n);
   for_each(n.rules, [](const Rule& rule) { fetch(rule.input, sizeof(Node)); });
-  if (this_thread.detecting_anomalies) (given_ = with_kept(slot.of_outputs, n)).push_back(slot.cotangent);
+  if (this_thread.detecting_anomalies)
+    (given_ = with_kept(slot.of_outputs, n)).push_back(slot.cotangent);
   std::uint32_t left = n.rules.bytes;
   for_each(n.rules, [&](Rule& rule) {
     left -= static_cast<std::uint32_t>(rule.type->bytes);
     if (!needs(rule)) return;
     check_versions(n, rule);
     Tensor dy = left == 0 ? std::move(slot.cotangent) : slot.cotangent;
-    const std::span<Tensor> cotangents = n.outputs > 0 ? std::span(slot.of_outputs) : std::span(&dy, 1);
+    const std::span<Tensor> cotangents =
+        n.outputs > 0 ? std::span(slot.of_outputs) : std::span(&dy, 1);
     try {
       rule.type->apply(rule, cotangents, n, !options_.retain_graph, *this);
     } catch (const Error& e) {
@@ -160,8 +171,8 @@ Tensor& own(Tensor& accumulated, const Node& node) {
   return accumulated;
 }
 
-/// Products of few columns by few rows, such as those of each time step for a weight, cost more time to add up than to
-/// multiply. They wait until they are long enough together.
+/// Products of few columns by few rows, such as those of each time step for a weight, cost more
+/// time to add up than to multiply. They wait until they are long enough together.
 bool Pass::queue(Slot& slot, Product& product) {
   constexpr std::int64_t long_enough = 256;
   if (!slot.cotangent.defined()) return false;
@@ -182,7 +193,9 @@ void Pass::flush(Slot& slot) {
 
 using detail::evaluate;
 Tensor evaluate(const Placed& c, const Shape& shape) { return place(c.value, c.region, shape); }
-Tensor evaluate(const Scattered& c, const Shape& shape) { return scatter_add(c.value, c.index, c.axis, shape); }
+Tensor evaluate(const Scattered& c, const Shape& shape) {
+  return scatter_add(c.value, c.index, c.axis, shape);
+}
 Tensor evaluate(Tensor& t, const Shape& shape) {
   require(t.defined(), "the rule for an input {} returned an undefined tensor", shape);
   return t.shape() == shape ? std::move(t) : sum_to(std::move(t), shape);
@@ -191,7 +204,8 @@ Tensor evaluate(Tensor& t, const Shape& shape) {
 template <class C>
 void Pass::add(Node*& edge, C& contribution) {
   Node& input = *edge;
-  Node* bundle = input.is_output ? input.bundle : nullptr;  // an output of several has no slot of its own
+  Node* bundle =
+      input.is_output ? input.bundle : nullptr;  // an output of several has no slot of its own
   if (bundle) hold_for_slot(*bundle);
   Slot& slot = slot_for(bundle ? bundle : edge);
   Tensor& there = input.is_output ? slot.of_outputs[input.outputs] : slot.cotangent;
@@ -199,9 +213,11 @@ void Pass::add(Node*& edge, C& contribution) {
   if constexpr (std::is_same_v<C, Product>)
     if (in_place && !input.is_output && queue(slot, contribution)) return;
   if constexpr (!std::is_same_v<C, Tensor>)
-    if (in_place && (there.defined() || !std::is_same_v<C, Product>)) return add_to(own(there, input), contribution);
+    if (in_place && (there.defined() || !std::is_same_v<C, Product>))
+      return add_to(own(there, input), contribution);
   Tensor t = evaluate(contribution, input.shape);
-  require(t.dtype() == input.dtype, "the rule for an input {} {} returned {}", input.shape, input.dtype, t.dtype());
+  require(t.dtype() == input.dtype, "the rule for an input {} {} returned {}", input.shape,
+          input.dtype, t.dtype());
   if (this_thread.detecting_anomalies && !given_.empty()) require_finite("the rule", t, given_);
   there = there.defined() ? std::move(there) + std::move(t) : std::move(t);
 }

@@ -9,28 +9,31 @@
 
 /// How backward works.
 ///
-/// A pass walks from a result to the leaves. It visits a node when all cotangents of it have arrived, which is certain
-/// for the deepest of the nodes that have any: an edge always leads to a smaller depth (a node's is 1 more than its
-/// deepest input's), so nothing that is still to be visited can add to it. `DeepestFirst` hands the nodes out in that
-/// order. Nothing recurses.
+/// A pass walks from a result to the leaves. It visits a node when all cotangents of it have
+/// arrived, which is certain for the deepest of the nodes that have any: an edge always leads to a
+/// smaller depth (a node's is 1 more than its deepest input's), so nothing that is still to be
+/// visited can add to it. `DeepestFirst` hands the nodes out in that order. Nothing recurses.
 ///
-/// A slot gathers the cotangent of one node (of an op with several outputs: one for each). It is taken when the first
-/// contribution arrives and given back when the node's rules have run. Leaves keep theirs to the end of the walk, when
-/// `backward` adds them to `.grad()` or `grad` returns them.
+/// A slot gathers the cotangent of one node (of an op with several outputs: one for each). It is
+/// taken when the first contribution arrives and given back when the node's rules have run. Leaves
+/// keep theirs to the end of the walk, when `backward` adds them to `.grad()` or `grad` returns
+/// them.
 ///
-/// Each rule of the node returns a contribution to the cotangent of its input, and `Pass::add` puts it there:
+/// Each rule of the node returns a contribution to the cotangent of its input, and `Pass::add` puts
+/// it there:
 ///
-///     what it returns      if it is the first      if others came before
-///     a tensor             is the cotangent        is added, in place where nobody else sees the cotangent
-///     a Product            is computed             waits with others until they are one long product, added in place
-///     Placed, Scattered    is added to zeros       is added in place, where it belongs
+///     what it returns      if it is the first  if others came before
+///     a tensor             is the cotangent    is added, in place where nobody else sees it
+///     a Product            is computed         waits with others: one long product, added in place
+///     Placed, Scattered    is added to zeros   is added in place, where it belongs
 ///
-/// Under create_graph, or while anomalies are looked for, each is first made a tensor by recorded operations.
+/// Under create_graph, or while anomalies are looked for, each is first made a tensor by recorded
+/// operations.
 ///
-/// What is freed when: a kept value when its rule has run, which may overwrite it; the rules and the references to
-/// inputs with the visit; the cotangent with the slot. retain_graph keeps the rules and what they keep. When something
-/// throws, ~Pass takes the rules off all that is left, so that a graph is consumed as a whole, and no `.grad()` has
-/// changed.
+/// What is freed when: a kept value when its rule has run, which may overwrite it; the rules and
+/// the references to inputs with the visit; the cotangent with the slot. retain_graph keeps the
+/// rules and what they keep. When something throws, ~Pass takes the rules off all that is left, so
+/// that a graph is consumed as a whole, and no `.grad()` has changed.
 namespace retrace::detail {
 
 struct Release {
@@ -59,7 +62,8 @@ class DeepestFirst {
  public:
   void push(Slot& slot) {
     Entry entry{slot.node->depth, &slot};
-    if (next_.slot ? next_ < entry : heap_.empty() || heap_.front() < entry) std::swap(next_, entry);
+    if (next_.slot ? next_ < entry : heap_.empty() || heap_.front() < entry)
+      std::swap(next_, entry);
     if (!entry.slot) return;
     heap_.push_back(entry);
     std::push_heap(heap_.begin(), heap_.end());
@@ -103,7 +107,8 @@ struct PassOptions {
 class Pass {
  public:
   /// With `needed`, only nodes in it are visited, and only those marked there lead on.
-  Pass(PassOptions options, const std::unordered_map<const Node*, bool>* needed) : options_(options), needed_(needed) {}
+  Pass(PassOptions options, const std::unordered_map<const Node*, bool>* needed)
+      : options_(options), needed_(needed) {}
   Pass(const Pass&) = delete;
   Pass& operator=(const Pass&) = delete;
   ~Pass();
@@ -114,7 +119,9 @@ class Pass {
   /// All accumulation: what a rule returned goes into what is there, as the table above says.
   template <class C>
   void add(Node*& edge, C& contribution);
-  bool needs(const Rule& rule) const { return !needed_ || !rule.input || needed_->contains(rule.input); }
+  bool needs(const Rule& rule) const {
+    return !needed_ || !rule.input || needed_->contains(rule.input);
+  }
 
  private:
   void make_slot();
@@ -129,9 +136,11 @@ class Pass {
 
   PassOptions options_;
   const std::unordered_map<const Node*, bool>* needed_;
-  Workspace work_ = this_thread.workspace ? std::move(static_cast<Workspace&>(*this_thread.workspace)) : Workspace();
+  Workspace work_ = this_thread.workspace
+                        ? std::move(static_cast<Workspace&>(*this_thread.workspace))
+                        : Workspace();
   std::unordered_map<const Node*, std::size_t> leaf_places_;  // when there are many
-  std::vector<Tensor> given_;                                 // to the rules under way, while anomalies are looked for
+  std::vector<Tensor> given_;  // to the rules under way, while anomalies are looked for
 };
 
 [[noreturn]] void fail_consumed(const Node& n);

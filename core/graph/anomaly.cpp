@@ -15,7 +15,8 @@ const char* located(const char* op, const char* file, int line) {
   static auto& texts = *new std::set<std::string>;  // never freed: a graph may be the last to go
   const char* slash = std::strrchr(file, '/');
   const std::lock_guard lock(mutex);
-  return texts.insert(fmt::format("{} at {}:{}", op, slash ? slash + 1 : file, line)).first->c_str();
+  return texts.insert(fmt::format("{} at {}:{}", op, slash ? slash + 1 : file, line))
+      .first->c_str();
 }
 
 void require_finite(const char* op, const Tensor& value, std::span<const Tensor> operands) {
@@ -31,12 +32,15 @@ void require_finite(const char* op, const Tensor& value, std::span<const Tensor>
   const auto at = std::ranges::find_if(elements, [&](double v) { return kind(v) & ~given; });
   if (at == elements.end()) return;
   std::string inputs;
-  for_each_input(value.node(),
-                 [&](const Node& n) { inputs += fmt::format("{}{}", inputs.empty() ? " from " : ", ", n.shape); });
+  for_each_input(value.node(), [&](const Node& n) {
+    inputs += fmt::format("{}{}", inputs.empty() ? " from " : ", ", n.shape);
+  });
   Shape place = value.shape();
   for (int i = 0; i < place.rank(); ++i)
-    place[i] = (at - elements.begin()) / row_major(value.shape())[static_cast<unsigned>(i)] % place[i];
-  fail("'{}' {} made {} at {}{}", op, value.shape(), std::isnan(*at) ? "a NaN" : "an infinity", place, inputs);
+    place[i] =
+        (at - elements.begin()) / row_major(value.shape())[static_cast<unsigned>(i)] % place[i];
+  fail("'{}' {} made {} at {}{}", op, value.shape(), std::isnan(*at) ? "a NaN" : "an infinity",
+       place, inputs);
 }
 
 }  // namespace retrace::detail

@@ -6,15 +6,17 @@
 
 namespace retrace {
 
-/// One axis of a tensor from `start`, `size` elements `step` apart; `drop` removes the axis (its size is 1).
+/// One axis of a tensor from `start`, `size` elements `step` apart; `drop` removes the axis (its
+/// size is 1).
 struct Region {
   int axis = 0;
   std::int64_t start = 0, step = 1, size = 1;
   bool drop = false;
 };
 
-/// What a rule may return instead of a tensor, to say how its cotangent is made and where it lands; the engine then
-/// adds it to what has accumulated without a full-size temporary. Under create_graph it becomes recorded operations.
+/// What a rule may return instead of a tensor, to say how its cotangent is made and where it lands;
+/// the engine then adds it to what has accumulated without a full-size temporary. Under
+/// create_graph it becomes recorded operations.
 struct Factor {  ///< a matrix as it is or transposed; leading axes count as rows of the matrix
   Tensor x;
   bool is_transposed = false;
@@ -23,7 +25,8 @@ struct Factor {  ///< a matrix as it is or transposed; leading axes count as row
   Factor(Tensor t, bool transposed) : x(std::move(t)), is_transposed(transposed) {}
 };
 inline Factor transposed(Tensor x) { return {std::move(x), true}; }
-struct Product {  ///< a times b, two matrices, which has the elements of the input in row-major order
+struct Product {  ///< a times b, two matrices, which has the elements of the input in row-major
+                  ///< order
   Factor a, b;
 };
 inline Product product(Factor a, Factor b) { return {std::move(a), std::move(b)}; }

@@ -24,8 +24,8 @@ class Scoped {
 using ModeScope = Scoped<bool>;
 }  // namespace detail
 
-/// While one lives, this thread records no graph. Modes end in the reverse order of their beginning, as local variables
-/// do.
+/// While one lives, this thread records no graph. Modes end in the reverse order of their
+/// beginning, as local variables do.
 struct NoGrad : private detail::ModeScope {
   NoGrad() : Scoped(detail::this_thread.recording, false) {}
 };

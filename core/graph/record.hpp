@@ -17,12 +17,14 @@
 ///                     wrt(x, keep(x), [](const Tensor& dy, const Tensor& x) { return dy / x; }));
 ///     }
 ///
-/// The value is a callable, run after it is known what the rules keep: an operand passed by value that nobody keeps
-/// then has one owner, and `map` and `zip` overwrite it instead of taking new memory. Inside it nothing is recorded.
+/// The value is a callable, run after it is known what the rules keep: an operand passed by value
+/// that nobody keeps then has one owner, and `map` and `zip` overwrite it instead of taking new
+/// memory. Inside it nothing is recorded.
 ///
-/// A rule is called with the cotangent of the output, then what it keeps, then, if it takes one more, the output; it
-/// returns the cotangent of its input, written in recorded operations so that gradients of gradients come for free.
-/// Broadcasting is undone by the engine. A rule never captures a tensor: `keep` shows the engine what it holds.
+/// A rule is called with the cotangent of the output, then what it keeps, then, if it takes one
+/// more, the output; it returns the cotangent of its input, written in recorded operations so that
+/// gradients of gradients come for free. Broadcasting is undone by the engine. A rule never
+/// captures a tensor: `keep` shows the engine what it holds.
 namespace retrace {
 
 namespace detail {
@@ -56,18 +58,20 @@ struct StoredRule : Rule {
 };
 
 template <class F, std::size_t Kept>
-inline constexpr RuleType rule_type{sizeof(StoredRule<F, Kept>), Kept, StoredRule<F, Kept>::wants_output,
-                                    StoredRule<F, Kept>::apply};
+inline constexpr RuleType rule_type{sizeof(StoredRule<F, Kept>), Kept,
+                                    StoredRule<F, Kept>::wants_output, StoredRule<F, Kept>::apply};
 
 template <std::size_t Kept>
 using KeptTensors = std::array<const Tensor*, Kept>;
 
 template <std::size_t Kept, class F>
 void store_rule(Rules& rules, const Tensor& x, const KeptTensors<Kept>& kept, const F& f) {
-  static_assert(std::is_trivially_destructible_v<F>, "a rule must not capture tensors: name them in keep(...)");
+  static_assert(std::is_trivially_destructible_v<F>,
+                "a rule must not capture tensors: name them in keep(...)");
   static_assert(alignof(StoredRule<F, Kept>) <= 8 && sizeof(StoredRule<F, Kept>) % 8 == 0);
   [&]<std::size_t... I>(std::index_sequence<I...>) {
-    rules.append(*::new (rules.end()) StoredRule<F, Kept>{{&rule_type<F, Kept>, x.get()}, {Saved(*kept[I])...}, f});
+    rules.append(*::new (rules.end())
+                     StoredRule<F, Kept>{{&rule_type<F, Kept>, x.get()}, {Saved(*kept[I])...}, f});
   }
   (std::make_index_sequence<Kept>());
 }
@@ -100,7 +104,9 @@ struct WrtEach {
     for (std::size_t i = 0; i < xs.size(); ++i)
       if (xs[i].requires_grad()) store_rule(rules, xs[i], KeptTensors<0>{}, make(i));
   }
-  void add_operands(std::vector<Tensor>& list) const { list.insert(list.end(), xs.begin(), xs.end()); }
+  void add_operands(std::vector<Tensor>& list) const {
+    list.insert(list.end(), xs.begin(), xs.end());
+  }
 };
 
 /// Makes a node with these rules, if there are any, of a value or of several.
@@ -136,9 +142,9 @@ detail::WrtEach<Make> wrt_each(std::span<const Tensor> xs, Make make) {
   return {xs, make};
 }
 
-/// The result of value(), a tensor or a vector of tensors, with its rules in the graph. For several outputs a rule is
-/// called as f(std::span<const Tensor> dys, kept...); the cotangent of an output that nobody used is undefined.
-/// `op` must outlive the graph (a string literal).
+/// The result of value(), a tensor or a vector of tensors, with its rules in the graph. For several
+/// outputs a rule is called as f(std::span<const Tensor> dys, kept...); the cotangent of an output
+/// that nobody used is undefined. `op` must outlive the graph (a string literal).
 template <class Value, class... Wrts>
 auto record(const char* op, Value&& value, const Wrts&... wrts) {
   detail::Rules rules(wrts...);

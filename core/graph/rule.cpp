@@ -93,12 +93,15 @@ void Rules::move_to(const char* op, Node& n) {
 
 void check_versions(const Node& n, Rule& rule) {
   const auto changed = [&](const char* what, const Shape& shape) {
-    fail("backward of '{}' {}: {} {} was changed in place after the forward pass; clone() it before the change", n.op,
-         n.shape, what, shape);
+    fail(
+        "backward of '{}' {}: {} {} was changed in place after the forward pass; clone() it before "
+        "the change",
+        n.op, n.shape, what, shape);
   };
   for (const Saved& s : std::span(saved_of(rule), rule.type->kept))
     if (s.changed()) changed("an operand", s.value.shape());
-  if (rule.type->wants_output && n.storage->version.load(std::memory_order_relaxed) != n.rules.output_version)
+  if (rule.type->wants_output &&
+      n.storage->version.load(std::memory_order_relaxed) != n.rules.output_version)
     changed("its result", n.shape);
 }
 

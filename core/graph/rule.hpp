@@ -24,7 +24,9 @@ struct Saved {
   bool changed() const { return now() != version; }
 
  private:
-  std::uint32_t now() const { return value.node().storage->version.load(std::memory_order_relaxed); }
+  std::uint32_t now() const {
+    return value.node().storage->version.load(std::memory_order_relaxed);
+  }
 };
 
 struct Rule;
@@ -33,8 +35,8 @@ struct RuleType {
   std::size_t bytes;
   std::size_t kept;
   bool wants_output;
-  /// Takes the cotangents of the outputs and contributes that of the input. With `consume` the kept values are moved
-  /// in, so that the rule may overwrite them.
+  /// Takes the cotangents of the outputs and contributes that of the input. With `consume` the kept
+  /// values are moved in, so that the rule may overwrite them.
   void (*apply)(Rule& rule, std::span<Tensor> cotangents, Node& output, bool consume, Pass& pass);
   void (*destroy)(Rule& rule) = nullptr;  // of what it owns besides kept values
 };
@@ -42,7 +44,8 @@ struct RuleType {
 /// The backward rule of one input; the values it keeps follow.
 struct Rule {
   const RuleType* type;
-  Node* input;  // owned reference; null once a pass has taken it, or for a rule that leads to no input
+  Node* input;  // owned reference; null once a pass has taken it, or for a rule that leads to no
+                // input
 };
 inline Saved* saved_of(Rule& rule) { return reinterpret_cast<Saved*>(&rule + 1); }
 
@@ -73,11 +76,12 @@ void for_each_input(const Node& n, F&& f) {
   });
 }
 
-/// Takes the rules off a node for good. Rules of inputs that need no gradient are never stored, so the values they
-/// would keep are not kept.
+/// Takes the rules off a node for good. Rules of inputs that need no gradient are never stored, so
+/// the values they would keep are not kept.
 void drop_rules(Node& n) noexcept;
 
-/// Collects the rules of a result while its value is computed; move_to gives them to the node of the result.
+/// Collects the rules of a result while its value is computed; move_to gives them to the node of
+/// the result.
 class Rules {
  public:
   template <class... Wrts>
@@ -131,7 +135,8 @@ class Rules {
 /// Makes n the result of an operation.
 void make_result(const char* op, Node& n, std::uint32_t depth);
 
-/// Throws Error if a value that the rule keeps, or the result of n that it takes, was changed in place.
+/// Throws Error if a value that the rule keeps, or the result of n that it takes, was changed in
+/// place.
 void check_versions(const Node& n, Rule& rule);
 
 /// These and the values that rules of n see again.

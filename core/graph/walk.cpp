@@ -14,7 +14,8 @@ std::vector<GraphNode> recorded_graph(const Tensor& y) {
   std::unordered_map<const Node*, std::size_t> place;
   std::vector<GraphNode> list;
   for (Node* n : nodes) {
-    GraphNode entry{n->op ? n->op : "leaf", n->shape, n->dtype, n->outputs > 0 && !n->is_output, {}, n};
+    GraphNode entry{n->op ? n->op : "leaf",          n->shape, n->dtype,
+                    n->outputs > 0 && !n->is_output, {},       n};
     detail::for_each_input(*n, [&](Node& input) { entry.inputs.push_back(place.at(&input)); });
     place.emplace(n, list.size());
     list.push_back(std::move(entry));
@@ -30,7 +31,8 @@ std::vector<detail::Node*> detail::nodes_by_depth(std::span<const Tensor> ys) {
   };
   for (const Tensor& y : ys) add(y.node());
   for (std::size_t i = 0; i < nodes.size(); ++i) for_each_input(*nodes[i], add);
-  std::stable_sort(nodes.begin(), nodes.end(), [](const Node* a, const Node* b) { return a->depth < b->depth; });
+  std::stable_sort(nodes.begin(), nodes.end(),
+                   [](const Node* a, const Node* b) { return a->depth < b->depth; });
   return nodes;
 }
 

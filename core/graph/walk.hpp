@@ -12,11 +12,13 @@ struct GraphNode {
   const char* op;  ///< "leaf" for leaves
   Shape shape;
   DType dtype;
-  bool many_outputs;                ///< the node of an op with several outputs, which follow as nodes of their own
+  bool
+      many_outputs;  ///< the node of an op with several outputs, which follow as nodes of their own
   std::vector<std::size_t> inputs;  ///< places in the list, smaller than the node's own
   const detail::Node* identity;     ///< equals Tensor::get() of a handle to it
 };
-/// What leads to y, every node after its inputs, y last. Inputs that need no gradient are not recorded.
+/// What leads to y, every node after its inputs, y last. Inputs that need no gradient are not
+/// recorded.
 std::vector<GraphNode> recorded_graph(const Tensor& y);
 
 /// Tensors and graph nodes made in this thread minus those that died in it; for tests of leaks.

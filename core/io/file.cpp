@@ -38,19 +38,21 @@ int write_all(int descriptor, std::span<const std::string_view> parts) {
 bool is_at(int descriptor, const std::string& path) {
   struct stat opened {
   }, named{};
-  return ::fstat(descriptor, &opened) == 0 && ::lstat(path.c_str(), &named) == 0 && opened.st_dev == named.st_dev &&
-         opened.st_ino == named.st_ino;
+  return ::fstat(descriptor, &opened) == 0 && ::lstat(path.c_str(), &named) == 0 &&
+         opened.st_dev == named.st_dev && opened.st_ino == named.st_ino;
 }
 
 /// Removes a temporary file that its process, killed, has left: nobody holds its lock.
 void remove_if_left(const std::string& temporary) {
   const int descriptor = ::open(temporary.c_str(), O_WRONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
   if (descriptor < 0) return;
-  if (::flock(descriptor, LOCK_EX | LOCK_NB) == 0 && is_at(descriptor, temporary)) (void)::unlink(temporary.c_str());
+  if (::flock(descriptor, LOCK_EX | LOCK_NB) == 0 && is_at(descriptor, temporary))
+    (void)::unlink(temporary.c_str());
   ::close(descriptor);
 }
 
-/// A new file with a lock on it, held until it is closed; -1 and errno, EEXIST when there is such a file in use.
+/// A new file with a lock on it, held until it is closed; -1 and errno, EEXIST when there is such a
+/// file in use.
 int create_locked(const std::string& temporary, mode_t mode) {
   const int descriptor = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
   if (descriptor < 0) return -1;
@@ -85,8 +87,11 @@ void replace_file(const std::string& path, std::span<const std::string_view> par
 
   const std::filesystem::path target = follow_links(path);
   const std::filesystem::path directory = target.has_parent_path() ? target.parent_path() : ".";
-  const std::string name = target.filename().string().substr(0, 200);  // a name has at most 255 bytes
-  const auto numbered = [&](unsigned n) { return (directory / fmt::format("{}.{}.tmp", name, n)).string(); };
+  const std::string name =
+      target.filename().string().substr(0, 200);  // a name has at most 255 bytes
+  const auto numbered = [&](unsigned n) {
+    return (directory / fmt::format("{}.{}.tmp", name, n)).string();
+  };
   for (unsigned n = 0; n < 16; ++n) remove_if_left(numbered(n));
   std::string temporary;
   int descriptor = -1;
@@ -102,7 +107,8 @@ void replace_file(const std::string& path, std::span<const std::string_view> par
   if (reason != 0) (void)::unlink(temporary.c_str());
   ::close(descriptor);  // the lock goes last: without it the file looks as if it had been left
   if (reason != 0) fail_with(reason, "write", path);
-  // Flushed, the directory keeps the rename. It is done already, so where that cannot be had is no failure.
+  // Flushed, the directory keeps the rename. It is done already, so where that cannot be had is no
+  // failure.
   const int opened = ::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (opened < 0) return;
   (void)::fsync(opened);

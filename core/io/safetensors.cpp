@@ -19,12 +19,14 @@ using detail::in_quotes;
 using detail::TensorInfo;
 using TensorInfos = std::map<std::string, TensorInfo>;
 
-static_assert(std::endian::native == std::endian::little, "numbers are written as they lie in memory");
+static_assert(std::endian::native == std::endian::little,
+              "numbers are written as they lie in memory");
 
 /// What people take for a file of weights, by the bytes it begins with; null for anything else.
 const char* look_of(std::string_view begin) {
   constexpr std::pair<std::string_view, const char*> looks[] = {
-      {"version https://git-lfs", "a Git LFS pointer, in place of which `git lfs pull` puts the file"},
+      {"version https://git-lfs",
+       "a Git LFS pointer, in place of which `git lfs pull` puts the file"},
       {"PK\3\4", "a ZIP archive, as .pt and .npz files are"},
       {"\x80", "a Python pickle, as older .pt files are"},
       {"\x93NUMPY", "an array of NumPy, .npy"},
@@ -40,7 +42,8 @@ const char* look_of(std::string_view begin) {
   return nullptr;
 }
 
-/// A file whose header has been read and found good. Tensors are read on request, each straight to its place.
+/// A file whose header has been read and found good. Tensors are read on request, each straight to
+/// its place.
 class SafetensorsReader {
  public:
   explicit SafetensorsReader(const std::string& path) : path_(path) {
@@ -53,7 +56,8 @@ class SafetensorsReader {
     require(file_.is_open(), "cannot read {}: {}", path, std::generic_category().message(errno));
     const auto size = static_cast<std::uint64_t>(file_.tellg());
     std::uint64_t length = 0;
-    require(size >= sizeof length, "cannot read {}: header length: it has 8 bytes, the file has {}", path, size);
+    require(size >= sizeof length, "cannot read {}: header length: it has 8 bytes, the file has {}",
+            path, size);
     read(0, std::as_writable_bytes(std::span(&length, 1)));
     const std::uint64_t rest = size - sizeof length;
     const bool too_long = length > detail::max_header_bytes;
@@ -63,9 +67,10 @@ class SafetensorsReader {
       const char* look = look_of(begin);
       require(!look, "cannot read {}: it is no safetensors file, but looks like {}", path, look);
     }
-    require(length <= rest, "cannot read {}: header length: {} bytes, the file has {} more", path, length, rest);
-    require(!too_long, "cannot read {}: header length: {} bytes, more than the {} allowed", path, length,
-            detail::max_header_bytes);
+    require(length <= rest, "cannot read {}: header length: {} bytes, the file has {} more", path,
+            length, rest);
+    require(!too_long, "cannot read {}: header length: {} bytes, more than the {} allowed", path,
+            length, detail::max_header_bytes);
     std::string text(length, '\0');
     read(sizeof length, std::as_writable_bytes(std::span(text)));
     try {
@@ -102,7 +107,8 @@ class SafetensorsReader {
 std::string prefix_of(std::vector<std::string> longer, std::vector<std::string> shorter) {
   std::sort(longer.begin(), longer.end());
   std::sort(shorter.begin(), shorter.end());
-  if (shorter.empty() || longer.size() != shorter.size() || !longer[0].ends_with(shorter[0])) return {};
+  if (shorter.empty() || longer.size() != shorter.size() || !longer[0].ends_with(shorter[0]))
+    return {};
   std::string prefix = longer[0].substr(0, longer[0].size() - shorter[0].size());
   for (std::size_t i = 0; i < longer.size(); ++i)
     if (longer[i] != prefix + shorter[i]) return {};
@@ -124,9 +130,11 @@ void check_fit(const std::string& path, const TensorInfos& tensors, const Parame
     const auto found = tensors.find(name);
     if (found == tensors.end())
       missing.push_back(name);
-    else if (const TensorInfo& info = found->second; info.dtype != value.dtype() || info.shape != value.shape())
-      problems.push_back(fmt::format("tensor {}: {} {} in the file, {} {} in the model", in_quotes(name), info.dtype,
-                                     info.shape, value.dtype(), value.shape()));
+    else if (const TensorInfo& info = found->second;
+             info.dtype != value.dtype() || info.shape != value.shape())
+      problems.push_back(fmt::format("tensor {}: {} {} in the file, {} {} in the model",
+                                     in_quotes(name), info.dtype, info.shape, value.dtype(),
+                                     value.shape()));
   }
   for (const auto& [name, info] : tensors)
     if (!parameters.contains(name)) unknown.push_back(name);
@@ -135,14 +143,15 @@ void check_fit(const std::string& path, const TensorInfos& tensors, const Parame
   std::vector<std::string> texts;
   const auto explain = [&](const char* in, const char* from, const std::string& prefix) {
     if (!prefix.empty())
-      texts.push_back(
-          fmt::format("the names in the {} are those in the {} with {} in front", in, from, in_quotes(prefix)));
+      texts.push_back(fmt::format("the names in the {} are those in the {} with {} in front", in,
+                                  from, in_quotes(prefix)));
   };
   explain("file", "model", prefix_of(unknown, missing));
   explain("model", "file", prefix_of(missing, unknown));
   if (!problems.empty()) texts.push_back(few_of(problems));
   const auto append = [&](std::vector<std::string> names, const char* where) {
-    for (std::string& name : names) name = fmt::format("tensor {}: not in the {}", in_quotes(name), where);
+    for (std::string& name : names)
+      name = fmt::format("tensor {}: not in the {}", in_quotes(name), where);
     if (!names.empty()) texts.push_back(few_of(names));
   };
   append(missing, "file");
@@ -174,7 +183,8 @@ void save(const std::string& path, const Parameters& parameters, const Metadata&
   }
 
   const std::uint64_t length = header.size();
-  std::vector<std::string_view> parts = {{reinterpret_cast<const char*>(&length), sizeof length}, header};
+  std::vector<std::string_view> parts = {{reinterpret_cast<const char*>(&length), sizeof length},
+                                         header};
   for (Parameter& p : ordered) {
     p.value = detail::dense(p.value);
     const std::size_t bytes = static_cast<std::size_t>(p.value.size()) * size_of(p.value.dtype());
@@ -185,10 +195,13 @@ void save(const std::string& path, const Parameters& parameters, const Metadata&
 
 void detail::require_settable(const std::string& path, const Parameters& parameters) {
   for (const auto& [name, value] : parameters) {
-    require(value.is_leaf(), "cannot load {}: tensor '{}': the result of '{}', which cannot be set; {}", path, name,
+    require(value.is_leaf(),
+            "cannot load {}: tensor '{}': the result of '{}', which cannot be set; {}", path, name,
             value.op(), instead_of_a_result);
     const int axis = repeated_axis(value);
-    require(axis < 0, "cannot load {}: tensor '{}': axis {} of this view {} repeats elements, which cannot be set",
+    require(axis < 0,
+            "cannot load {}: tensor '{}': axis {} of this view {} repeats elements, which cannot "
+            "be set",
             path, name, axis, value.shape());
   }
 }
@@ -198,7 +211,8 @@ Metadata load(const std::string& path, const Parameters& parameters) {
   detail::require_settable(path, parameters);
   check_fit(path, reader.tensors(), parameters);
   std::vector<Tensor> values;
-  for (const Parameter& p : parameters) values.push_back(reader.tensor(reader.tensors().at(p.name)));
+  for (const Parameter& p : parameters)
+    values.push_back(reader.tensor(reader.tensors().at(p.name)));
   for (std::size_t i = 0; i < values.size(); ++i) parameters[i].value.assign(values[i]);
   return std::move(reader.metadata());
 }

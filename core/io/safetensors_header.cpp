@@ -13,7 +13,8 @@ using nlohmann::json;
 using retrace::fail;  // which detail::fail hides
 
 constexpr std::string_view metadata_name = "__metadata__";
-constexpr std::array<std::string_view, 3> type_names = {"F32", "F64", "I64"};  // in the order of DType
+constexpr std::array<std::string_view, 3> type_names = {"F32", "F64",
+                                                        "I64"};  // in the order of DType
 constexpr std::array<std::string_view, 3> field_names = {"dtype", "shape", "data_offsets"};
 
 std::string shortened(std::string_view text) {
@@ -21,8 +22,9 @@ std::string shortened(std::string_view text) {
   return text.size() <= most ? std::string(text) : std::string(text.substr(0, most)) + "...";
 }
 
-/// Takes the parts of a header as the parser comes upon them, so that what the format does not have is refused where it
-/// begins. The parser's own tree would be many times larger, and know no more of repeated keys, nor 1.0 from 1.
+/// Takes the parts of a header as the parser comes upon them, so that what the format does not have
+/// is refused where it begins. The parser's own tree would be many times larger, and know no more
+/// of repeated keys, nor 1.0 from 1.
 class HeaderReader final : public nlohmann::json_sax<json> {
  public:
   SafetensorsHeader header;
@@ -31,12 +33,17 @@ class HeaderReader final : public nlohmann::json_sax<json> {
   bool boolean(bool value) override { unexpected(value ? "true" : "false"); }
   bool binary(binary_t&) override { unexpected("bytes"); }
   // Only what has a sign comes here.
-  bool number_integer(number_integer_t value) override { unexpected(value == 0 ? "-0" : fmt::to_string(value)); }
+  bool number_integer(number_integer_t value) override {
+    unexpected(value == 0 ? "-0" : fmt::to_string(value));
+  }
   // And here what has a point or an exponent, or does not fit 64 bits.
-  bool number_float(number_float_t, const std::string& text) override { unexpected(shortened(text)); }
+  bool number_float(number_float_t, const std::string& text) override {
+    unexpected(shortened(text));
+  }
 
   bool number_unsigned(number_unsigned_t value) override {
-    if (depth_ != list || value > std::numeric_limits<std::int64_t>::max()) unexpected(fmt::to_string(value));
+    if (depth_ != list || value > std::numeric_limits<std::int64_t>::max())
+      unexpected(fmt::to_string(value));
     const std::size_t most = key_ == "shape" ? std::size_t{max_rank} : 2;
     if (numbers().size() == most) fail("{}: expected at most {} numbers", where(), most);
     numbers().push_back(static_cast<std::int64_t>(value));
@@ -49,7 +56,8 @@ class HeaderReader final : public nlohmann::json_sax<json> {
       header.metadata[*key_] = std::move(value);
     } else {
       const auto type = std::find(type_names.begin(), type_names.end(), value);
-      if (type == type_names.end()) fail("{}: {} is not supported, only F32, F64 and I64", where(), in_quotes(value));
+      if (type == type_names.end())
+        fail("{}: {} is not supported, only F32, F64 and I64", where(), in_quotes(value));
       numbers() = {type - type_names.begin()};
     }
     return true;
@@ -68,10 +76,12 @@ class HeaderReader final : public nlohmann::json_sax<json> {
       name_ = std::move(key);
       is_new = header.tensors.try_emplace(name_).second;
     } else {
-      if (!in_metadata() && std::find(field_names.begin(), field_names.end(), key) == field_names.end())
+      if (!in_metadata() &&
+          std::find(field_names.begin(), field_names.end(), key) == field_names.end())
         fail("tensor {}: {} is not a field of a tensor", in_quotes(name_), in_quotes(key));
       key_ = std::move(key);
-      is_new = in_metadata() ? header.metadata.try_emplace(*key_).second : fields_.try_emplace(*key_).second;
+      is_new = in_metadata() ? header.metadata.try_emplace(*key_).second
+                             : fields_.try_emplace(*key_).second;
     }
     if (!is_new) fail("{}: it is there twice", where());
     return true;
@@ -83,7 +93,8 @@ class HeaderReader final : public nlohmann::json_sax<json> {
         if (!fields_.contains(name)) fail("tensor {}, {}: it is missing", in_quotes(name_), name);
       const auto &shape = fields_["shape"], &offsets = fields_["data_offsets"];
       header.tensors[name_] = {static_cast<DType>(fields_["dtype"][0]), Shape(shape),
-                               static_cast<std::uint64_t>(offsets[0]), static_cast<std::uint64_t>(offsets[1])};
+                               static_cast<std::uint64_t>(offsets[0]),
+                               static_cast<std::uint64_t>(offsets[1])};
     }
     key_.reset();
     if (--depth_ == 0) header.tensors.erase(std::string(metadata_name));
@@ -103,14 +114,16 @@ class HeaderReader final : public nlohmann::json_sax<json> {
     return true;
   }
 
-  bool parse_error(std::size_t position, const std::string&, const json::exception& error) override {
-    // "[...] parse error at line 1, column 9: syntax error while parsing value - REASON; last read: '...'", or, without
-    // a dash, that a number overflows a double.
+  bool parse_error(std::size_t position, const std::string&,
+                   const json::exception& error) override {
+    // "[...] parse error at line 1, column 9: syntax error while parsing value - REASON; last read:
+    // '...'", or, without a dash, that a number overflows a double.
     std::string_view reason = error.what();
     const std::size_t dash = reason.find(" - ");
     reason = dash == reason.npos ? "a number out of range" : reason.substr(dash + 3);
     reason = reason.substr(0, reason.find("; "));
-    fail("header, byte {}{}: {}", position, depth_ >= fields ? " (" + where() + ")" : "", shortened(reason));
+    fail("header, byte {}{}: {}", position, depth_ >= fields ? " (" + where() + ")" : "",
+         shortened(reason));
   }
 
  private:
@@ -134,24 +147,29 @@ class HeaderReader final : public nlohmann::json_sax<json> {
     fail("{}: expected {}, got {}", where(), expected, got);
   }
 
-  static constexpr int entries = 1, fields = 2, list = 3;  // of the header, of a tensor or the metadata, of numbers
+  static constexpr int entries = 1, fields = 2,
+                       list = 3;  // of the header, of a tensor or the metadata, of numbers
   int depth_ = 0;
-  std::string name_;                                                      // of the tensor, or metadata_name
-  std::optional<std::string> key_;                                        // of the field or the piece of metadata
-  std::map<std::string, std::vector<std::int64_t>, std::less<>> fields_;  // of the tensor; a dtype as its number
+  std::string name_;                // of the tensor, or metadata_name
+  std::optional<std::string> key_;  // of the field or the piece of metadata
+  std::map<std::string, std::vector<std::int64_t>, std::less<>>
+      fields_;  // of the tensor; a dtype as its number
 };
 
 /// The tensor must be as large as its shape says and begin where the ones before it end.
 void check_place(const TensorInfo& info, std::uint64_t before, std::uint64_t data_bytes) {
-  // Also an axis of size 0 does not make it fit when its other axes are longer than any machine's memory.
+  // Also an axis of size 0 does not make it fit when its other axes are longer than any machine's
+  // memory.
   require(is_possible(info.shape), "shape: {} has too many elements", info.shape);
   const std::uint64_t needed = static_cast<std::uint64_t>(info.shape.size()) * size_of(info.dtype);
   const auto [begin, end] = std::pair(info.begin, info.end);
   require(begin <= end, "data_offsets: the end {} is before the begin {}", end, begin);
-  require(end <= data_bytes, "data_offsets: the end {} is beyond the {} bytes of data", end, data_bytes);
-  require(end - begin == needed, "data_offsets: {} to {} are {} bytes, but {} {} has {}", begin, end, end - begin,
-          info.dtype, info.shape, needed);
-  require(begin == before, "data_offsets: it begins at {}, but the tensors before it end at {}", begin, before);
+  require(end <= data_bytes, "data_offsets: the end {} is beyond the {} bytes of data", end,
+          data_bytes);
+  require(end - begin == needed, "data_offsets: {} to {} are {} bytes, but {} {} has {}", begin,
+          end, end - begin, info.dtype, info.shape, needed);
+  require(begin == before, "data_offsets: it begins at {}, but the tensors before it end at {}",
+          begin, before);
 }
 
 /// The tensors must fill the data, each byte once.
@@ -187,22 +205,26 @@ std::string in_quotes(std::string_view text) {
 }
 
 SafetensorsHeader parse_header(std::string_view text, std::uint64_t data_bytes) {
-  require(text.starts_with('{'), "header: it does not begin with '{{'");  // so there is no byte order mark either
+  require(text.starts_with('{'),
+          "header: it does not begin with '{{'");  // so there is no byte order mark either
   const std::size_t nul = text.find('\0');
-  require(nul == text.npos, "header, byte {}: a NUL", nul + 1);  // the parser would end there, and be content
+  require(nul == text.npos, "header, byte {}: a NUL",
+          nul + 1);  // the parser would end there, and be content
   HeaderReader reader;
   json::sax_parse(text.begin(), text.end(), &reader);  // throws from parse_error
   check_layout(reader.header.tensors, data_bytes);
   return std::move(reader.header);
 }
 
-// Written part by part: the JSON library's tree looks for each new name in all before it, and ends the program when
-// memory does.
-std::string header_text(std::span<const Parameter> tensors, const std::map<std::string, std::string>& metadata) {
+// Written part by part: the JSON library's tree looks for each new name in all before it, and ends
+// the program when memory does.
+std::string header_text(std::span<const Parameter> tensors,
+                        const std::map<std::string, std::string>& metadata) {
   std::string text, separator;
   for (const auto& [key, value] : metadata) {
     const std::string field = fmt::format("{}, {}", metadata_name, in_quotes(key));
-    text += fmt::format("{}{}:{}", std::exchange(separator, ","), quoted(key, field), quoted(value, field));
+    text += fmt::format("{}{}:{}", std::exchange(separator, ","), quoted(key, field),
+                        quoted(value, field));
   }
   if (!metadata.empty()) text = fmt::format("\"{}\":{{{}}}", metadata_name, text);
   std::uint64_t end = 0;
@@ -211,14 +233,16 @@ std::string header_text(std::span<const Parameter> tensors, const std::map<std::
     const Shape& shape = value.shape();
     const std::uint64_t begin = end;
     end += static_cast<std::uint64_t>(shape.size()) * size_of(value.dtype());
-    text += fmt::format(R"({}{}:{{"dtype":"{}","shape":[{}],"data_offsets":[{},{}]}})", std::exchange(separator, ","),
-                        quoted(name, "tensor " + in_quotes(name)), type_names[static_cast<std::size_t>(value.dtype())],
-                        fmt::join(shape, ","), begin, end);
+    text += fmt::format(R"({}{}:{{"dtype":"{}","shape":[{}],"data_offsets":[{},{}]}})",
+                        std::exchange(separator, ","), quoted(name, "tensor " + in_quotes(name)),
+                        type_names[static_cast<std::size_t>(value.dtype())], fmt::join(shape, ","),
+                        begin, end);
   }
   text = "{" + text + "}";
   text.resize((text.size() + 7) / 8 * 8, ' ');
-  require(text.size() <= max_header_bytes, "header: {} bytes of names and metadata, at most {} can be read again",
-          text.size(), max_header_bytes);
+  require(text.size() <= max_header_bytes,
+          "header: {} bytes of names and metadata, at most {} can be read again", text.size(),
+          max_header_bytes);
   return text;
 }
 

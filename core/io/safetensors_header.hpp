@@ -21,14 +21,18 @@ struct SafetensorsHeader {
   std::map<std::string, std::string> metadata;
 };
 
-/// Reads a header whose tensors must fill `data_bytes` bytes, each byte once. Throws Error, which names the field.
+/// Reads a header whose tensors must fill `data_bytes` bytes, each byte once. Throws Error, which
+/// names the field.
 SafetensorsHeader parse_header(std::string_view text, std::uint64_t data_bytes);
 
-/// The header of a file that holds the tensors one after the other in the given order, padded so that after it and the
-/// eight bytes of its length the data are aligned. Throws Error, which names the field.
-std::string header_text(std::span<const Parameter> tensors, const std::map<std::string, std::string>& metadata);
+/// The header of a file that holds the tensors one after the other in the given order, padded so
+/// that after it and the eight bytes of its length the data are aligned. Throws Error, which names
+/// the field.
+std::string header_text(std::span<const Parameter> tensors,
+                        const std::map<std::string, std::string>& metadata);
 
-/// A name or other text of a file, fit for a message: quoted, what does not print escaped, shortened when long.
+/// A name or other text of a file, fit for a message: quoted, what does not print escaped,
+/// shortened when long.
 std::string in_quotes(std::string_view text);
 
 }  // namespace retrace::detail

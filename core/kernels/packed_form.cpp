@@ -24,17 +24,20 @@ T* elements(PackedForm* form) {
 }  // namespace
 
 template <class T>
-const T* packed_form(detail::Storage& storage, std::int64_t k, std::int64_t n, const Matrix<const T>& b) {
+const T* packed_form(detail::Storage& storage, std::int64_t k, std::int64_t n,
+                     const Matrix<const T>& b) {
   detail::DerivedList* list = storage.derived();
   if (!list) return nullptr;
   const std::uint32_t version = storage.version.load(std::memory_order_relaxed);
   for (detail::Derived* d = list->first.load(std::memory_order_acquire); d; d = d->next) {
     auto* form = static_cast<PackedForm*>(d);
     if (form->data == b.data && form->k == k && form->n == n && form->row_step == b.row_step &&
-        form->column_step == b.column_step && form->unit == vector_unit() && form->version == version)
+        form->column_step == b.column_step && form->unit == vector_unit() &&
+        form->version == version)
       return elements<T>(form);
   }
-  if (!list->wanted.load(std::memory_order_relaxed)) {  // an exchange costs more, and most are used once
+  if (!list->wanted.load(
+          std::memory_order_relaxed)) {  // an exchange costs more, and most are used once
     list->wanted.store(true, std::memory_order_relaxed);
     return nullptr;
   }
@@ -48,7 +51,9 @@ const T* packed_form(detail::Storage& storage, std::int64_t k, std::int64_t n, c
   return elements<T>(form);
 }
 
-template const float* packed_form(detail::Storage&, std::int64_t, std::int64_t, const Matrix<const float>&);
-template const double* packed_form(detail::Storage&, std::int64_t, std::int64_t, const Matrix<const double>&);
+template const float* packed_form(detail::Storage&, std::int64_t, std::int64_t,
+                                  const Matrix<const float>&);
+template const double* packed_form(detail::Storage&, std::int64_t, std::int64_t,
+                                   const Matrix<const double>&);
 
 }  // namespace retrace::kernels

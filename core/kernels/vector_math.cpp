@@ -8,8 +8,8 @@
 #if RETRACE_HAVE_LIBMVEC
 #include <immintrin.h>
 
-// glibc's vector functions (libmvec) by their ABI names: 8 floats or 4 doubles at a time, within 4 ulp.
-// NOLINTBEGIN(bugprone-reserved-identifier)
+// glibc's vector functions (libmvec) by their ABI names: 8 floats or 4 doubles at a time, within 4
+// ulp. NOLINTBEGIN(bugprone-reserved-identifier)
 extern "C" {
 RETRACE_AVX2 __m256d _ZGVdN4v_tanh(__m256d);
 RETRACE_AVX2 __m256 _ZGVdN8v_expf(__m256);
@@ -21,9 +21,9 @@ RETRACE_AVX2 __m256d _ZGVdN4v_exp(__m256d);
 namespace retrace::vector_math {
 namespace {
 
-/// tanh of a vector of floats by a rational function of degrees 13 and 6, as in Eigen and XLA: within 5.4 ulp. As
-/// vectors, because compilers turn the same loop over floats into branches. By address, because to Clang a reference to
-/// a vector promises the alignment of a whole one.
+/// tanh of a vector of floats by a rational function of degrees 13 and 6, as in Eigen and XLA:
+/// within 5.4 ulp. As vectors, because compilers turn the same loop over floats into branches. By
+/// address, because to Clang a reference to a vector promises the alignment of a whole one.
 template <int Bytes>
 struct RationalTanh {
   RETRACE_INLINE inline void operator()(const float* from, float* to) const {
@@ -48,8 +48,8 @@ struct RationalTanh {
   }
 };
 
-/// f(from, to) for every vector of `Bytes`. The rest of the array goes through f too, so that a value does not depend
-/// on its place.
+/// f(from, to) for every vector of `Bytes`. The rest of the array goes through f too, so that a
+/// value does not depend on its place.
 template <int Bytes, class T, class F>
 RETRACE_INLINE inline void in_vectors(const T* from, T* to, std::int64_t n, const F& f) {
   constexpr std::int64_t lanes = Bytes / sizeof(T);
@@ -124,15 +124,17 @@ void tanh(const float* from, float* to, std::int64_t n) {
   if (vector_unit() == VectorUnit::baseline)
     for (std::int64_t i = 0; i < n; ++i) to[i] = std::tanh(from[i]);
   else
-    on_vector_unit<VectorUnit::avx512>([&](auto bytes)
-                                           RETRACE_INLINE { in_vectors<bytes>(from, to, n, RationalTanh<bytes>()); });
+    on_vector_unit<VectorUnit::avx512>(
+        [&](auto bytes) RETRACE_INLINE { in_vectors<bytes>(from, to, n, RationalTanh<bytes>()); });
 }
 void tanh(const double* from, double* to, std::int64_t n) {
   by_libmvec<Tanh>(from, to, n, [](double v) { return std::tanh(v); });
 }
 void exp(const float* from, float* to, std::int64_t n) { exp_of(from, to, n); }
 void exp(const double* from, double* to, std::int64_t n) { exp_of(from, to, n); }
-void sigmoid(const float* from, float* to, std::int64_t n) { by_libmvec<Sigmoid>(from, to, n, stable_sigmoid<float>); }
+void sigmoid(const float* from, float* to, std::int64_t n) {
+  by_libmvec<Sigmoid>(from, to, n, stable_sigmoid<float>);
+}
 void sigmoid(const double* from, double* to, std::int64_t n) {
   by_libmvec<Sigmoid>(from, to, n, stable_sigmoid<double>);
 }

@@ -27,7 +27,8 @@ std::string unfolded(const std::vector<GraphNode>& nodes, const Parameters& name
     const auto name = name_of.find(n.identity);
     std::string label = is_leaf(n) && name != name_of.end() ? escaped(name->second) : n.op;
     if (!n.many_outputs) label += fmt::format("\\n{}", n.shape);
-    out += fmt::format("  n{} [label=\"{}\"{}];\n", i, label, is_leaf(n) ? ", style=filled, fillcolor=lightgrey" : "");
+    out += fmt::format("  n{} [label=\"{}\"{}];\n", i, label,
+                       is_leaf(n) ? ", style=filled, fillcolor=lightgrey" : "");
     for (const std::size_t input : n.inputs) out += fmt::format("  n{} -> n{};\n", input, i);
   }
   return out;
@@ -62,7 +63,8 @@ std::string folded(const std::vector<GraphNode>& nodes, const Parameters& names)
   for (std::size_t i = nodes.size(); i-- > 0;) {
     const std::vector<std::size_t>& from = nodes[i].inputs;
     if (std::any_of(from.begin(), from.end(), is_parameter)) leads_to_parameter[i] = true;
-    for (const std::size_t input : from) leads_to_parameter[input] = leads_to_parameter[input] || leads_to_parameter[i];
+    for (const std::size_t input : from)
+      leads_to_parameter[input] = leads_to_parameter[input] || leads_to_parameter[i];
   }
 
   std::vector<std::size_t> box_of(nodes.size(), inputs);
@@ -91,7 +93,8 @@ std::string folded(const std::vector<GraphNode>& nodes, const Parameters& names)
   std::string out;
   for (std::size_t i = 0; i < boxes.size(); ++i) {
     const Box& box = boxes[i];
-    if (std::find(box_of.begin(), box_of.end(), i) == box_of.end()) continue;  // nothing of it is in the graph
+    if (std::find(box_of.begin(), box_of.end(), i) == box_of.end())
+      continue;  // nothing of it is in the graph
     std::string operations, label;
     for (const auto& [op, count] : box.counts)
       operations += fmt::format("{}{} {}", operations.empty() ? "" : ", ", count, op);
@@ -108,7 +111,8 @@ std::string folded(const std::vector<GraphNode>& nodes, const Parameters& names)
 
 std::string to_dot(const Tensor& y, const Parameters& names, DotOptions options) {
   const std::vector<GraphNode> nodes = recorded_graph(y);
-  return "digraph retrace {\n  rankdir=BT;\n  node [shape=box, style=rounded, fontname=\"sans-serif\"];\n" +
+  return "digraph retrace {\n  rankdir=BT;\n  node [shape=box, style=rounded, "
+         "fontname=\"sans-serif\"];\n" +
          (options.fold ? folded(nodes, names) : unfolded(nodes, names)) + "}\n";
 }
 

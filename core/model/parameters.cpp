@@ -7,7 +7,8 @@ namespace retrace {
 void Parameters::add(std::string_view name, const Tensor& value) {
   if (!value.defined() || tensors_.contains(value.get())) return;
   if (const Parameter* other = find(name))
-    fail("parameters: two tensors are called '{}': {} and {}", name, other->value.shape(), value.shape());
+    fail("parameters: two tensors are called '{}': {} and {}", name, other->value.shape(),
+         value.shape());
   list_.push_back({std::string(name), value});
   try {
     tensors_.insert(value.get());
@@ -25,14 +26,18 @@ std::string detail::joined(const std::string& prefix, std::string_view name) {
   return prefix.empty() ? std::string(name) : prefix + "." + std::string(name);
 }
 
-void detail::renew(const char* op, const PartList& model, const PartList& copy, Tensor (*tensor)(const Tensor&),
-                   Generator (*generator)(const Generator&)) {
+void detail::renew(const char* op, const PartList& model, const PartList& copy,
+                   Tensor (*tensor)(const Tensor&), Generator (*generator)(const Generator&)) {
   const auto require_own = [op](bool own) {
-    require(own, "{}: the model holds a part by pointer or reference, which its copy would share; hold it by value",
+    require(own,
+            "{}: the model holds a part by pointer or reference, which its copy would share; hold "
+            "it by value",
             op);
   };
-  for (std::size_t i = 0; i < copy.tensors.size(); ++i) require_own(model.tensors[i].second != copy.tensors[i].second);
-  for (std::size_t i = 0; i < copy.generators.size(); ++i) require_own(model.generators[i] != copy.generators[i]);
+  for (std::size_t i = 0; i < copy.tensors.size(); ++i)
+    require_own(model.tensors[i].second != copy.tensors[i].second);
+  for (std::size_t i = 0; i < copy.generators.size(); ++i)
+    require_own(model.generators[i] != copy.generators[i]);
 
   std::map<const Node*, Tensor> tensors;
   for (const auto& [name, t] : copy.tensors) {
@@ -43,7 +48,8 @@ void detail::renew(const char* op, const PartList& model, const PartList& copy, 
   }
   std::vector<std::pair<Generator, Generator>> generators;
   for (Generator* g : copy.generators) {
-    auto found = std::ranges::find_if(generators, [&](const auto& pair) { return pair.first.same_as(*g); });
+    auto found =
+        std::ranges::find_if(generators, [&](const auto& pair) { return pair.first.same_as(*g); });
     if (found == generators.end()) found = generators.insert(found, {*g, generator(*g)});
     *g = found->second;
   }
@@ -63,7 +69,8 @@ const Tensor& Parameters::operator[](std::string_view name) const {
   const Parameter* p = find(name);
   if (!p) {
     std::string names;
-    for (std::size_t i = 0; i < std::min<std::size_t>(size(), 20); ++i) names += (i == 0 ? "" : ", ") + list_[i].name;
+    for (std::size_t i = 0; i < std::min<std::size_t>(size(), 20); ++i)
+      names += (i == 0 ? "" : ", ") + list_[i].name;
     fail("parameters: there is no '{}' among: {}{}", name, names, size() > 20 ? ", ..." : "");
   }
   return p->value;
@@ -82,16 +89,17 @@ std::string summary(const Parameters& list) {
     name_width = std::max(name_width, p.name.size());
     shape_width = std::max(shape_width, to_string(p.value.shape()).size());
   }
-  std::string out = fmt::format("{:{}}  {:{}}  dtype  elements\n", "name", name_width, "shape", shape_width);
+  std::string out =
+      fmt::format("{:{}}  {:{}}  dtype  elements\n", "name", name_width, "shape", shape_width);
   std::int64_t elements = 0, bytes = 0;
   for (const auto& [name, value] : list) {
-    out += fmt::format("{:{}}  {:{}}  {:5}  {:8}{}\n", name, name_width, value.shape(), shape_width, value.dtype(),
-                       value.size(), value.requires_grad() ? "" : "  frozen");
+    out += fmt::format("{:{}}  {:{}}  {:5}  {:8}{}\n", name, name_width, value.shape(), shape_width,
+                       value.dtype(), value.size(), value.requires_grad() ? "" : "  frozen");
     elements += value.size();
     bytes += value.size() * static_cast<std::int64_t>(size_of(value.dtype()));
   }
-  return out + fmt::format("{} elements in {} bytes: {} trained, {} frozen\n", elements, bytes, list.trained_elements(),
-                           elements - list.trained_elements());
+  return out + fmt::format("{} elements in {} bytes: {} trained, {} frozen\n", elements, bytes,
+                           list.trained_elements(), elements - list.trained_elements());
 }
 
 void Parameters::zero_grad() const {

@@ -13,12 +13,13 @@
 ///       void parts(auto& list) { list("emb", emb); list("rnn", rnn); list("head", head); }
 ///     };
 ///
-/// A part is a tensor, a Generator, or has parts of its own, as has a vector of parts, which are named 0, 1, ... Layers
-/// are handles, so a copied model shares its tensors: `Net best = net;` is no snapshot, `clone(net)` is, and
-/// `std::vector<Linear>(3, layer)` is one layer three times.
+/// A part is a tensor, a Generator, or has parts of its own, as has a vector of parts, which are
+/// named 0, 1, ... Layers are handles, so a copied model shares its tensors: `Net best = net;` is
+/// no snapshot, `clone(net)` is, and `std::vector<Linear>(3, layer)` is one layer three times.
 namespace retrace {
 
-/// A named tensor of a model. One that requires no gradient is frozen or untrained state: saved, but not trained.
+/// A named tensor of a model. One that requires no gradient is frozen or untrained state: saved,
+/// but not trained.
 struct Parameter {
   std::string name;
   Tensor value;
@@ -26,15 +27,17 @@ struct Parameter {
   bool trained() const { return value.requires_grad(); }
 };
 
-/// What optimizers, clip_grad_norm, to_dot, save and load take: names like "rnn.w_x" and handles to the tensors, in the
-/// order in which the model lists them. A tensor reached twice (tied weights) is listed once, under its first name; one
-/// that is computed from a parameter, say its transpose, is no parameter: compute it in operator(), each time anew.
+/// What optimizers, clip_grad_norm, to_dot, save and load take: names like "rnn.w_x" and handles to
+/// the tensors, in the order in which the model lists them. A tensor reached twice (tied weights)
+/// is listed once, under its first name; one that is computed from a parameter, say its transpose,
+/// is no parameter: compute it in operator(), each time anew.
 ///
-/// The tensors are those that the model has now. Change a weight by assign or fill: after `net.head.w = ...` the list,
-/// and an optimizer made of it, would still hold the tensor of before.
+/// The tensors are those that the model has now. Change a weight by assign or fill: after
+/// `net.head.w = ...` the list, and an optimizer made of it, would still hold the tensor of before.
 class Parameters {
  public:
-  /// Throws Error if another tensor has that name. Undefined tensors (an absent bias) are passed over.
+  /// Throws Error if another tensor has that name. Undefined tensors (an absent bias) are passed
+  /// over.
   void add(std::string_view name, const Tensor& value);
 
   auto begin() const { return list_.begin(); }
@@ -47,7 +50,8 @@ class Parameters {
   bool contains(std::string_view name) const { return find(name) != nullptr; }
 
   /// Those of which chosen(parameter) is true and the others, as groups for an optimizer:
-  /// `const auto [matrices, biases] = weights.split([](const Parameter& p) { return p.value.rank() > 1; });`
+  /// `const auto [matrices, biases] = weights.split([](const Parameter& p) { return p.value.rank()
+  /// > 1; });`
   template <class Predicate>
   std::pair<Parameters, Parameters> split(Predicate chosen) const {
     std::pair<Parameters, Parameters> parts;
@@ -76,7 +80,8 @@ std::string place_name(int place);
 std::string joined(const std::string& prefix, std::string_view name);
 /// What to do about a parameter that is the result of an operation.
 inline constexpr const char* instead_of_a_result =
-    "make the tensor that it is computed from the parameter and compute it in operator(), which keeps them tied, or "
+    "make the tensor that it is computed from the parameter and compute it in operator(), which "
+    "keeps them tied, or "
     "detach() it for a weight of its own";
 /// Lists the parts of a struct, or those of a vector or an array by their places.
 void list_parts(auto& whole, auto& list) {
@@ -87,11 +92,14 @@ void list_parts(auto& whole, auto& list) {
     whole.parts(list);
 }
 
-/// What parts() lists: where the tensors of a model are, with their names joined by dots, and its generators.
+/// What parts() lists: where the tensors of a model are, with their names joined by dots, and its
+/// generators.
 class PartList {
  public:
   explicit PartList(std::string prefix = {}) : prefix_(std::move(prefix)) {}
-  void operator()(std::string_view name, Tensor& t) { tensors.emplace_back(joined(prefix_, name), &t); }
+  void operator()(std::string_view name, Tensor& t) {
+    tensors.emplace_back(joined(prefix_, name), &t);
+  }
   void operator()(std::string_view, Generator& g) { generators.push_back(&g); }
   void operator()(std::string_view name, auto& part) {
     const std::string outer = std::exchange(prefix_, joined(prefix_, name));
@@ -126,7 +134,8 @@ requires(sizeof...(Models) > 0) Parameters parameters(Models... models) {
   return all;
 }
 
-/// A table for people: name, shape, dtype and elements of each tensor, and the totals of trained and frozen elements.
+/// A table for people: name, shape, dtype and elements of each tensor, and the totals of trained
+/// and frozen elements.
 std::string summary(const Parameters& list);
 template <HasParts Model>
 std::string summary(Model model) {
@@ -134,9 +143,10 @@ std::string summary(Model model) {
 }
 
 namespace detail {
-/// Gives a copy of a model new tensors and generators. Those that it has in several places stay one.
-void renew(const char* op, const PartList& model, const PartList& copy, Tensor (*tensor)(const Tensor& before),
-           Generator (*generator)(const Generator& before));
+/// Gives a copy of a model new tensors and generators. Those that it has in several places stay
+/// one.
+void renew(const char* op, const PartList& model, const PartList& copy,
+           Tensor (*tensor)(const Tensor& before), Generator (*generator)(const Generator& before));
 
 template <class Model>
 Model renewed(const char* op, Model& model, auto tensor, auto generator) {
@@ -149,19 +159,23 @@ Model renewed(const char* op, Model& model, auto tensor, auto generator) {
 }
 }  // namespace detail
 
-/// A model with tensors and generators of its own, equal to those of `model`. Throws Error if a part is held by pointer
-/// or reference, since a copy of the model would have it in common with the model; so does `share`.
+/// A model with tensors and generators of its own, equal to those of `model`. Throws Error if a
+/// part is held by pointer or reference, since a copy of the model would have it in common with the
+/// model; so does `share`.
 template <HasParts Model>
 Model clone(Model model) {
   return detail::renewed(
-      "clone", model, [](const Tensor& t) { return t.clone(); }, [](const Generator& g) { return g.clone(); });
+      "clone", model, [](const Tensor& t) { return t.clone(); },
+      [](const Generator& g) { return g.clone(); });
 }
-/// A model on the same elements, but with gradients of its own: for a thread that computes a part of a batch. Its
-/// generators (of Dropout) are new ones, seeded by those of `model`, and so draw other numbers.
+/// A model on the same elements, but with gradients of its own: for a thread that computes a part
+/// of a batch. Its generators (of Dropout) are new ones, seeded by those of `model`, and so draw
+/// other numbers.
 template <HasParts Model>
 Model share(Model model) {
   return detail::renewed(
-      "share", model, [](const Tensor& t) { return t; }, [](const Generator& g) { return Generator(g.next()); });
+      "share", model, [](const Tensor& t) { return t; },
+      [](const Generator& g) { return Generator(g.next()); });
 }
 
 }  // namespace retrace

@@ -90,16 +90,20 @@ int Team::size() const { return static_cast<int>(state_->failures.size()); }
 void Team::run(Task task, const void* f) {
   State& s = *state_;
   require(!s.is_forked(),
-          "Team::run: the {} other threads are in the process that made the team, not in this fork of it",
+          "Team::run: the {} other threads are in the process that made the team, not in this fork "
+          "of it",
           s.threads.size());
-  require(!s.running.exchange(true), "Team::run: the team is at work; a part of its work cannot give it more");
+  require(!s.running.exchange(true),
+          "Team::run: the team is at work; a part of its work cannot give it more");
   s.start(task, f);
   s.call(0);
-  while (const std::uint32_t left = s.busy.load(std::memory_order_acquire)) wait_while(s.busy, left);
+  while (const std::uint32_t left = s.busy.load(std::memory_order_acquire))
+    wait_while(s.busy, left);
   s.running = false;
   std::exception_ptr first;
   for (std::exception_ptr& failure : s.failures)
-    if (std::exception_ptr other = std::exchange(failure, nullptr); !first) first = std::move(other);
+    if (std::exception_ptr other = std::exchange(failure, nullptr); !first)
+      first = std::move(other);
   if (first) std::rethrow_exception(first);
 }
 
@@ -109,11 +113,13 @@ void add_gradients(const Parameters& to, const Parameters& from) {
   std::vector<Tensor> sums;  // all of them before the first changes hands
   for (std::size_t i = 0; i < to.size(); ++i) {
     const Tensor &x = to[i].value, &y = from[i].value;
-    require(to[i].name == from[i].name, "add_gradients: '{}' in place of '{}'", from[i].name, to[i].name);
-    require(x.shape() == y.shape() && x.dtype() == y.dtype(), "add_gradients: '{}' is {} {}, the other {} {}",
-            to[i].name, x.shape(), x.dtype(), y.shape(), y.dtype());
-    require(x.is_leaf() && y.is_leaf(), "add_gradients: '{}' is the result of '{}', not a leaf; {}", to[i].name,
-            (x.is_leaf() ? y : x).op(), detail::instead_of_a_result);
+    require(to[i].name == from[i].name, "add_gradients: '{}' in place of '{}'", from[i].name,
+            to[i].name);
+    require(x.shape() == y.shape() && x.dtype() == y.dtype(),
+            "add_gradients: '{}' is {} {}, the other {} {}", to[i].name, x.shape(), x.dtype(),
+            y.shape(), y.dtype());
+    require(x.is_leaf() && y.is_leaf(), "add_gradients: '{}' is the result of '{}', not a leaf; {}",
+            to[i].name, (x.is_leaf() ? y : x).op(), detail::instead_of_a_result);
     const Tensor a = x.grad(), b = y.grad();
     sums.push_back(!b.defined() ? Tensor() : a.defined() ? a + b : b.clone());
   }

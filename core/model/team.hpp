@@ -4,8 +4,9 @@
 
 namespace retrace {
 
-/// Threads that compute parts of a batch at the same time. Each part has a graph of its own over a model that shares
-/// its weights (`share`), and the gradients are added up afterwards, always in the same order:
+/// Threads that compute parts of a batch at the same time. Each part has a graph of its own over a
+/// model that shares its weights (`share`), and the gradients are added up afterwards, always in
+/// the same order:
 ///
 ///     Team team(2);
 ///     std::vector<Net> nets{net, share(net)};
@@ -24,9 +25,9 @@ class Team {
   ~Team();
 
   int size() const;
-  /// Calls f(0), in this thread, to f(size() - 1) at the same time. When all are done, throws what the first of them
-  /// that failed threw. Modes such as no_grad are each thread's own: set them in f. Throws Error if called
-  /// within f, or in a fork of the process, which has no other threads.
+  /// Calls f(0), in this thread, to f(size() - 1) at the same time. When all are done, throws what
+  /// the first of them that failed threw. Modes such as no_grad are each thread's own: set them in
+  /// f. Throws Error if called within f, or in a fork of the process, which has no other threads.
   template <class F>
   void run(const F& f) {
     run([](const void* task, int i) { (*static_cast<const F*>(task))(i); }, &f);
@@ -40,8 +41,8 @@ class Team {
   std::unique_ptr<State> state_;
 };
 
-/// Adds the gradients of `from` to those of `to`, parameter by parameter. Throws Error unless both list the same names
-/// with the same shapes and dtypes.
+/// Adds the gradients of `from` to those of `to`, parameter by parameter. Throws Error unless both
+/// list the same names with the same shapes and dtypes.
 void add_gradients(const Parameters& to, const Parameters& from);
 
 }  // namespace retrace

@@ -12,7 +12,8 @@ Tensor constant_like(const Tensor& x, double c) { return full({}, c, x.dtype());
 /// The same for a comparison, which takes i64 too.
 Tensor constant_like(const char* op, const Tensor& x, double c) {
   require(x.dtype() != i64 || (c == std::trunc(c) && std::abs(c) < 0x1p53),
-          "{}: an i64 tensor {} was compared with {}, which is no i64 within 2^53", op, x.shape(), c);
+          "{}: an i64 tensor {} was compared with {}, which is no i64 within 2^53", op, x.shape(),
+          c);
   return constant_like(x, c);
 }
 
@@ -20,7 +21,9 @@ template <class Prefer>
 Tensor extremum(const char* op, Tensor a, Tensor b, Prefer prefer) {
   const auto pick = [prefer](auto x, auto y) { return prefer(x, y) || std::isnan(x) ? x : y; };
   // The share of the gradient that goes to x: all of it to both when one is NaN, as in PyTorch.
-  const auto share_of_x = [prefer](auto x, auto y) { return prefer(y, x) ? 0.0 : x == y ? 0.5 : 1.0; };
+  const auto share_of_x = [prefer](auto x, auto y) {
+    return prefer(y, x) ? 0.0 : x == y ? 0.5 : 1.0;
+  };
   const auto rule = [op, share_of_x](const Tensor& dy, const Tensor& x, const Tensor& y) {
     const Tensor share = zip(op, x, y, share_of_x);
     return where(share, dy, 0.0) * share;  // not infinity times 0
@@ -68,24 +71,39 @@ Tensor clamp(Tensor x, double low, double high, Caller at) {
 }
 
 Tensor equal(const Tensor& a, const Tensor& b) { return compare("equal", a, b, std::equal_to()); }
-Tensor not_equal(const Tensor& a, const Tensor& b) { return compare("not_equal", a, b, std::not_equal_to()); }
+Tensor not_equal(const Tensor& a, const Tensor& b) {
+  return compare("not_equal", a, b, std::not_equal_to());
+}
 Tensor less(const Tensor& a, const Tensor& b) { return compare("less", a, b, std::less()); }
-Tensor less_equal(const Tensor& a, const Tensor& b) { return compare("less_equal", a, b, std::less_equal()); }
-Tensor greater(const Tensor& a, const Tensor& b) { return compare("greater", a, b, std::greater()); }
-Tensor greater_equal(const Tensor& a, const Tensor& b) { return compare("greater_equal", a, b, std::greater_equal()); }
+Tensor less_equal(const Tensor& a, const Tensor& b) {
+  return compare("less_equal", a, b, std::less_equal());
+}
+Tensor greater(const Tensor& a, const Tensor& b) {
+  return compare("greater", a, b, std::greater());
+}
+Tensor greater_equal(const Tensor& a, const Tensor& b) {
+  return compare("greater_equal", a, b, std::greater_equal());
+}
 Tensor operator==(const Tensor& x, double c) { return equal(x, constant_like("equal", x, c)); }
-Tensor operator!=(const Tensor& x, double c) { return not_equal(x, constant_like("not_equal", x, c)); }
+Tensor operator!=(const Tensor& x, double c) {
+  return not_equal(x, constant_like("not_equal", x, c));
+}
 Tensor operator<(const Tensor& x, double c) { return less(x, constant_like("less", x, c)); }
-Tensor operator<=(const Tensor& x, double c) { return less_equal(x, constant_like("less_equal", x, c)); }
+Tensor operator<=(const Tensor& x, double c) {
+  return less_equal(x, constant_like("less_equal", x, c));
+}
 Tensor operator>(const Tensor& x, double c) { return greater(x, constant_like("greater", x, c)); }
-Tensor operator>=(const Tensor& x, double c) { return greater_equal(x, constant_like("greater_equal", x, c)); }
+Tensor operator>=(const Tensor& x, double c) {
+  return greater_equal(x, constant_like("greater_equal", x, c));
+}
 
 Tensor where(const Tensor& condition, const Tensor& a, const Tensor& b, Caller at) {
   detail::require_same_dtype("where", a, b);
   detail::require_float("where", a);
   broadcast_shapes("where", a.shape(), b.shape());
-  const Shape shape = broadcast_shapes("where", broadcast_shapes("where", condition.shape(), a.shape()),
-                                       broadcast_shapes("where", condition.shape(), b.shape()));
+  const Shape shape =
+      broadcast_shapes("where", broadcast_shapes("where", condition.shape(), a.shape()),
+                       broadcast_shapes("where", condition.shape(), b.shape()));
   const auto value = [&] {
     const auto full_size = [&](const Tensor& x) { return detail::dense(broadcast_to(x, shape)); };
     const Tensor c = full_size(condition), x = full_size(a), y = full_size(b);
@@ -101,9 +119,10 @@ Tensor where(const Tensor& condition, const Tensor& a, const Tensor& b, Caller a
     });
     return out;
   };
-  return record(at("where"), value,
-                wrt(a, keep(condition), [](const Tensor& dy, const Tensor& c) { return where(c, dy, 0.0); }),
-                wrt(b, keep(condition), [](const Tensor& dy, const Tensor& c) { return where(c, 0.0, dy); }));
+  return record(
+      at("where"), value,
+      wrt(a, keep(condition), [](const Tensor& dy, const Tensor& c) { return where(c, dy, 0.0); }),
+      wrt(b, keep(condition), [](const Tensor& dy, const Tensor& c) { return where(c, 0.0, dy); }));
 }
 Tensor where(const Tensor& condition, const Tensor& a, double b, Caller at) {
   return where(condition, a, constant_like(a, b), at);

@@ -4,7 +4,8 @@ namespace retrace {
 
 Tensor Tensor::clone() const {
   return record(
-      "clone", [&] { return detail::row_major_copy(*this); }, wrt(*this, [](Tensor dy) { return dy; }));
+      "clone", [&] { return detail::row_major_copy(*this); },
+      wrt(*this, [](Tensor dy) { return dy; }));
 }
 
 Tensor Tensor::contiguous() const { return is_contiguous() ? *this : clone(); }
@@ -18,7 +19,8 @@ Tensor Tensor::to(DType target) const {
       visit(target, [&]<class To>(To) {
         for (std::int64_t i = 0, n = in.size(); i < n; ++i) {
           const From value = in.data<From>()[i];
-          if constexpr (std::is_same_v<To, std::int64_t> && !std::is_same_v<From, To>) check_i64("to", value);
+          if constexpr (std::is_same_v<To, std::int64_t> && !std::is_same_v<From, To>)
+            check_i64("to", value);
           out.data<To>()[i] = static_cast<To>(value);
         }
       });
@@ -26,7 +28,8 @@ Tensor Tensor::to(DType target) const {
     return out;
   };
   if (target == i64) return no_grad(convert);
-  return record("to", convert, wrt(*this, [from = dtype()](const Tensor& dy) { return dy.to(from); }));
+  return record("to", convert,
+                wrt(*this, [from = dtype()](const Tensor& dy) { return dy.to(from); }));
 }
 
 }  // namespace retrace

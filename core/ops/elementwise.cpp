@@ -3,12 +3,13 @@
 namespace retrace::detail {
 
 void require_float(const char* op, const Tensor& x) {
-  require(x.dtype() != i64, "{}: expected f32 or f64, got i64 of shape {}; cast with .to(f32)", op, x.shape());
+  require(x.dtype() != i64, "{}: expected f32 or f64, got i64 of shape {}; cast with .to(f32)", op,
+          x.shape());
 }
 
 void require_same_dtype(const char* op, const Tensor& a, const Tensor& b) {
-  require(a.dtype() == b.dtype(), "{}: dtypes differ: {} {} and {} {}; cast one with .to({})", op, a.dtype(), a.shape(),
-          b.dtype(), b.shape(), a.dtype() == i64 ? b.dtype() : a.dtype());
+  require(a.dtype() == b.dtype(), "{}: dtypes differ: {} {} and {} {}; cast one with .to({})", op,
+          a.dtype(), a.shape(), b.dtype(), b.shape(), a.dtype() == i64 ? b.dtype() : a.dtype());
 }
 
 void BroadcastLoop::append(std::int64_t size, std::int64_t a_step, std::int64_t b_step) {
@@ -60,8 +61,9 @@ Zipped::Zipped(const char* op, Tensor& x, Tensor& y) : loop(x.size()) {
     return;
   }
   const Shape shape = broadcast_shapes(op, x.shape(), y.shape());
-  loop =
-      shape.size() == 0 ? BroadcastLoop(0) : BroadcastLoop(shape, {x.shape(), x.strides()}, {y.shape(), y.strides()});
+  loop = shape.size() == 0
+             ? BroadcastLoop(0)
+             : BroadcastLoop(shape, {x.shape(), x.strides()}, {y.shape(), y.strides()});
   out = x.shape() == shape && x.expiring()   ? lend(x)
         : y.shape() == shape && y.expiring() ? lend(y)
                                              : empty(shape, x.dtype());

@@ -7,8 +7,8 @@
 namespace retrace {
 
 namespace detail {
-/// How to walk two operands that broadcast to `shape`: nested loops over axes merged where both allow it, the innermost
-/// last. Steps are in elements, 0 along a broadcast axis.
+/// How to walk two operands that broadcast to `shape`: nested loops over axes merged where both
+/// allow it, the innermost last. Steps are in elements, 0 along a broadcast axis.
 struct BroadcastLoop {
   int rank = 0;
   std::array<std::int64_t, max_rank> sizes, a_steps, b_steps;  // set up to the rank
@@ -58,8 +58,8 @@ Tensor map_all(const char* op, Tensor x, Kernel kernel) {
 }
 }  // namespace detail
 
-/// f applied to every element of a floating tensor; f takes and returns the element type. `op` is named in errors. The
-/// elements of an expiring x are overwritten.
+/// f applied to every element of a floating tensor; f takes and returns the element type. `op` is
+/// named in errors. The elements of an expiring x are overwritten.
 template <class F>
 Tensor map(const char* op, Tensor x, F f) {
   return detail::map_all(op, std::move(x), [f]<class T>(const T* from, T* to, std::int64_t n) {
@@ -71,7 +71,8 @@ Tensor map(const char* op, Tensor x, F f) {
 }
 
 namespace detail {
-/// Two operands of one dtype to be walked, and a tensor for the result, lent by one of them if that expires.
+/// Two operands of one dtype to be walked, and a tensor for the result, lent by one of them if that
+/// expires.
 struct Zipped {
   Zipped(const char* op, Tensor& a, Tensor& b);
 
@@ -80,10 +81,11 @@ struct Zipped {
   Tensor out;
 };
 
-/// f over one run; on its own, so that the ops hold one copy of it and what surrounds it stays small.
+/// f over one run; on its own, so that the ops hold one copy of it and what surrounds it stays
+/// small.
 template <class T, class F>
-[[gnu::noinline]] void zip_run(T* to, std::int64_t n, const T* x, const T* y, std::int64_t x_step, std::int64_t y_step,
-                               F f) {
+[[gnu::noinline]] void zip_run(T* to, std::int64_t n, const T* x, const T* y, std::int64_t x_step,
+                               std::int64_t y_step, F f) {
   on_vector_unit([&](auto) RETRACE_INLINE {
     if (x_step == 1 && y_step == 1) {
       RETRACE_INDEPENDENT
@@ -106,18 +108,19 @@ Tensor zip_any(const char* op, Tensor& a, Tensor& b, F f) {
     const T* x = reinterpret_cast<const T*>(z.a);
     const T* y = reinterpret_cast<const T*>(z.b);
     T* to = z.out.data<T>();
-    z.loop.for_each_run(
-        [&](std::int64_t n, std::int64_t x0, std::int64_t y0, std::int64_t x_step, std::int64_t y_step) {
-          zip_run(to, n, x + x0, y + y0, x_step, y_step, f);
-          to += n;
-        });
+    z.loop.for_each_run([&](std::int64_t n, std::int64_t x0, std::int64_t y0, std::int64_t x_step,
+                            std::int64_t y_step) {
+      zip_run(to, n, x + x0, y + y0, x_step, y_step, f);
+      to += n;
+    });
   });
   return std::move(z.out);
 }
 }  // namespace detail
 
-/// f applied to pairs of elements of two floating tensors of one dtype, broadcast by NumPy's rule; `op` is named in
-/// errors. The elements of an expiring operand of the result's shape are overwritten.
+/// f applied to pairs of elements of two floating tensors of one dtype, broadcast by NumPy's rule;
+/// `op` is named in errors. The elements of an expiring operand of the result's shape are
+/// overwritten.
 template <class F>
 Tensor zip(const char* op, Tensor a, Tensor b, F f) {
   detail::require_same_dtype(op, a, b);

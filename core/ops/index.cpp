@@ -8,31 +8,35 @@ namespace retrace {
 namespace {
 
 void require_i64(const char* op, const Tensor& index) {
-  require(index.dtype() == i64, "{}: the index must be i64, got {} of shape {}", op, index.dtype(), index.shape());
+  require(index.dtype() == i64, "{}: the index must be i64, got {} of shape {}", op, index.dtype(),
+          index.shape());
 }
 
 void require_index(const char* op, const Tensor& index, const Shape& x, int axis) {
   require_i64(op, index);
   const Tensor dense = detail::dense(index);
   for (const std::int64_t i : dense.span<std::int64_t>())
-    require(i >= 0 && i < x[axis], "{}: index {} is out of range 0 .. {} for axis {} of shape {}", op, i, x[axis] - 1,
-            axis, x);
+    require(i >= 0 && i < x[axis], "{}: index {} is out of range 0 .. {} for axis {} of shape {}",
+            op, i, x[axis] - 1, axis, x);
 }
 
-/// Calls f(place in what is gathered, place in x, elements there) for every element of an index; all are row-major.
+/// Calls f(place in what is gathered, place in x, elements there) for every element of an index;
+/// all are row-major.
 template <class F>
 void for_each_gathered(const Tensor& index, const Shape& x, int axis, F f) {
   const Tensor dense = detail::dense(index);
   const auto* places = dense.data<std::int64_t>();
   Strides steps = row_major(x);
   const int last = index.rank() - 1;
-  const std::int64_t n = steps[static_cast<unsigned>(last)], run = index.shape()[last], count = index.size();
+  const std::int64_t n = steps[static_cast<unsigned>(last)], run = index.shape()[last],
+                     count = index.size();
   const std::int64_t axis_step = std::exchange(steps[static_cast<unsigned>(axis)], 0);
   const std::int64_t last_step = steps[static_cast<unsigned>(last)];
   std::array<std::int64_t, max_rank> at{};
   std::int64_t offset = 0;  // of the run in x, but for the axis
   for (std::int64_t i = 0; i < count; i += run) {
-    for (std::int64_t j = 0; j < run; ++j) f((i + j) * n, offset + j * last_step + places[i + j] * axis_step, n);
+    for (std::int64_t j = 0; j < run; ++j)
+      f((i + j) * n, offset + j * last_step + places[i + j] * axis_step, n);
     for (int d = last - 1; d >= 0; --d) {
       const auto u = static_cast<unsigned>(d);
       offset += steps[u];
@@ -60,9 +64,10 @@ Tensor gathered(const char* op, const Tensor& x, const Tensor& index, int axis) 
   Tensor out = empty(gathered_shape(op, x.shape(), index, axis), x.dtype());
   const Tensor in = detail::dense(x);
   visit(x.dtype(), [&]<class T>(T) {
-    for_each_gathered(index, x.shape(), axis, [to = out.data<T>(), from = in.data<T>()](auto i, auto at, auto n) {
-      std::copy_n(from + at, n, to + i);
-    });
+    for_each_gathered(index, x.shape(), axis,
+                      [to = out.data<T>(), from = in.data<T>()](auto i, auto at, auto n) {
+                        std::copy_n(from + at, n, to + i);
+                      });
   });
   return out;
 }
@@ -82,36 +87,41 @@ void detail::add_to(Tensor& to, const Scattered& scattered) {
   const Tensor &values = scattered.value, &index = scattered.index;
   const int axis = normalize_axis("scatter_add", scattered.axis, to.shape());
   require(values.shape() == gathered_shape("scatter_add", to.shape(), index, axis),
-          "scatter_add: values {} and index {} do not fit {}", values.shape(), index.shape(), to.shape());
+          "scatter_add: values {} and index {} do not fit {}", values.shape(), index.shape(),
+          to.shape());
   require_same_dtype("scatter_add", to, values);
   const Tensor in = dense(values);
   visit_float("scatter_add", to.dtype(), [&]<class T>(T) {
-    for_each_gathered(index, to.shape(), axis, [to = to.data<T>(), from = in.data<T>()](auto i, auto at, auto n) {
-      for (std::int64_t j = 0; j < n; ++j) to[at + j] += from[i + j];
-    });
+    for_each_gathered(index, to.shape(), axis,
+                      [to = to.data<T>(), from = in.data<T>()](auto i, auto at, auto n) {
+                        for (std::int64_t j = 0; j < n; ++j) to[at + j] += from[i + j];
+                      });
   });
 }
 
-Tensor scatter_add(const Tensor& values, const Tensor& index, int axis, const Shape& shape, Caller at) {
+Tensor scatter_add(const Tensor& values, const Tensor& index, int axis, const Shape& shape,
+                   Caller at) {
   axis = normalize_axis("scatter_add", axis, shape);
   const auto value = [&] {
     Tensor out = zeros(shape, values.dtype());
     detail::add_to(out, Scattered{values, index, axis});
     return out;
   };
-  return record(at("scatter_add"), value, wrt(values, keep(index), [axis](const Tensor& dy, const Tensor& index) {
+  return record(at("scatter_add"), value,
+                wrt(values, keep(index), [axis](const Tensor& dy, const Tensor& index) {
                   return gather(dy, index, axis);
                 }));
 }
 
 Tensor embedding(const Tensor& table, const Tensor& index, Caller at) {
   require(table.rank() == 2 && index.rank() < max_rank,
-          "embedding: expected a table [n, d] and an index of less than {} axes, got {} and {}", max_rank,
-          table.shape(), index.shape());
+          "embedding: expected a table [n, d] and an index of less than {} axes, got {} and {}",
+          max_rank, table.shape(), index.shape());
   require_i64("embedding", index);
   const Shape shape = index.shape().inserted(index.rank(), table.dim(1));
   return record(
-      at("embedding"), [&] { return reshape(gathered(at("embedding"), table, as_list(index), 0), shape); },
+      at("embedding"),
+      [&] { return reshape(gathered(at("embedding"), table, as_list(index), 0), shape); },
       wrt(table, keep(index), [](const Tensor& dy, const Tensor& index) {
         return Scattered{reshape(dy, {index.size(), dy.dim(-1)}), as_list(index), 0};
       }));

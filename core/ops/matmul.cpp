@@ -12,7 +12,8 @@ std::int64_t leading_size(const Shape& shape) {
   return n;
 }
 
-/// A tensor that outlives it as the kernels see it: a matrix whose rows are the last axis, or whose columns are.
+/// A tensor that outlives it as the kernels see it: a matrix whose rows are the last axis, or whose
+/// columns are.
 struct Operand {
   Tensor copy;  // undefined unless one was needed
   const detail::Node* x;
@@ -39,13 +40,15 @@ struct Operand {
 
 void check(const Operand& a, const Operand& b, const Shape& to, DType dtype) {
   require(a.columns == b.rows && a.rows * b.columns == to.size(),
-          "product: [{}, {}] x [{}, {}] of {} and {} does not give {}", a.rows, a.columns, b.rows, b.columns,
-          a.x->shape, b.x->shape, to);
-  require(a.x->dtype == dtype && b.x->dtype == dtype, "product: expected {} factors, got {} {} and {} {}", dtype,
-          a.x->dtype, a.x->shape, b.x->dtype, b.x->shape);
+          "product: [{}, {}] x [{}, {}] of {} and {} does not give {}", a.rows, a.columns, b.rows,
+          b.columns, a.x->shape, b.x->shape, to);
+  require(a.x->dtype == dtype && b.x->dtype == dtype,
+          "product: expected {} factors, got {} {} and {} {}", dtype, a.x->dtype, a.x->shape,
+          b.x->dtype, b.x->shape);
 }
 
-/// What a product is added to: as many elements, or one row that counts for all. Without data, nothing.
+/// What a product is added to: as many elements, or one row that counts for all. Without data,
+/// nothing.
 struct Addend {
   const std::byte* data = nullptr;
   bool is_row = false;
@@ -57,7 +60,8 @@ void multiply(const Operand& a, const Operand& b, const Addend& addend, const Te
   visit_float("matmul", to.dtype(), [&]<class T>(T) {
     const T* packed = kernels::packed_form(*b.x->storage, b.rows, b.columns, b.matrix<T>());
     const kernels::Factors<T> one{a.matrix<T>(), b.matrix<T>(), b.rows, packed};
-    const kernels::Addend<T> added{reinterpret_cast<const T*>(addend.data), addend.is_row ? 0 : b.columns};
+    const kernels::Addend<T> added{reinterpret_cast<const T*>(addend.data),
+                                   addend.is_row ? 0 : b.columns};
     kernels::gemm(a.rows, b.columns, std::span(&one, 1), added, to.data<T>(), b.columns);
   });
 }
@@ -77,9 +81,12 @@ Shape product_shape(const Tensor& a, const Tensor& b) {
 /// [..., k] x [k, n]: all rows of the batch in one product, which value() makes.
 template <class Value>
 Tensor matmul_rows(const Tensor& a, const Tensor& b, Caller at, Value&& value) {
-  return record(at("matmul"), value,
-                wrt(a, keep(b), [](Tensor dy, Tensor b) { return product(std::move(dy), transposed(std::move(b))); }),
-                wrt(b, keep(a), [](Tensor dy, Tensor a) { return product(transposed(std::move(a)), std::move(dy)); }));
+  return record(
+      at("matmul"), value,
+      wrt(a, keep(b),
+          [](Tensor dy, Tensor b) { return product(std::move(dy), transposed(std::move(b))); }),
+      wrt(b, keep(a),
+          [](Tensor dy, Tensor a) { return product(transposed(std::move(a)), std::move(dy)); }));
 }
 
 /// [..., m, k] x [..., k, n] with broadcast leading axes.
@@ -103,18 +110,24 @@ Tensor matmul_batched(const Tensor& a, const Tensor& b, const Shape& batch, Call
     }
     return c;
   };
-  return record(at("matmul"), value,
-                wrt(a, keep(b), [](const Tensor& dy, const Tensor& b) { return matmul(dy, transpose(b)); }),
-                wrt(b, keep(a), [](const Tensor& dy, const Tensor& a) { return matmul(transpose(a), dy); }));
+  return record(
+      at("matmul"), value,
+      wrt(a, keep(b), [](const Tensor& dy, const Tensor& b) { return matmul(dy, transpose(b)); }),
+      wrt(b, keep(a), [](const Tensor& dy, const Tensor& a) { return matmul(transpose(a), dy); }));
 }
 
-Shape leading(const Shape& shape) { return shape.erased(shape.rank() - 1).erased(shape.rank() - 2); }
+Shape leading(const Shape& shape) {
+  return shape.erased(shape.rank() - 1).erased(shape.rank() - 2);
+}
 
 void require_factors(const char* op, const Tensor& a, const Tensor& b) {
-  require(a.rank() >= 2 && b.rank() >= 2, "{}: expected two axes or more: {} x {}", op, a.shape(), b.shape());
-  require(a.shape().back() == b.shape()[b.rank() - 2], "{}: inner sizes differ: {} x {}", op, a.shape(), b.shape());
-  require(a.dtype() == b.dtype() && a.dtype() != i64, "{}: expected two f32 or two f64, got {} {} x {} {}", op,
-          a.dtype(), a.shape(), b.dtype(), b.shape());
+  require(a.rank() >= 2 && b.rank() >= 2, "{}: expected two axes or more: {} x {}", op, a.shape(),
+          b.shape());
+  require(a.shape().back() == b.shape()[b.rank() - 2], "{}: inner sizes differ: {} x {}", op,
+          a.shape(), b.shape());
+  require(a.dtype() == b.dtype() && a.dtype() != i64,
+          "{}: expected two f32 or two f64, got {} {} x {} {}", op, a.dtype(), a.shape(), b.dtype(),
+          b.shape());
 }
 
 }  // namespace
@@ -122,7 +135,8 @@ void require_factors(const char* op, const Tensor& a, const Tensor& b) {
 Tensor matmul(const Tensor& a, const Tensor& b, Caller at) {
   require_factors("matmul", a, b);
   if (b.rank() == 2)
-    return matmul_rows(a, b, at, [&] { return multiplied(Operand(a), Operand(b), product_shape(a, b)); });
+    return matmul_rows(a, b, at,
+                       [&] { return multiplied(Operand(a), Operand(b), product_shape(a, b)); });
   return matmul_batched(a, b, leading(broadcast_shapes("matmul", a.shape(), b.shape(), 2)), at);
 }
 
@@ -131,17 +145,19 @@ Tensor addmm(Tensor c, const Tensor& a, const Tensor& b, Caller at) {
   const Shape shape = b.rank() == 2 ? product_shape(a, b) : Shape();
   const bool is_row = c.rank() == 1 && c.dim(0) == b.dim(-1);
   // An anomaly is searched for in the value of each node.
-  if (b.rank() != 2 || !(is_row || c.shape() == shape) || !c.is_contiguous() || c.dtype() != a.dtype() ||
-      detail::this_thread.detecting_anomalies)
+  if (b.rank() != 2 || !(is_row || c.shape() == shape) || !c.is_contiguous() ||
+      c.dtype() != a.dtype() || detail::this_thread.detecting_anomalies)
     return std::move(c) + matmul(a, b, at);
-  const Tensor ab = matmul_rows(a, b, at, [&] { return Tensor(detail::Node::create(shape, a.dtype())); });
+  const Tensor ab =
+      matmul_rows(a, b, at, [&] { return Tensor(detail::Node::create(shape, a.dtype())); });
   const auto value = [&] {
     const Addend addend{c.node().data, is_row};
     Tensor sum = is_row ? empty(shape, a.dtype()) : detail::reuse_or_empty(c);
     multiply(Operand(a), Operand(b), addend, sum);
     return sum;
   };
-  return record(at("add"), value, wrt(c, [](Tensor dy) { return dy; }), wrt(ab, [](Tensor dy) { return dy; }));
+  return record(at("add"), value, wrt(c, [](Tensor dy) { return dy; }),
+                wrt(ab, [](Tensor dy) { return dy; }));
 }
 
 Tensor detail::evaluate(const Product& p, const Shape& shape) {
@@ -153,7 +169,9 @@ Tensor detail::evaluate(const Product& p, const Shape& shape) {
   return reshape(matmul(matrix(p.a), matrix(p.b)), shape);
 }
 
-void detail::add_to(Tensor& to, const Product& p) { multiply(Operand(p.a), Operand(p.b), {to.node().data}, to); }
+void detail::add_to(Tensor& to, const Product& p) {
+  multiply(Operand(p.a), Operand(p.b), {to.node().data}, to);
+}
 
 void detail::add_to(Tensor& to, std::span<const Product> products) {
   visit_float("matmul", to.dtype(), [&]<class T>(T) {
@@ -163,14 +181,16 @@ void detail::add_to(Tensor& to, std::span<const Product> products) {
     list.reserve(products.size());
     for (const Product& p : products) {
       const Operand &a = operands.emplace_back(p.a), &b = operands.emplace_back(p.b);
-      if (a.rows != operands[0].rows) {  // the rule of another operation sees the elements as another matrix
+      if (a.rows !=
+          operands[0].rows) {  // the rule of another operation sees the elements as another matrix
         add_to(to, p);
         continue;
       }
       list.push_back({a.matrix<T>(), b.matrix<T>(), a.columns});
     }
     kernels::gemm(operands[0].rows, operands[1].columns, std::span<const kernels::Factors<T>>(list),
-                  kernels::Addend<T>{to.data<T>(), operands[1].columns}, to.data<T>(), operands[1].columns);
+                  kernels::Addend<T>{to.data<T>(), operands[1].columns}, to.data<T>(),
+                  operands[1].columns);
   });
 }
 

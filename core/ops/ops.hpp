@@ -5,15 +5,18 @@
 #include "../graph/record.hpp"
 #include "../tensor/generator.hpp"
 
-/// The operations. Unless said otherwise they take f32 or f64, give row-major results of the same dtype and are
-/// differentiable to any order. They throw Error, which names the op and what came, if shapes do not fit, an axis is
-/// not there or dtypes are mixed. Those that only move elements take i64, too.
+/// The operations. Unless said otherwise they take f32 or f64, give row-major results of the same
+/// dtype and are differentiable to any order. They throw Error, which names the op and what came,
+/// if shapes do not fit, an axis is not there or dtypes are mixed. Those that only move elements
+/// take i64, too.
 namespace retrace {
 
-// ---- arithmetic, with NumPy's broadcasting -------------------------------------------------------------------------
+// ---- arithmetic, with NumPy's broadcasting
+// -------------------------------------------------------------------------
 
-// Element by element; operands of one dtype. Axes of size 1, and those that one operand lacks in front, are repeated:
-// [3, 1] + [4] is [3, 4]. Division by 0 gives what IEEE 754 says, infinity or NaN.
+// Element by element; operands of one dtype. Axes of size 1, and those that one operand lacks in
+// front, are repeated: [3, 1] + [4] is [3, 4]. Division by 0 gives what IEEE 754 says, infinity or
+// NaN.
 Tensor operator+(Tensor a, Tensor b);
 Tensor operator-(Tensor a, Tensor b);
 Tensor operator*(Tensor a, Tensor b);
@@ -32,8 +35,8 @@ inline Tensor operator-(Tensor x, double c) { return std::move(x) + -c; }
 /// x to a fixed power, by the rules of std::pow. At exponent 0 the gradient is 0, as in PyTorch.
 Tensor pow(Tensor x, double exponent, Caller at = {});
 
-/// The larger (smaller) of two, NaN if one is; where they are equal each gets half of the gradient, at NaN both all of
-/// it, as in PyTorch.
+/// The larger (smaller) of two, NaN if one is; where they are equal each gets half of the gradient,
+/// at NaN both all of it, as in PyTorch.
 Tensor maximum(Tensor a, Tensor b, Caller at = {});
 Tensor minimum(Tensor a, Tensor b, Caller at = {});
 Tensor maximum(Tensor x, double c, Caller at = {});
@@ -61,14 +64,16 @@ Tensor operator<=(const Tensor& x, double c);
 Tensor operator>(const Tensor& x, double c);
 Tensor operator>=(const Tensor& x, double c);
 
-/// a where condition is not 0, b elsewhere; all three broadcast. The condition may have any dtype and has no gradient.
-/// What is left out, NaN too, is in neither value nor gradient. It still is in the gradient of what it was computed by,
-/// as 0 times NaN: mask what a function takes, log(where(x > 0.0, x, 1)), not only what it gives.
+/// a where condition is not 0, b elsewhere; all three broadcast. The condition may have any dtype
+/// and has no gradient. What is left out, NaN too, is in neither value nor gradient. It still is in
+/// the gradient of what it was computed by, as 0 times NaN: mask what a function takes, log(where(x
+/// > 0.0, x, 1)), not only what it gives.
 Tensor where(const Tensor& condition, const Tensor& a, const Tensor& b, Caller at = {});
 Tensor where(const Tensor& condition, const Tensor& a, double b, Caller at = {});
 Tensor where(const Tensor& condition, double a, const Tensor& b, Caller at = {});
 
-// ---- functions of each element -------------------------------------------------------------------------------------
+// ---- functions of each element
+// -------------------------------------------------------------------------------------
 
 // Of the shape of x.
 
@@ -91,18 +96,22 @@ Tensor sqrt(Tensor x, Caller at = {});
 /// The gradient at 0 is 0.
 Tensor abs(Tensor x, Caller at = {});
 
-// ---- products ------------------------------------------------------------------------------------------------------
+// ---- products
+// -------------------------------------------------------------------------------------------------
 
-/// Matrix product [m, k] x [k, n] -> [m, n]; leading axes are a batch and broadcast: [..., m, k] x [..., k, n].
+/// Matrix product [m, k] x [k, n] -> [m, n]; leading axes are a batch and broadcast: [..., m, k] x
+/// [..., k, n].
 Tensor matmul(const Tensor& a, const Tensor& b, Caller at = {});
-/// c + matmul(a, b), recorded as these two, in one pass over the result if b is a matrix and c has the product's shape
-/// or is one row. The elements of an expiring c of the product's shape are overwritten.
+/// c + matmul(a, b), recorded as these two, in one pass over the result if b is a matrix and c has
+/// the product's shape or is one row. The elements of an expiring c of the product's shape are
+/// overwritten.
 Tensor addmm(Tensor c, const Tensor& a, const Tensor& b, Caller at = {});
 
-// ---- shape ---------------------------------------------------------------------------------------------------------
+// ---- shape
+// -------------------------------------------------------------------------------------------------
 
-/// The same elements in row-major order in another shape; one size may be -1 and follows from the others.
-/// x itself when it has that shape, a view when it is contiguous, a copy otherwise.
+/// The same elements in row-major order in another shape; one size may be -1 and follows from the
+/// others. x itself when it has that shape, a view when it is contiguous, a copy otherwise.
 Tensor reshape(const Tensor& x, Shape shape, Caller at = {});
 /// A view with the axes in another order: axis i of the result is axis axes[i] of x.
 Tensor permute(const Tensor& x, const Axes& axes, Caller at = {});
@@ -110,11 +119,13 @@ Tensor permute(const Tensor& x, const Axes& axes, Caller at = {});
 Tensor transpose(const Tensor& x, int axis_a = -2, int axis_b = -1, Caller at = {});
 /// A view of x repeated along new leading axes and along axes of size 1.
 Tensor broadcast_to(const Tensor& x, const Shape& shape, Caller at = {});
-/// x summed over the axes that broadcasting from `shape` would have repeated: the reverse of broadcast_to.
+/// x summed over the axes that broadcasting from `shape` would have repeated: the reverse of
+/// broadcast_to.
 Tensor sum_to(Tensor x, const Shape& shape, Caller at = {});
-/// A view of elements start, start + step, ... below stop of one axis. Negative start and stop count from the end;
-/// both are clipped to the axis, as in Python. step >= 1.
-Tensor slice(const Tensor& x, int axis, std::int64_t start, std::int64_t stop, std::int64_t step = 1, Caller at = {});
+/// A view of elements start, start + step, ... below stop of one axis. Negative start and stop
+/// count from the end; both are clipped to the axis, as in Python. step >= 1.
+Tensor slice(const Tensor& x, int axis, std::int64_t start, std::int64_t stop,
+             std::int64_t step = 1, Caller at = {});
 /// A view of element `index` of one axis, which disappears. Negative indices count from the end.
 Tensor select(const Tensor& x, int axis, std::int64_t index, Caller at = {});
 /// All elements of one axis as views: one node of the graph, however many there are.
@@ -130,53 +141,61 @@ Tensor place(const Tensor& x, const Region& region, const Shape& shape, Caller a
 /// A view of a region: the reverse of place.
 Tensor region_of(const Tensor& x, const Region& region, Caller at = {});
 
-// ---- reductions ----------------------------------------------------------------------------------------------------
+// ---- reductions
+// -------------------------------------------------------------------------------------------------
 
 struct ReduceOptions {
   bool keepdims = false;  ///< keep the reduced axes with size 1
 };
 
-// Over all axes if `axes` is {} or left out: [2, 3, 4] over {0, 2} gives [3], with keepdims [1, 3, 1], over all [].
+// Over all axes if `axes` is {} or left out: [2, 3, 4] over {0, 2} gives [3], with keepdims [1, 3,
+// 1], over all [].
 
 /// The sum; of no elements 0.
 Tensor sum(const Tensor& x, const Axes& axes = {}, ReduceOptions options = {}, Caller at = {});
 /// The mean of no elements is NaN.
 Tensor mean(const Tensor& x, const Axes& axes = {}, ReduceOptions options = {}, Caller at = {});
-/// The largest; elements that tie share the gradient evenly (PyTorch's amax). NaN wins. Throws Error if
-/// there are no elements.
+/// The largest; elements that tie share the gradient evenly (PyTorch's amax). NaN wins. Throws
+/// Error if there are no elements.
 Tensor max(const Tensor& x, const Axes& axes = {}, ReduceOptions options = {}, Caller at = {});
 /// Place of the largest element along an axis as i64, the first of several; no gradient.
 Tensor argmax(const Tensor& x, int axis, ReduceOptions options = {});
-/// exp(x) / sum(exp(x)) along an axis, shifted by the maximum so that it cannot overflow; of the shape of x. Where all
-/// are -infinity, as in a row that is masked whole, it is NaN.
+/// exp(x) / sum(exp(x)) along an axis, shifted by the maximum so that it cannot overflow; of the
+/// shape of x. Where all are -infinity, as in a row that is masked whole, it is NaN.
 Tensor softmax(const Tensor& x, int axis = -1, Caller at = {});
 /// log(softmax(x)), without taking the logarithm of 0.
 Tensor log_softmax(const Tensor& x, int axis = -1, Caller at = {});
 
-// ---- indices -------------------------------------------------------------------------------------------------------
+// ---- indices
+// -------------------------------------------------------------------------------------------------
 
-/// y[i][j][k] = x[i][index[i][j][k]][k] for axis 1: index (i64) has sizes no larger than x's off the axis. Axes that it
-/// has fewer than x are taken whole: y[i][j] = x[i][index[i][j]] are rows.
+/// y[i][j][k] = x[i][index[i][j][k]][k] for axis 1: index (i64) has sizes no larger than x's off
+/// the axis. Axes that it has fewer than x are taken whole: y[i][j] = x[i][index[i][j]] are rows.
 Tensor gather(const Tensor& x, const Tensor& index, int axis, Caller at = {});
 /// Zeros of `shape` with each value added where gather would read it: the gradient of gather.
-Tensor scatter_add(const Tensor& values, const Tensor& index, int axis, const Shape& shape, Caller at = {});
+Tensor scatter_add(const Tensor& values, const Tensor& index, int axis, const Shape& shape,
+                   Caller at = {});
 /// Rows of a table [n, d] picked by index (i64) [...]: [..., d].
 Tensor embedding(const Tensor& table, const Tensor& index, Caller at = {});
 
-// ---- random numbers ------------------------------------------------------------------------------------------------
+// ---- random numbers
+// ------------------------------------------------------------------------------------------------
 
 /// Standard normal numbers.
 Tensor randn(const Shape& shape, const Generator& generator, DType dtype = f32);
 /// Uniform in [low, high).
-Tensor uniform(const Shape& shape, double low, double high, const Generator& generator, DType dtype = f32);
-/// x with each element zeroed with the given probability and the others divided by 1 - probability, so that the mean
-/// stays; in training mode or not. Probability in [0, 1).
+Tensor uniform(const Shape& shape, double low, double high, const Generator& generator,
+               DType dtype = f32);
+/// x with each element zeroed with the given probability and the others divided by 1 - probability,
+/// so that the mean stays; in training mode or not. Probability in [0, 1).
 Tensor dropout(Tensor x, double probability, const Generator& generator, Caller at = {});
-/// `count` indices (i64) drawn with replacement, index i as often as weights[i] says: weights [n] -> [count], weights
-/// [rows, n] -> [rows, count]. Weights are finite, not negative, not all zero, and need not sum to 1. No gradient.
+/// `count` indices (i64) drawn with replacement, index i as often as weights[i] says: weights [n]
+/// -> [count], weights [rows, n] -> [rows, count]. Weights are finite, not negative, not all zero,
+/// and need not sum to 1. No gradient.
 Tensor multinomial(const Tensor& weights, std::int64_t count, const Generator& generator);
 
-// ---- losses --------------------------------------------------------------------------------------------------------
+// ---- losses
+// -------------------------------------------------------------------------------------------------
 
 enum class Reduction { mean, sum, none };
 
@@ -184,15 +203,17 @@ struct LossOptions {
   Reduction reduction = Reduction::mean;
 };
 /// Mean squared error; both must have the same shape, so that nothing broadcasts by accident.
-Tensor mse_loss(const Tensor& prediction, const Tensor& target, LossOptions options = {}, Caller at = {});
+Tensor mse_loss(const Tensor& prediction, const Tensor& target, LossOptions options = {},
+                Caller at = {});
 
 struct CrossEntropyOptions {
   std::int64_t ignore_index = -100;  ///< rows with this label count nothing, whatever their logits
   Reduction reduction = Reduction::mean;
 };
-/// -log softmax(logits)[label], in nats: logits [..., classes], labels (i64) [...]. The mean runs over the labels that
-/// are not ignored; when there are none it is NaN with gradient 0, as in PyTorch. Reduction::none gives [...], ignored
-/// ones 0.
-Tensor cross_entropy(const Tensor& logits, const Tensor& labels, CrossEntropyOptions options = {}, Caller at = {});
+/// -log softmax(logits)[label], in nats: logits [..., classes], labels (i64) [...]. The mean runs
+/// over the labels that are not ignored; when there are none it is NaN with gradient 0, as in
+/// PyTorch. Reduction::none gives [...], ignored ones 0.
+Tensor cross_entropy(const Tensor& logits, const Tensor& labels, CrossEntropyOptions options = {},
+                     Caller at = {});
 
 }  // namespace retrace

@@ -22,28 +22,36 @@ Tensor randn(const Shape& shape, const Generator& generator, DType dtype) {
   return filled("randn", shape, dtype, [&] { return generator.normal(); });
 }
 
-Tensor uniform(const Shape& shape, double low, double high, const Generator& generator, DType dtype) {
+Tensor uniform(const Shape& shape, double low, double high, const Generator& generator,
+               DType dtype) {
   require(low <= high, "uniform: the lower bound {} is above the upper bound {}", low, high);
-  const double range = dtype == f32 ? static_cast<float>(high) - static_cast<float>(low) : high - low;
-  require(std::isfinite(range), "uniform: the range from {} to {} is not finite in {}", low, high, dtype);
-  const auto narrow = static_cast<float>(high);  // to which rounding would take the last numbers below it
-  const double most = dtype == f32 ? std::nextafter(narrow, static_cast<float>(low)) : std::nextafter(high, low);
-  return filled("uniform", shape, dtype, [&] { return std::min(most, low + (high - low) * generator.uniform()); });
+  const double range =
+      dtype == f32 ? static_cast<float>(high) - static_cast<float>(low) : high - low;
+  require(std::isfinite(range), "uniform: the range from {} to {} is not finite in {}", low, high,
+          dtype);
+  const auto narrow =
+      static_cast<float>(high);  // to which rounding would take the last numbers below it
+  const double most =
+      dtype == f32 ? std::nextafter(narrow, static_cast<float>(low)) : std::nextafter(high, low);
+  return filled("uniform", shape, dtype,
+                [&] { return std::min(most, low + (high - low) * generator.uniform()); });
 }
 
 Tensor dropout(Tensor x, double probability, const Generator& generator, Caller at) {
-  require(probability >= 0 && probability < 1, "dropout: the probability must be in [0, 1), got {}", probability);
+  require(probability >= 0 && probability < 1, "dropout: the probability must be in [0, 1), got {}",
+          probability);
   const double scale = 1 / (1 - probability);
-  const Tensor mask =
-      filled("dropout", x.shape(), x.dtype(), [&] { return generator.uniform() < probability ? 0.0 : scale; });
+  const Tensor mask = filled("dropout", x.shape(), x.dtype(),
+                             [&] { return generator.uniform() < probability ? 0.0 : scale; });
   return record(
-      at("dropout"), [&] { return zip("dropout", std::move(x), mask, [](auto v, auto m) { return v * m; }); },
+      at("dropout"),
+      [&] { return zip("dropout", std::move(x), mask, [](auto v, auto m) { return v * m; }); },
       wrt(x, keep(mask), [](Tensor dy, const Tensor& mask) { return std::move(dy) * mask; }));
 }
 
 Tensor multinomial(const Tensor& weights, std::int64_t count, const Generator& generator) {
-  require(weights.rank() == 1 || weights.rank() == 2, "multinomial: expected weights [n] or [rows, n], got {}",
-          weights.shape());
+  require(weights.rank() == 1 || weights.rank() == 2,
+          "multinomial: expected weights [n] or [rows, n], got {}", weights.shape());
   require(count >= 0, "multinomial: the count must not be negative, got {}", count);
   const Tensor rows = detail::dense(weights.detach());
   Shape shape = weights.shape();
@@ -56,18 +64,21 @@ Tensor multinomial(const Tensor& weights, std::int64_t count, const Generator& g
       double total = 0;
       for (std::int64_t i = 0; i < n; ++i) {
         const auto w = static_cast<double>(rows.data<T>()[r * n + i]);
-        require(w >= 0 && std::isfinite(w), "multinomial: weight {} at {} of row {} is negative or not finite", w, i,
-                r);
+        require(w >= 0 && std::isfinite(w),
+                "multinomial: weight {} at {} of row {} is negative or not finite", w, i, r);
         cumulative[static_cast<std::size_t>(r * n + i)] = total += w;
       }
-      require(total > 0, "multinomial: the weights of row {} of shape {} are all zero", r, weights.shape());
-      require(std::isfinite(total), "multinomial: the sum of row {} of shape {} is not finite", r, weights.shape());
+      require(total > 0, "multinomial: the weights of row {} of shape {} are all zero", r,
+              weights.shape());
+      require(std::isfinite(total), "multinomial: the sum of row {} of shape {} is not finite", r,
+              weights.shape());
     }
   });
   for (std::int64_t r = 0; r < row_count; ++r)
     for (std::int64_t c = 0; c < count; ++c) {
       // The product may round up to the total: the last index of any weight is then meant.
-      const auto first = cumulative.begin() + r * n, last = std::lower_bound(first, first + n, first[n - 1]);
+      const auto first = cumulative.begin() + r * n,
+                 last = std::lower_bound(first, first + n, first[n - 1]);
       out.data<std::int64_t>()[r * count + c] =
           std::upper_bound(first, last, generator.uniform() * first[n - 1]) - first;
     }

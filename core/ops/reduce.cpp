@@ -29,7 +29,8 @@ struct Reduced {
   }
 };
 
-/// Halves, so that the rounding error grows with the logarithm of n; eight running sums that the compiler vectorises.
+/// Halves, so that the rounding error grows with the logarithm of n; eight running sums that the
+/// compiler vectorises.
 template <class T>
 T pairwise_sum(const T* p, std::int64_t n) {
   if (n > 256) {
@@ -44,24 +45,26 @@ T pairwise_sum(const T* p, std::int64_t n) {
   return ((sums[0] + sums[1]) + (sums[2] + sums[3])) + ((sums[4] + sums[5]) + (sums[6] + sums[7]));
 }
 
-/// Reduces x: whole runs along a reduced innermost axis by `run`, element by element onto what is there, at first
-/// `initial`, by `combine` otherwise.
+/// Reduces x: whole runs along a reduced innermost axis by `run`, element by element onto what is
+/// there, at first `initial`, by `combine` otherwise.
 template <class Run, class Combine>
-Tensor reduce(const char* op, const Tensor& x, const Reduced& shape, bool keepdims, double initial, Run run,
-              Combine combine) {
+Tensor reduce(const char* op, const Tensor& x, const Reduced& shape, bool keepdims, double initial,
+              Run run, Combine combine) {
   const Tensor in = detail::dense(x);
   return visit_float(op, x.dtype(), [&]<class T>(T) {
     Tensor out = full(keepdims ? shape.kept : shape.dropped, initial, x.dtype());
     T* to = out.data<T>();
     const T* from = in.data<T>();
-    const auto add_run = [&](std::int64_t n, std::int64_t x0, std::int64_t y0, std::int64_t, std::int64_t y_step) {
+    const auto add_run = [&](std::int64_t n, std::int64_t x0, std::int64_t y0, std::int64_t,
+                             std::int64_t y_step) {
       if (y_step == 0)
         to[y0] = combine(to[y0], run(from + x0, n));
       else
         for (std::int64_t i = 0; i < n; ++i) to[y0 + i] = combine(to[y0 + i], from[x0 + i]);
     };
     if (x.size() > 0)
-      detail::BroadcastLoop(x.shape(), {x.shape(), in.strides()}, {shape.kept, row_major(shape.kept)})
+      detail::BroadcastLoop(x.shape(), {x.shape(), in.strides()},
+                            {shape.kept, row_major(shape.kept)})
           .for_each_run(add_run);
     return out;
   });
@@ -107,7 +110,8 @@ Tensor sum(const Tensor& x, const Axes& axes, ReduceOptions options, Caller at) 
     if (shape.kept.size() > 1 && shape.count > 512 * (x.dim(-1) / shape.kept.back()))
       for (int axis = 0; axis + 1 < x.rank(); ++axis)
         if (const std::int64_t n = x.dim(axis); n > 1 && shape.kept[axis] == 1)
-          return sum(slice(x, axis, 0, n / 2), axes, options) + sum(slice(x, axis, n / 2, n), axes, options);
+          return sum(slice(x, axis, 0, n / 2), axes, options) +
+                 sum(slice(x, axis, n / 2, n), axes, options);
     const auto run = [](const auto* p, std::int64_t n) { return pairwise_sum(p, n); };
     return reduce(at("sum"), x, shape, options.keepdims, 0, run, std::plus());
   };
@@ -128,16 +132,18 @@ Tensor max(const Tensor& x, const Axes& axes, ReduceOptions options, Caller at) 
   const auto value = [&] {
     const auto run = [](const auto* p, std::int64_t n) { return largest(p, n); };
     const auto combine = [](auto a, auto b) { return larger(a, b); };
-    return reduce(at("max"), x, shape, options.keepdims, -std::numeric_limits<double>::infinity(), run, combine);
+    return reduce(at("max"), x, shape, options.keepdims, -std::numeric_limits<double>::infinity(),
+                  run, combine);
   };
-  return record(at("max"), value,
-                wrt(x, keep(x), [kept = shape.kept](const Tensor& dy, const Tensor& x, const Tensor& y) {
-                  const Tensor share = no_grad([&] {
-                    const Tensor best = equal(x, reshape(y, kept));
-                    return best / sum_to(best, kept);
-                  });
-                  return reshape(dy, kept) * share;
-                }));
+  return record(
+      at("max"), value,
+      wrt(x, keep(x), [kept = shape.kept](const Tensor& dy, const Tensor& x, const Tensor& y) {
+        const Tensor share = no_grad([&] {
+          const Tensor best = equal(x, reshape(y, kept));
+          return best / sum_to(best, kept);
+        });
+        return reshape(dy, kept) * share;
+      }));
 }
 
 Tensor argmax(const Tensor& x, int axis, ReduceOptions options) {
@@ -155,7 +161,8 @@ Tensor argmax(const Tensor& x, int axis, ReduceOptions options) {
     }
   });
   // The reduced axis stood last, where `axis` came to stand in its place.
-  const Tensor kept = detail::dense(transpose(reshape(out, out.shape().inserted(out.rank(), 1)), axis, -1));
+  const Tensor kept =
+      detail::dense(transpose(reshape(out, out.shape().inserted(out.rank(), 1)), axis, -1));
   return options.keepdims ? kept : reshape(kept, kept.shape().erased(axis));
 }
 
@@ -181,7 +188,9 @@ Tensor log_softmax(const Tensor& x, int axis, Caller at) {
   };
   return record(
       at("log_softmax"), [&] { return along_axis(at("log_softmax"), x, axis, row); },
-      wrt(x, [axis](const Tensor& dy, const Tensor& y) { return dy - exp(y) * sum(dy, axis, {.keepdims = true}); }));
+      wrt(x, [axis](const Tensor& dy, const Tensor& y) {
+        return dy - exp(y) * sum(dy, axis, {.keepdims = true});
+      }));
 }
 
 }  // namespace retrace

@@ -17,10 +17,12 @@ Shape resolved(const Tensor& x, const Shape& asked) {
     require(unknown < 0, "reshape: only one size may be -1: {} to {}", x.shape(), asked);
     shape[unknown = i] = 1;
   }
-  require(is_possible(shape), "reshape: sizes are negative or too large: {} to {}", x.shape(), asked);
+  require(is_possible(shape), "reshape: sizes are negative or too large: {} to {}", x.shape(),
+          asked);
   if (unknown >= 0) {
     const std::int64_t known = shape.size();
-    require(known > 0 && x.size() % known == 0, "reshape: no size in place of -1 fits: {} to {}", x.shape(), asked);
+    require(known > 0 && x.size() % known == 0, "reshape: no size in place of -1 fits: {} to {}",
+            x.shape(), asked);
     shape[unknown] = x.size() / known;
   }
   require(shape.size() == x.size(), "reshape: sizes differ: {} to {}", x.shape(), asked);
@@ -44,9 +46,10 @@ Tensor view_of_region(const Tensor& x, const Region& r) {
 void check_region(const char* op, const Region& r, const Shape& shape) {
   const bool axis_fits = r.axis >= 0 && r.axis < shape.rank();
   require(axis_fits && r.start >= 0 && r.size >= 0 && r.step >= 1 && (!r.drop || r.size == 1) &&
-              (r.size == 0 || (r.start < shape[r.axis] && r.size - 1 <= (shape[r.axis] - 1 - r.start) / r.step)),
-          "{}: {} elements from {} in steps of {} do not fit axis {} of shape {}", op, r.size, r.start, r.step, r.axis,
-          shape);
+              (r.size == 0 ||
+               (r.start < shape[r.axis] && r.size - 1 <= (shape[r.axis] - 1 - r.start) / r.step)),
+          "{}: {} elements from {} in steps of {} do not fit axis {} of shape {}", op, r.size,
+          r.start, r.step, r.axis, shape);
 }
 
 Tensor take_region(const char* op, const Tensor& x, const Region& region) {
@@ -74,7 +77,9 @@ Tensor joined(const char* op, const Shape& shape, std::span<const Tensor> xs, in
     start += regions.back().size;
   }
   for (int i = 0; i < axis; ++i) outer *= shape[i];
-  const auto row_bytes = [&](const Tensor& x) { return x.size() / outer * static_cast<int>(size_of(x.dtype())); };
+  const auto row_bytes = [&](const Tensor& x) {
+    return x.size() / outer * static_cast<int>(size_of(x.dtype()));
+  };
   const auto value = [&] {
     Tensor out = empty(shape, xs[0].dtype());
     if (out.size() == 0) return out;
@@ -105,9 +110,11 @@ Tensor reshape(const Tensor& x, Shape shape, Caller at) {
 }
 
 Tensor permute(const Tensor& x, const Axes& axes, Caller at) {
-  require(axes.size() == x.rank(), "permute: expected {} axes for shape {}, got {}", x.rank(), x.shape(), axes.size());
+  require(axes.size() == x.rank(), "permute: expected {} axes for shape {}, got {}", x.rank(),
+          x.shape(), axes.size());
   Axes back = axes;
-  if (x.rank() > 0) marked_axes("permute", axes, x.shape());  // refuses axes out of range or listed twice
+  if (x.rank() > 0)
+    marked_axes("permute", axes, x.shape());  // refuses axes out of range or listed twice
   Shape shape = x.shape();
   const Strides own = x.strides();
   Strides strides{};
@@ -123,7 +130,8 @@ Tensor permute(const Tensor& x, const Axes& axes, Caller at) {
 }
 
 Tensor transpose(const Tensor& x, int axis_a, int axis_b, Caller at) {
-  const int a = normalize_axis("transpose", axis_a, x.shape()), b = normalize_axis("transpose", axis_b, x.shape());
+  const int a = normalize_axis("transpose", axis_a, x.shape()),
+            b = normalize_axis("transpose", axis_b, x.shape());
   Shape shape = x.shape();
   Strides strides = x.strides();
   std::swap(shape[a], shape[b]);
@@ -134,8 +142,8 @@ Tensor transpose(const Tensor& x, int axis_a, int axis_b, Caller at) {
 }
 
 Tensor broadcast_to(const Tensor& x, const Shape& shape, Caller at) {
-  require(broadcasts_to(x.shape(), shape) && is_possible(shape), "broadcast_to: {} does not broadcast to {}", x.shape(),
-          shape);
+  require(broadcasts_to(x.shape(), shape) && is_possible(shape),
+          "broadcast_to: {} does not broadcast to {}", x.shape(), shape);
   const Strides own = x.strides();
   Strides strides{};
   for (int i = 1; i <= x.rank(); ++i)
@@ -143,7 +151,8 @@ Tensor broadcast_to(const Tensor& x, const Shape& shape, Caller at) {
         x.shape()[x.rank() - i] == 1 ? 0 : own[static_cast<unsigned>(x.rank() - i)];
   // The engine sums the cotangent over what was repeated, as for every op.
   return record(
-      at("broadcast_to"), [&] { return detail::view(x, shape, strides); }, wrt(x, [](Tensor dy) { return dy; }));
+      at("broadcast_to"), [&] { return detail::view(x, shape, strides); },
+      wrt(x, [](Tensor dy) { return dy; }));
 }
 
 Tensor sum_to(Tensor x, const Shape& shape, Caller at) {
@@ -159,20 +168,25 @@ Tensor sum_to(Tensor x, const Shape& shape, Caller at) {
   return x.shape() == shape ? x : reshape(x, shape, at);
 }
 
-Tensor slice(const Tensor& x, int axis, std::int64_t start, std::int64_t stop, std::int64_t step, Caller at) {
+Tensor slice(const Tensor& x, int axis, std::int64_t start, std::int64_t stop, std::int64_t step,
+             Caller at) {
   axis = normalize_axis("slice", axis, x.shape());
   require(step >= 1, "slice: the step must be 1 or more, got {}", step);
   const std::int64_t n = x.shape()[axis];
-  const auto clipped = [n](std::int64_t i) { return std::clamp<std::int64_t>(i < 0 ? i + n : i, 0, n); };
+  const auto clipped = [n](std::int64_t i) {
+    return std::clamp<std::int64_t>(i < 0 ? i + n : i, 0, n);
+  };
   start = clipped(start);
   const std::int64_t length = std::max<std::int64_t>(0, clipped(stop) - start);
-  return take_region(at("slice"), x, {axis, start, step, length / step + (length % step != 0), false});
+  return take_region(at("slice"), x,
+                     {axis, start, step, length / step + (length % step != 0), false});
 }
 
 Tensor select(const Tensor& x, int axis, std::int64_t index, Caller at) {
   axis = normalize_axis("select", axis, x.shape());
   const std::int64_t n = x.shape()[axis];
-  require(index >= -n && index < n, "select: index {} is out of range for axis {} of shape {}", index, axis, x.shape());
+  require(index >= -n && index < n, "select: index {} is out of range for axis {} of shape {}",
+          index, axis, x.shape());
   return take_region(at("select"), x, {axis, index < 0 ? index + n : index, 1, 1, true});
 }
 
@@ -185,7 +199,8 @@ std::vector<Tensor> unstack(const Tensor& x, int axis, Caller at) {
     std::copy(strides.begin() + axis + 1, strides.end(), strides.begin() + axis);
     std::vector<Tensor> parts;
     parts.reserve(static_cast<std::size_t>(x.shape()[axis]));
-    for (std::int64_t i = 0; i < x.shape()[axis]; ++i) parts.push_back(detail::view(x, shape, strides, i * step));
+    for (std::int64_t i = 0; i < x.shape()[axis]; ++i)
+      parts.push_back(detail::view(x, shape, strides, i * step));
     return parts;
   };
   return record(at("unstack"), value, wrt(x, [axis](std::span<const Tensor> dys) {
@@ -194,7 +209,8 @@ std::vector<Tensor> unstack(const Tensor& x, int axis, Caller at) {
                   // An output that nobody used has no cotangent: zeros like those of its sisters.
                   const Tensor& sister = *std::find_if(dys.begin(), dys.end(), defined);
                   std::vector<Tensor> all(dys.begin(), dys.end());
-                  std::replace_if(all.begin(), all.end(), std::not_fn(defined), zeros(sister.shape(), sister.dtype()));
+                  std::replace_if(all.begin(), all.end(), std::not_fn(defined),
+                                  zeros(sister.shape(), sister.dtype()));
                   return stack(all, axis);
                 }));
 }
@@ -206,11 +222,13 @@ Tensor stack(std::span<const Tensor> xs, int axis, Caller at) {
     require(x.shape() == shape, "stack: shapes differ: {} and {}", shape, x.shape());
     detail::require_same_dtype("stack", xs[0], x);
   }
-  require(axis >= -shape.rank() - 1 && axis <= shape.rank(), "stack: axis {} is out of range for shape {}", axis,
-          shape);
-  require(shape.rank() < max_rank, "stack: one axis more than {} has are over {} axes", shape, max_rank);
+  require(axis >= -shape.rank() - 1 && axis <= shape.rank(),
+          "stack: axis {} is out of range for shape {}", axis, shape);
+  require(shape.rank() < max_rank, "stack: one axis more than {} has are over {} axes", shape,
+          max_rank);
   if (axis < 0) axis += shape.rank() + 1;
-  return joined(at("stack"), shape.inserted(axis, static_cast<std::int64_t>(xs.size())), xs, axis, true);
+  return joined(at("stack"), shape.inserted(axis, static_cast<std::int64_t>(xs.size())), xs, axis,
+                true);
 }
 Tensor stack(std::initializer_list<Tensor> xs, int axis, Caller at) {
   return stack(std::span(xs.begin(), xs.size()), axis, at);
@@ -225,8 +243,8 @@ Tensor concat(std::span<const Tensor> xs, int axis, Caller at) {
     require(x.rank() == shape.rank() && x.shape().erased(axis) == shape.erased(axis),
             "concat: shapes differ off axis {}: {} and {}", axis, xs[0].shape(), x.shape());
     detail::require_same_dtype("concat", xs[0], x);
-    require(!__builtin_add_overflow(shape[axis], x.dim(axis), &shape[axis]), "concat: too many elements on axis {}",
-            axis);
+    require(!__builtin_add_overflow(shape[axis], x.dim(axis), &shape[axis]),
+            "concat: too many elements on axis {}", axis);
   }
   return joined(at("concat"), shape, xs, axis, false);
 }
@@ -234,7 +252,9 @@ Tensor concat(std::initializer_list<Tensor> xs, int axis, Caller at) {
   return concat(std::span(xs.begin(), xs.size()), axis, at);
 }
 
-Tensor region_of(const Tensor& x, const Region& region, Caller at) { return take_region(at("region_of"), x, region); }
+Tensor region_of(const Tensor& x, const Region& region, Caller at) {
+  return take_region(at("region_of"), x, region);
+}
 
 Tensor place(const Tensor& x, const Region& region, const Shape& shape, Caller at) {
   const auto value = [&] {
@@ -242,7 +262,8 @@ Tensor place(const Tensor& x, const Region& region, const Shape& shape, Caller a
     detail::copy_elements(x, place_for(x, out, region));
     return out;
   };
-  return record(at("place"), value, wrt(x, [region](const Tensor& dy) { return region_of(dy, region); }));
+  return record(at("place"), value,
+                wrt(x, [region](const Tensor& dy) { return region_of(dy, region); }));
 }
 
 void detail::add_to(Tensor& to, const Placed& placed) {

@@ -19,14 +19,16 @@ constexpr std::size_t size_of(DType d) { return d == f32 ? 4 : 8; }
 constexpr const char* name_of(DType d) { return d == f32 ? "f32" : d == f64 ? "f64" : "i64"; }
 
 template <class T>
-concept Element = std::is_same_v<T, float> || std::is_same_v<T, double> || std::is_same_v<T, std::int64_t>;
+concept Element =
+    std::is_same_v<T, float> || std::is_same_v<T, double> || std::is_same_v<T, std::int64_t>;
 
 template <Element T>
 inline constexpr DType dtype_of = std::is_same_v<T, float>    ? f32
                                   : std::is_same_v<T, double> ? f64
                                                               : i64;
 
-/// Calls f with a zero of the C++ type behind `d`: `visit(x.dtype(), [&](auto zero) { using T = decltype(zero); ...
+/// Calls f with a zero of the C++ type behind `d`: `visit(x.dtype(), [&](auto zero) { using T =
+/// decltype(zero); ...
 /// })`.
 template <class F>
 decltype(auto) visit(DType d, F&& f) {
@@ -46,5 +48,7 @@ decltype(auto) visit_float(const char* op, DType d, F&& f) {
 
 template <>
 struct fmt::formatter<retrace::DType> : retrace::detail::TextFormatter {
-  auto format(retrace::DType d, format_context& context) const { return write(retrace::name_of(d), context); }
+  auto format(retrace::DType d, format_context& context) const {
+    return write(retrace::name_of(d), context);
+  }
 };

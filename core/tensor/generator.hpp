@@ -8,15 +8,16 @@
 
 namespace retrace {
 
-/// A seeded source of random numbers, xoshiro256** (Blackman and Vigna, 2018) seeded by splitmix64; its bits are the
-/// same on every platform. A handle: copies, const ones too, draw from one sequence, `clone` starts an equal one. Not
-/// to be shared between threads.
+/// A seeded source of random numbers, xoshiro256** (Blackman and Vigna, 2018) seeded by splitmix64;
+/// its bits are the same on every platform. A handle: copies, const ones too, draw from one
+/// sequence, `clone` starts an equal one. Not to be shared between threads.
 class Generator {
  public:
   using State = std::array<std::uint64_t, 4>;
 
   explicit Generator(std::uint64_t seed);
-  Generator(const Generator&) = default;  // moves copy, so that no generator is left without a state
+  Generator(const Generator&) =
+      default;  // moves copy, so that no generator is left without a state
   Generator& operator=(const Generator&) = default;
 
   std::uint64_t next() const;

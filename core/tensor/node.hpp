@@ -16,9 +16,9 @@ struct RuleList {
   std::uint32_t output_version = 0;
 };
 
-/// A tensor and its place in the graph, in one block of 200 bytes, where the pool has a boundary: one field more
-/// costs 16. Handles (Tensor) keep the value; edges of later nodes keep only the node, so that a value nobody wants any
-/// more is freed although the graph goes through it.
+/// A tensor and its place in the graph, in one block of 200 bytes, where the pool has a boundary:
+/// one field more costs 16. Handles (Tensor) keep the value; edges of later nodes keep only the
+/// node, so that a value nobody wants any more is freed although the graph goes through it.
 struct Node {
   std::atomic<std::uint32_t> handles{1};    // Tensors on this node
   std::atomic<std::uint32_t> refs{1};       // edges on this node, plus one for all handles together
@@ -27,18 +27,22 @@ struct Node {
   [[no_unique_address]] const Shape shape;  // the fields below fit into its tail padding
   const DType dtype;
   bool requires_grad = false;
-  bool keeps_value = false;        // a rule wants the output, so the elements stay although no handle is left
-  bool consumed = false;           // a backward pass used up the rules
-  bool is_output = false;          // of an op with several outputs, whose rules are in a node of its own, the bundle
+  bool keeps_value =
+      false;  // a rule wants the output, so the elements stay although no handle is left
+  bool consumed = false;  // a backward pass used up the rules
+  bool is_output =
+      false;  // of an op with several outputs, whose rules are in a node of its own, the bundle
   std::uint8_t segment_depth = 0;  // as it was when this was recorded
   std::uint32_t depth = 0;         // 1 + the deepest input; 0 for leaves
   std::uint32_t outputs = 0;       // of a bundle: how many; of an output: its place among them
   const char* op = nullptr;        // null for leaves
   union {
-    Slot* slot = nullptr;  // where cotangents gather while a backward pass runs; not used for leaves
-    Node* bundle;          // of an output, owned reference: cotangents gather there
+    Slot* slot =
+        nullptr;   // where cotangents gather while a backward pass runs; not used for leaves
+    Node* bundle;  // of an output, owned reference: cotangents gather there
   };
-  Node* link = nullptr;              // leaf: its gradient, an owned handle; a dying node: the next one to be freed
+  Node* link =
+      nullptr;  // leaf: its gradient, an owned handle; a dying node: the next one to be freed
   std::unique_ptr<Strides> strides;  // of a view that is not row-major
   RuleList rules;                    // how gradients go to the inputs
   alignas(8) std::byte room[64];     // for the rules, if they fit
@@ -67,7 +71,9 @@ struct Node {
       refs.fetch_add(1, std::memory_order_relaxed);
   }
   void release() noexcept {
-    if (refs.load(std::memory_order_acquire) == 1 || refs.fetch_sub(1, std::memory_order_acq_rel) == 1) destroy();
+    if (refs.load(std::memory_order_acquire) == 1 ||
+        refs.fetch_sub(1, std::memory_order_acq_rel) == 1)
+      destroy();
   }
 
  private:

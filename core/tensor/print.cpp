@@ -8,14 +8,15 @@
 namespace retrace {
 namespace {
 
-// The rules of NumPy's default print options: 8 digits after the point, long axes shortened to 3 at either end when
-// there are more than 1000 elements, lines of 75 characters.
+// The rules of NumPy's default print options: 8 digits after the point, long axes shortened to 3 at
+// either end when there are more than 1000 elements, lines of 75 characters.
 constexpr int precision = 8;
 constexpr std::int64_t edge = 3, summarize_above = 1000;
 constexpr std::size_t line_width = 75;
 
-/// The fewest digits, at most `precision` after the point, that read back as the same number or, failing that, as many
-/// as matter; always with a point. `kind` is f or e. What is an integer or not finite has no point.
+/// The fewest digits, at most `precision` after the point, that read back as the same number or,
+/// failing that, as many as matter; always with a point. `kind` is f or e. What is an integer or
+/// not finite has no point.
 template <class T>
 std::string digits_of(T v, char kind) {
   if (std::isnan(v)) return "nan";  // whatever its sign
@@ -23,7 +24,8 @@ std::string digits_of(T v, char kind) {
   const auto number = static_cast<double>(v);
   std::string text;
   for (int digits = 0; digits <= precision; ++digits) {
-    text = kind == 'f' ? fmt::format("{:#.{}f}", number, digits) : fmt::format("{:#.{}e}", number, digits);
+    text = kind == 'f' ? fmt::format("{:#.{}f}", number, digits)
+                       : fmt::format("{:#.{}e}", number, digits);
     T read{};  // stays so when the digits are rounded to more than T holds
     std::from_chars(text.data(), text.data() + text.size(), read);
     if (read == v) break;
@@ -35,7 +37,8 @@ std::string digits_of(T v, char kind) {
 
 /// Appends the elements that are printed: of an axis longer than `most` those at the edges.
 template <class T>
-void collect_shown(std::vector<T>& shown, const T* data, const Tensor& x, int axis, std::int64_t most) {
+void collect_shown(std::vector<T>& shown, const T* data, const Tensor& x, int axis,
+                   std::int64_t most) {
   if (axis == x.rank()) return shown.push_back(*data);
   const std::int64_t n = x.dim(axis);
   for (std::int64_t i = 0; i < n; ++i) {
@@ -79,13 +82,15 @@ std::vector<std::string> texts_of(const std::vector<T>& numbers) {
   for (std::size_t i = 0; i < texts.size(); ++i) {
     std::string& s = texts[i];
     const std::size_t point = s.find('.');
-    // Short ones are filled up: with blanks or, in exponent form, with further digits of their own and zeros.
+    // Short ones are filled up: with blanks or, in exponent form, with further digits of their own
+    // and zeros.
     if (exponent && point != s.npos) {
       s = fmt::format("{:#.{}e}", static_cast<double>(numbers[i]), digits - 1);
       s.insert(point + digits + 2, point + right - s.size(), '0');
     }
-    s = point == s.npos ? fmt::format("{:>{}}", s, left + right)
-                        : fmt::format("{:>{}}{:<{}}", s.substr(0, point), left, s.substr(point), right);
+    s = point == s.npos
+            ? fmt::format("{:>{}}", s, left + right)
+            : fmt::format("{:>{}}{:<{}}", s.substr(0, point), left, s.substr(point), right);
   }
   return texts;
 }

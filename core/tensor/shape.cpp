@@ -32,13 +32,15 @@ Shape Shape::inserted(int axis, std::int64_t dim) const {
 }
 
 Axes::Axes(std::span<const int> axes) {
-  require(axes.size() <= max_rank, "a tensor has at most {} axes, got a list of {}", max_rank, axes.size());
+  require(axes.size() <= max_rank, "a tensor has at most {} axes, got a list of {}", max_rank,
+          axes.size());
   std::copy(axes.begin(), axes.end(), axes_.begin());
   size_ = static_cast<int>(axes.size());
 }
 
 int normalize_axis(const char* op, int axis, const Shape& shape) {
-  require(axis >= -shape.rank() && axis < shape.rank(), "{}: axis {} is out of range for shape {}", op, axis, shape);
+  require(axis >= -shape.rank() && axis < shape.rank(), "{}: axis {} is out of range for shape {}",
+          op, axis, shape);
   return axis < 0 ? axis + shape.rank() : axis;
 }
 

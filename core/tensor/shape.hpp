@@ -19,7 +19,8 @@ class Shape {
   explicit Shape(std::span<const std::int64_t> dims);
 
   int rank() const { return rank_; }
-  /// Unchecked, like the accessors below; Tensor::dim checks, and counts negative axes from the end.
+  /// Unchecked, like the accessors below; Tensor::dim checks, and counts negative axes from the
+  /// end.
   std::int64_t operator[](int axis) const { return dims_[static_cast<unsigned>(axis)]; }
   std::int64_t& operator[](int axis) { return dims_[static_cast<unsigned>(axis)]; }
   const std::int64_t* begin() const { return dims_.data(); }
@@ -56,7 +57,9 @@ std::string to_string(const Shape& shape);
 
 template <>
 struct fmt::formatter<retrace::Shape> : retrace::detail::TextFormatter {
-  auto format(const retrace::Shape& s, format_context& context) const { return write(retrace::to_string(s), context); }
+  auto format(const retrace::Shape& s, format_context& context) const {
+    return write(retrace::to_string(s), context);
+  }
 };
 
 namespace retrace {
@@ -73,7 +76,8 @@ inline Strides row_major(const Shape& shape) {
   return strides;  // beyond the rank they have no meaning
 }
 
-/// A list of axes for reductions, permutations; `{}` means all of them. Negative axes count from the end.
+/// A list of axes for reductions, permutations; `{}` means all of them. Negative axes count from
+/// the end.
 class Axes {
  public:
   Axes() = default;
@@ -94,11 +98,11 @@ class Axes {
 int normalize_axis(const char* op, int axis, const Shape& shape);
 /// Marks which axes are listed; an empty list marks all. Throws Error if one is listed twice.
 std::array<bool, max_rank> marked_axes(const char* op, const Axes& axes, const Shape& shape);
-/// Whether a tensor could have these sizes: none negative and, those that are 0 aside, not more elements than memory
-/// could be asked for.
+/// Whether a tensor could have these sizes: none negative and, those that are 0 aside, not more
+/// elements than memory could be asked for.
 bool is_possible(const Shape& shape);
-/// The shape that both broadcast to by NumPy's rule. Throws Error, which names `op`, if there is none. The last `left`
-/// axes are not broadcast: they are those of the shape of higher rank.
+/// The shape that both broadcast to by NumPy's rule. Throws Error, which names `op`, if there is
+/// none. The last `left` axes are not broadcast: they are those of the shape of higher rank.
 Shape broadcast_shapes(const char* op, const Shape& a, const Shape& b, int left = 0);
 bool broadcasts_to(const Shape& from, const Shape& to);
 

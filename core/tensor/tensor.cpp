@@ -8,7 +8,8 @@ namespace retrace {
 using detail::Node;
 using detail::Storage;
 
-// ---- views and memory ----------------------------------------------------------------------------------------------
+// ---- views and memory
+// ----------------------------------------------------------------------------------------------
 
 Tensor empty(const Shape& shape, DType dtype) {
   std::int64_t room = 16, size = 1;  // room in bytes, more than an element takes
@@ -24,7 +25,8 @@ Tensor empty(const Shape& shape, DType dtype) {
   return out;
 }
 
-Tensor detail::view(const Tensor& x, const Shape& shape, const Strides& strides, std::int64_t offset) {
+Tensor detail::view(const Tensor& x, const Shape& shape, const Strides& strides,
+                    std::int64_t offset) {
   const Node& from = x.node();
   Tensor out(Node::create(shape, from.dtype));
   Node& n = out.node();
@@ -105,37 +107,44 @@ namespace {
 template <class T>
 T element_from(const char* what, double value) {
   if constexpr (std::is_same_v<T, std::int64_t>)
-    require(value == std::trunc(value) && std::abs(value) < 0x1p53, "{}: {} is no i64 within 2^53", what, value);
+    require(value == std::trunc(value) && std::abs(value) < 0x1p53, "{}: {} is no i64 within 2^53",
+            what, value);
   return static_cast<T>(value);
 }
 }  // namespace
 
-// ---- access --------------------------------------------------------------------------------------------------------
+// ---- access
+// -------------------------------------------------------------------------------------------------
 
 void Tensor::check_i64(const char* what, double value) {
   require(value >= -0x1p63 && value < 0x1p63, "{}: {} does not fit i64", what, value);
 }
 
-void Tensor::check_item() const { require(size() == 1, "item: expected one element, got shape {}", shape()); }
+void Tensor::check_item() const {
+  require(size() == 1, "item: expected one element, got shape {}", shape());
+}
 
 void Tensor::check_span(DType asked) const {
   require(dtype() == asked, "span: the tensor {} is {}, not {}", shape(), dtype(), asked);
-  require(is_contiguous(), "span: the tensor {} is a view that is not contiguous; take contiguous() first", shape());
+  require(is_contiguous(),
+          "span: the tensor {} is a view that is not contiguous; take contiguous() first", shape());
 }
 
 void Tensor::count_change(const char* what) const {
-  require(is_leaf(), "{}: '{}' {} is recorded; change a detach() or clone() of it", what, op(), shape());
+  require(is_leaf(), "{}: '{}' {} is recorded; change a detach() or clone() of it", what, op(),
+          shape());
   node().storage->changed();
 }
 
 std::int64_t Tensor::offset_of(std::span<const std::int64_t> index) const {
-  require(static_cast<int>(index.size()) == rank(), "at: expected {} indices for shape {}, got {}", rank(), shape(),
-          index.size());
+  require(static_cast<int>(index.size()) == rank(), "at: expected {} indices for shape {}, got {}",
+          rank(), shape(), index.size());
   const Strides steps = strides();
   std::int64_t offset = 0;
   for (int i = 0; i < rank(); ++i) {
     const std::int64_t at = index[static_cast<unsigned>(i)], n = shape()[i];
-    require(at >= -n && at < n, "at: index {} is out of range for axis {} of shape {}", at, i, shape());
+    require(at >= -n && at < n, "at: index {} is out of range for axis {} of shape {}", at, i,
+            shape());
     offset += (at < 0 ? at + n : at) * steps[static_cast<unsigned>(i)];
   }
   return offset;
@@ -143,15 +152,17 @@ std::int64_t Tensor::offset_of(std::span<const std::int64_t> index) const {
 
 int detail::repeated_axis(const Tensor& x) {
   for (int i = 0; i < x.rank(); ++i)
-    if (!x.is_contiguous() && x.shape()[i] != 1 && x.strides()[static_cast<unsigned>(i)] == 0) return i;
+    if (!x.is_contiguous() && x.shape()[i] != 1 && x.strides()[static_cast<unsigned>(i)] == 0)
+      return i;
   return -1;
 }
 
 void Tensor::assign(const Tensor& values) const {
-  require(values.shape() == shape() && values.dtype() == dtype(), "assign: expected {} {}, got {} {}", shape(), dtype(),
-          values.shape(), values.dtype());
+  require(values.shape() == shape() && values.dtype() == dtype(),
+          "assign: expected {} {}, got {} {}", shape(), dtype(), values.shape(), values.dtype());
   const int axis = detail::repeated_axis(*this);
-  require(axis < 0, "assign: axis {} of this view {} repeats elements; assign to a clone() of it", axis, shape());
+  require(axis < 0, "assign: axis {} of this view {} repeats elements; assign to a clone() of it",
+          axis, shape());
   const bool overlap = values.node().storage == node().storage;
   const Tensor from = overlap ? detail::row_major_copy(values) : values;
   count_change("assign");
@@ -165,10 +176,13 @@ void Tensor::fill(double value) const {
   detail::copy_elements(detail::view(element, shape(), {}), *this);
 }
 
-// ---- gradients -----------------------------------------------------------------------------------------------------
+// ---- gradients
+// -------------------------------------------------------------------------------------------------
 
 Tensor& Tensor::requires_grad(bool on) & {
-  require(is_leaf(), "requires_grad: '{}' {} is recorded; only leaves can be told: tell the one it is computed from",
+  require(is_leaf(),
+          "requires_grad: '{}' {} is recorded; only leaves can be told: tell the one it is "
+          "computed from",
           op(), shape());
   require(!on || dtype() != i64, "requires_grad: an i64 tensor {} has no gradient", shape());
   node().requires_grad = on;
@@ -183,24 +197,28 @@ Tensor Tensor::grad() const {
 void Tensor::set_grad(Tensor grad) const {
   require(is_leaf(), "set_grad: '{}' {} is recorded; only leaves hold gradients", op(), shape());
   if (grad.defined())
-    require(grad.shape() == shape() && grad.dtype() == dtype(), "set_grad: expected {} {}, got {} {}", shape(), dtype(),
-            grad.shape(), grad.dtype());
+    require(grad.shape() == shape() && grad.dtype() == dtype(),
+            "set_grad: expected {} {}, got {} {}", shape(), dtype(), grad.shape(), grad.dtype());
   // A node of its own: one that leads back here would keep itself alive.
   if (grad.defined() && !grad.node().is_new()) grad = grad.detach();
   Node* before = std::exchange(node().link, grad.release());
   if (before) before->release_handle();
 }
 
-Tensor Tensor::detach() const { return defined() ? detail::view(*this, shape(), strides()) : Tensor(); }
+Tensor Tensor::detach() const {
+  return defined() ? detail::view(*this, shape(), strides()) : Tensor();
+}
 
-// ---- factories -----------------------------------------------------------------------------------------------------
+// ---- factories
+// -------------------------------------------------------------------------------------------------
 
 Shape Literal::shape() const {
   Shape s;
   if (!is_list_) return s;
   if (!items_.empty()) s = items_[0].shape();
   for (const Literal& item : items_)
-    require(item.shape() == s, "tensor: the lists are not of equal shape: {} and {}", s, item.shape());
+    require(item.shape() == s, "tensor: the lists are not of equal shape: {} and {}", s,
+            item.shape());
   return s.inserted(0, static_cast<std::int64_t>(items_.size()));
 }
 
@@ -214,15 +232,16 @@ Tensor tensor(const Literal& literal, DType dtype) {
   std::vector<double> values;
   literal.append_to(values);
   visit(dtype, [&]<class T>(T) {
-    for (std::size_t i = 0; i < values.size(); ++i) out.data<T>()[i] = element_from<T>("tensor", values[i]);
+    for (std::size_t i = 0; i < values.size(); ++i)
+      out.data<T>()[i] = element_from<T>("tensor", values[i]);
   });
   return out;
 }
 
 template <Element T>
 Tensor tensor(std::span<const T> values, const Shape& shape) {
-  require(shape.size() == static_cast<std::int64_t>(values.size()), "tensor: {} values do not fill shape {}",
-          values.size(), shape);
+  require(shape.size() == static_cast<std::int64_t>(values.size()),
+          "tensor: {} values do not fill shape {}", values.size(), shape);
   Tensor out = empty(shape, dtype_of<T>);
   std::copy(values.begin(), values.end(), out.data<T>());
   return out;
@@ -233,13 +252,16 @@ template Tensor tensor(std::span<const std::int64_t>, const Shape&);
 
 Tensor full(const Shape& shape, double value, DType dtype) {
   Tensor out = empty(shape, dtype);
-  visit(dtype, [&]<class T>(T) { std::fill_n(out.data<T>(), out.size(), element_from<T>("full", value)); });
+  visit(dtype, [&]<class T>(T) {
+    std::fill_n(out.data<T>(), out.size(), element_from<T>("full", value));
+  });
   return out;
 }
 
 Tensor arange(double start, double stop, double step, DType dtype) {
   require(step != 0 && std::isfinite(start) && std::isfinite(stop) && std::isfinite(step),
-          "arange: expected finite bounds and a step that is not 0, got {}, {}, {}", start, stop, step);
+          "arange: expected finite bounds and a step that is not 0, got {}, {}, {}", start, stop,
+          step);
   const double count = std::max(0.0, std::ceil((stop - start) / step));
   require(count < 0x1p53, "arange: too many elements: {}", count);
   Tensor out = empty({static_cast<std::int64_t>(count)}, dtype);

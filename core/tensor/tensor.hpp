@@ -17,9 +17,9 @@ struct BackwardOptions {
   bool retain_graph = false;  ///< keep the graph, so that it can be walked again
 };
 
-/// A handle to an array of numbers and to the record of what computed it. Copying shares; `clone` copies.
-/// Results of operations are row-major; slice, select, unstack, region_of, permute, transpose, reshape, broadcast_to
-/// and detach give views, which share elements.
+/// A handle to an array of numbers and to the record of what computed it. Copying shares; `clone`
+/// copies. Results of operations are row-major; slice, select, unstack, region_of, permute,
+/// transpose, reshape, broadcast_to and detach give views, which share elements.
 class Tensor {
  public:
   /// Undefined: `defined()` is false, `detach()` is undefined again and any other use is an Error.
@@ -52,7 +52,8 @@ class Tensor {
 
   // to, clone and contiguous are recorded: ops/convert.cpp has them.
 
-  /// The same values in another element type. Differentiable between f32 and f64; to i64 rounds towards zero.
+  /// The same values in another element type. Differentiable between f32 and f64; to i64 rounds
+  /// towards zero.
   Tensor to(DType dtype) const;
   /// A copy with elements of its own. Differentiable.
   Tensor clone() const;
@@ -61,16 +62,19 @@ class Tensor {
   /// This tensor, or a row-major copy if it is a view with other strides. Differentiable.
   Tensor contiguous() const;
 
-  /// The elements in row-major order, read only. T must match the dtype and the tensor be contiguous.
+  /// The elements in row-major order, read only. T must match the dtype and the tensor be
+  /// contiguous.
   template <Element T>
   std::span<const T> span() const& {
     check_span(dtype_of<T>);
     return {reinterpret_cast<const T*>(node().data), static_cast<std::size_t>(size())};
   }
   template <Element T>
-  std::span<const T> span() const&& = delete;  // of elements that are gone: name the tensor, or take to_vector()
-  /// The same to write to; handing it out counts as a change in place. Refused for recorded results. Write before the
-  /// tensor is used again: later writes through the same span go unnoticed.
+  std::span<const T> span() const&& =
+      delete;  // of elements that are gone: name the tensor, or take to_vector()
+  /// The same to write to; handing it out counts as a change in place. Refused for recorded
+  /// results. Write before the tensor is used again: later writes through the same span go
+  /// unnoticed.
   template <Element T>
   std::span<T> mutable_span() {
     check_span(dtype_of<T>);
@@ -96,14 +100,17 @@ class Tensor {
     return element<T>("at", offset_of(std::span(index.begin(), index.size())));
   }
 
-  /// Copies the values of a tensor of the same shape and dtype, in place. Refused for views that repeat elements.
+  /// Copies the values of a tensor of the same shape and dtype, in place. Refused for views that
+  /// repeat elements.
   void assign(const Tensor& values) const;
   /// Sets every element, in place.
   void fill(double value) const;
 
-  /// True when gradients flow to this tensor: a leaf that asks for them or a result computed from one.
+  /// True when gradients flow to this tensor: a leaf that asks for them or a result computed from
+  /// one.
   bool requires_grad() const { return node().requires_grad; }
-  /// Makes a leaf ask for gradients or not, and returns it: `auto w = randn({2, 3}, generator).requires_grad(true);`
+  /// Makes a leaf ask for gradients or not, and returns it: `auto w = randn({2, 3},
+  /// generator).requires_grad(true);`
   Tensor& requires_grad(bool on) &;
   Tensor requires_grad(bool on) && { return std::move(requires_grad(on)); }
   /// True unless an operation recorded it.
@@ -111,17 +118,18 @@ class Tensor {
   /// Name of the operation that made this tensor; "leaf" for leaves.
   const char* op() const { return is_leaf() ? "leaf" : node().op; }
 
-  /// The gradient that backward accumulated in this leaf; undefined before the first, and of any other tensor (ask
-  /// `retrace::grad` for that).
+  /// The gradient that backward accumulated in this leaf; undefined before the first, and of any
+  /// other tensor (ask `retrace::grad` for that).
   Tensor grad() const;
   /// Makes the elements of `grad`, without its history, the gradient of this leaf.
   void set_grad(Tensor grad) const;
   /// Forgets the gradient.
   void zero_grad() const { set_grad({}); }
 
-  /// Adds the gradient of this tensor (one element) to `.grad()` of every leaf it depends on, and frees the graph.
-  /// Throws Error if it depends on none, has several elements, or its graph was freed by an earlier backward, or if a
-  /// rule throws or finds a value changed that it keeps; `.grad()` is then as it was everywhere.
+  /// Adds the gradient of this tensor (one element) to `.grad()` of every leaf it depends on, and
+  /// frees the graph. Throws Error if it depends on none, has several elements, or its graph was
+  /// freed by an earlier backward, or if a rule throws or finds a value changed that it keeps;
+  /// `.grad()` is then as it was everywhere.
   void backward(BackwardOptions options = {}) const;
   /// The same for any shape, with the cotangent of this tensor given.
   void backward(const Tensor& cotangent, BackwardOptions options = {}) const;
@@ -130,7 +138,10 @@ class Tensor {
   explicit Tensor(detail::Node* adopted) noexcept : node_(adopted) {}
   detail::Node& node() const {
     if (!node_) [[unlikely]]
-      detail::fail("an undefined tensor was used: one never set or moved from, or a gradient before backward", {});
+      detail::fail(
+          "an undefined tensor was used: one never set or moved from, or a gradient before "
+          "backward",
+          {});
     return *node_;
   }
   detail::Node* get() const { return node_; }
@@ -139,10 +150,12 @@ class Tensor {
   T* data() const {
     return reinterpret_cast<T*>(node().data);
   }
-  /// True when nobody else can see these elements any more, so that the last user may overwrite them.
+  /// True when nobody else can see these elements any more, so that the last user may overwrite
+  /// them.
   bool expiring() const {
     const detail::Node& n = node();
-    return n.sole_handle() && n.is_contiguous() && !n.keeps_value && n.storage && n.storage->unique();
+    return n.sole_handle() && n.is_contiguous() && !n.keeps_value && n.storage &&
+           n.storage->unique();
   }
 
  private:
@@ -154,7 +167,8 @@ class Tensor {
   template <class T>
   T element(const char* what, std::int64_t offset) const {
     if (dtype_of<T> == i64 && dtype() != i64) check_i64(what, element<double>(what, offset));
-    return visit(dtype(), [&](auto zero) { return static_cast<T>(data<decltype(zero)>()[offset]); });
+    return visit(dtype(),
+                 [&](auto zero) { return static_cast<T>(data<decltype(zero)>()[offset]); });
   }
 
   detail::Node* node_ = nullptr;
@@ -195,14 +209,17 @@ Tensor empty(const Shape& shape, DType dtype = f32);
 Tensor full(const Shape& shape, double value, DType dtype = f32);
 inline Tensor zeros(const Shape& shape, DType dtype = f32) { return full(shape, 0, dtype); }
 inline Tensor ones(const Shape& shape, DType dtype = f32) { return full(shape, 1, dtype); }
-/// start, start + step, ... below (above, for a negative step) stop: shape [ceil((stop - start) / step)].
+/// start, start + step, ... below (above, for a negative step) stop: shape [ceil((stop - start) /
+/// step)].
 Tensor arange(double start, double stop, double step = 1, DType dtype = f32);
 inline Tensor arange(std::int64_t n) { return arange(0, static_cast<double>(n), 1, i64); }
 
 namespace detail {
-/// A tensor of other shape and strides on the elements of x, starting `offset` elements further; no history.
+/// A tensor of other shape and strides on the elements of x, starting `offset` elements further; no
+/// history.
 Tensor view(const Tensor& x, const Shape& shape, const Strides& strides, std::int64_t offset = 0);
-/// The first axis of a view along which elements repeat, so that they cannot be set one by one; -1 when there is none.
+/// The first axis of a view along which elements repeat, so that they cannot be set one by one; -1
+/// when there is none.
 int repeated_axis(const Tensor& x);
 /// A new handle to the value of a node that is alive in the graph.
 Tensor handle_to(Node& node);
@@ -216,13 +233,18 @@ inline Tensor dense(Tensor x) {
 }
 /// A tensor that takes over the elements of x, which is expiring.
 Tensor lend(Tensor& x);
-/// A tensor like x to write a result to: x's own elements when they are expiring, new ones otherwise.
-inline Tensor reuse_or_empty(Tensor& x) { return x.expiring() ? lend(x) : empty(x.shape(), x.dtype()); }
+/// A tensor like x to write a result to: x's own elements when they are expiring, new ones
+/// otherwise.
+inline Tensor reuse_or_empty(Tensor& x) {
+  return x.expiring() ? lend(x) : empty(x.shape(), x.dtype());
+}
 }  // namespace detail
 
 }  // namespace retrace
 
 template <>
 struct fmt::formatter<retrace::Tensor> : retrace::detail::TextFormatter {
-  auto format(const retrace::Tensor& x, format_context& context) const { return write(retrace::to_string(x), context); }
+  auto format(const retrace::Tensor& x, format_context& context) const {
+    return write(retrace::to_string(x), context);
+  }
 };

@@ -16,8 +16,8 @@ struct Range {
   double length() const { return high - low; }
   void include(double value);
 
-  /// The range with `share` of its length added at both ends, and in any case long enough to be divided by: a single
-  /// value gets room around it, an empty range becomes [0, 1].
+  /// The range with `share` of its length added at both ends, and in any case long enough to be
+  /// divided by: a single value gets room around it, an empty range becomes [0, 1].
   Range widened(double share) const;
 };
 
@@ -30,7 +30,8 @@ struct Ticks {
 /// About `wanted` ticks within [low, high]; none unless low < high by more than rounding errors.
 Ticks nice_ticks(double low, double high, int wanted);
 
-/// `value` with as many decimals as tell ticks that are `step` apart, and thousands separated: "12,500", "2.25".
+/// `value` with as many decimals as tell ticks that are `step` apart, and thousands separated:
+/// "12,500", "2.25".
 std::string tick_label(double value, double step);
 
 }  // namespace history

@@ -21,8 +21,8 @@ constexpr std::string_view dashes[] = {"", "6 5", "1 5"};  // each for one round
 constexpr double dot_radius = 3.2;
 constexpr std::size_t most_dots = 50;
 
-/// The mean of each point and its neighbours: a 50th of all points on either side, fewer near the beginning, where a
-/// loss falls steeply, and as many as there are after it at the end.
+/// The mean of each point and its neighbours: a 50th of all points on either side, fewer near the
+/// beginning, where a loss falls steeply, and as many as there are after it at the end.
 std::vector<Point> smoothed(const std::vector<Point>& points) {
   std::vector<double> sum{0};
   std::vector<double> count{0};
@@ -35,7 +35,8 @@ std::vector<Point> smoothed(const std::vector<Point>& points) {
     if (!is_drawable(points[i])) continue;
     const std::size_t before = std::min(points.size() / 50, i / 4);
     const std::size_t after = std::min(before, points.size() - 1 - i);
-    means[i].y = (sum[i + after + 1] - sum[i - before]) / (count[i + after + 1] - count[i - before]);
+    means[i].y =
+        (sum[i + after + 1] - sum[i - before]) / (count[i + after + 1] - count[i - before]);
   }
   return means;
 }
@@ -70,8 +71,8 @@ std::vector<Line> lines_of(const std::vector<Curve>& curves) {
 /// Of an entry of the legend and the gap after it: nobody here knows the width of a letter.
 double key_width(const Line& line) { return 56 + 5.8 * static_cast<double>(line.label.size()); }
 
-/// Places the entries of the legend in rows that end at `right`, a trend beside its raw line if there is room; returns
-/// the height of the rows after the first.
+/// Places the entries of the legend in rows that end at `right`, a trend beside its raw line if
+/// there is room; returns the height of the rows after the first.
 int place_keys(std::vector<Line>& lines, Pixel first, double right) {
   constexpr int row = 17;
   int below = 0;
@@ -92,10 +93,13 @@ int place_keys(std::vector<Line>& lines, Pixel first, double right) {
 class Chart {
  public:
   Chart(const std::vector<Curve>& curves, const ChartOptions& options)
-      : options_(options), lines_(lines_of(curves)), svg_(options.width, options.height + more_rows_, options.title) {
+      : options_(options),
+        lines_(lines_of(curves)),
+        svg_(options.width, options.height + more_rows_, options.title) {
     std::size_t longest = 0;
     for (const Baseline& line : options.baselines) longest = std::max(longest, line.label.size());
-    if (longest > 0) right_ -= std::min(34 + 6.6 * static_cast<double>(longest), options.width * 0.3);
+    if (longest > 0)
+      right_ -= std::min(34 + 6.6 * static_cast<double>(longest), options.width * 0.3);
     for (const Line& line : lines_) {
       for (const Point& point : line.points) {
         if (!is_drawable(point)) continue;
@@ -107,7 +111,8 @@ class Chart {
     for (const Baseline& line : options.baselines) {
       if (is_drawable({0, line.value})) y_.include(line.value);
     }
-    if (x_.low > 0 && x_.low < 0.1 * x_.high) x_.low = 0;  // steps may count from 1, or be averages over the first few
+    if (x_.low > 0 && x_.low < 0.1 * x_.high)
+      x_.low = 0;  // steps may count from 1, or be averages over the first few
     x_ = x_.widened(0);
     y_ = y_.widened(0.05);
   }
@@ -118,13 +123,15 @@ class Chart {
     draw_axes();
     draw_baselines();
     draw_curves();
-    if (is_blank_) svg_.text({(left_ + right_) / 2, (top_ + bottom_) / 2}, "no losses to show", Anchor::middle);
+    if (is_blank_)
+      svg_.text({(left_ + right_) / 2, (top_ + bottom_) / 2}, "no losses to show", Anchor::middle);
     return svg_.str();
   }
 
  private:
   void draw_axes() {
-    const Ticks y_ticks = nice_ticks(y_.low, y_.high, std::max(2, static_cast<int>((bottom_ - top_) / 50)));
+    const Ticks y_ticks =
+        nice_ticks(y_.low, y_.high, std::max(2, static_cast<int>((bottom_ - top_) / 50)));
     for (const double y : y_ticks.values) {
       svg_.line({left_, y_at(y)}, {right_, y_at(y)}, grid);
       svg_.text({left_ - 9, y_at(y) + 4}, tick_label(y, y_ticks.step), Anchor::end);
@@ -145,7 +152,8 @@ class Chart {
   void draw_baselines() {
     std::vector<Baseline> lines = options_.baselines;
     std::erase_if(lines, [](const Baseline& line) { return !is_drawable({0, line.value}); });
-    std::stable_sort(lines.begin(), lines.end(), [](const auto& a, const auto& b) { return a.value > b.value; });
+    std::stable_sort(lines.begin(), lines.end(),
+                     [](const auto& a, const auto& b) { return a.value > b.value; });
     double label_y = 0;
     for (const Baseline& line : lines) {
       const double y = y_at(line.value);
@@ -163,7 +171,8 @@ class Chart {
       if (line.kind != Line::dotted) continue;
       svg_.dot({line.key.x + 11, line.key.y}, dot_radius, line.stroke.colour);
       for (const Point& point : line.points) {
-        if (is_drawable(point)) svg_.dot({x_at(point.x), y_at(point.y)}, dot_radius, line.stroke.colour);
+        if (is_drawable(point))
+          svg_.dot({x_at(point.x), y_at(point.y)}, dot_radius, line.stroke.colour);
       }
     }
   }
@@ -171,7 +180,8 @@ class Chart {
   double x_at(double x) const { return left_ + (x - x_.low) / x_.length() * (right_ - left_); }
   double y_at(double y) const { return bottom_ - (y - y_.low) / y_.length() * (bottom_ - top_); }
 
-  /// The pixels of `points`: of those in the same column only the lowest and the highest, which looks the same.
+  /// The pixels of `points`: of those in the same column only the lowest and the highest, which
+  /// looks the same.
   std::vector<Pixel> thinned(const std::vector<Point>& points) const {
     constexpr double nan = std::numeric_limits<double>::quiet_NaN();
     std::vector<Pixel> pixels;
@@ -184,7 +194,8 @@ class Chart {
       const double column = std::floor(x_at(points[i].x));
       std::size_t low = i;
       std::size_t high = i;
-      for (; i < points.size() && is_drawable(points[i]) && std::floor(x_at(points[i].x)) == column; ++i) {
+      for (; i < points.size() && is_drawable(points[i]) && std::floor(x_at(points[i].x)) == column;
+           ++i) {
         if (points[i].y < points[low].y) low = i;
         if (points[i].y > points[high].y) high = i;
       }
@@ -212,11 +223,13 @@ class Chart {
 
 }  // namespace
 
-bool is_drawable(const Point& point) { return std::abs(point.x) < 1e12 && std::abs(point.y) < 1e12; }
+bool is_drawable(const Point& point) {
+  return std::abs(point.x) < 1e12 && std::abs(point.y) < 1e12;
+}
 
 std::string chart_svg(const std::vector<Curve>& curves, const ChartOptions& options) {
-  retrace::require(options.width >= 560 && options.height >= 240, "chart: {} x {} pixels is below 560 x 240",
-                   options.width, options.height);
+  retrace::require(options.width >= 560 && options.height >= 240,
+                   "chart: {} x {} pixels is below 560 x 240", options.width, options.height);
   return Chart(curves, options).draw();
 }
 

@@ -12,8 +12,8 @@ struct Point {
   double y = 0;
 };
 
-/// Whether charts and sparklines show a point: not infinities, NaN, and what a diverged run may yield, 1e12 and more,
-/// which would leave nothing of the scale.
+/// Whether charts and sparklines show a point: not infinities, NaN, and what a diverged run may
+/// yield, 1e12 and more, which would leave nothing of the scale.
 bool is_drawable(const Point& point);
 
 /// Measurements in the order of x.
@@ -39,10 +39,11 @@ struct ChartOptions {
   std::vector<Baseline> baselines = {};
 };
 
-/// The curves as the text of a self-contained SVG file on white. A curve of at most 50 points is drawn as joined dots,
-/// a longer one faint as it is and smoothed by a moving mean; up to 24 are told apart. What cannot be drawn leaves a
-/// gap; there may be no curves. The size does not grow with the number of points beyond a few per pixel. Throws
-/// retrace::Error if the chart is smaller than 560 x 240 pixels.
+/// The curves as the text of a self-contained SVG file on white. A curve of at most 50 points is
+/// drawn as joined dots, a longer one faint as it is and smoothed by a moving mean; up to 24 are
+/// told apart. What cannot be drawn leaves a gap; there may be no curves. The size does not grow
+/// with the number of points beyond a few per pixel. Throws retrace::Error if the chart is smaller
+/// than 560 x 240 pixels.
 std::string chart_svg(const std::vector<Curve>& curves, const ChartOptions& options = {});
 
 }  // namespace history

@@ -13,7 +13,8 @@ namespace {
 
 template <class Curves>
 auto find(Curves& curves, std::string_view name) {
-  return std::find_if(curves.begin(), curves.end(), [&](const Curve& curve) { return curve.name == name; });
+  return std::find_if(curves.begin(), curves.end(),
+                      [&](const Curve& curve) { return curve.name == name; });
 }
 
 /// A field of a CSV file (RFC 4180).
@@ -24,7 +25,9 @@ std::string field(std::string_view text) {
   return quoted + '"';
 }
 
-void write(const std::string& path, std::string_view text) { retrace::replace_file(path, {&text, 1}); }
+void write(const std::string& path, std::string_view text) {
+  retrace::replace_file(path, {&text, 1});
+}
 
 }  // namespace
 
@@ -35,8 +38,8 @@ void History::add(std::string_view curve, double step, double value) {
     curves_.push_back({std::string(curve), {{step, value}}});
     return;
   }
-  retrace::require(step >= found->points.back().x, "history: step {} of '{}' comes after step {}", step, curve,
-                   found->points.back().x);
+  retrace::require(step >= found->points.back().x, "history: step {} of '{}' comes after step {}",
+                   step, curve, found->points.back().x);
   found->points.push_back({step, value});
 }
 
@@ -92,6 +95,8 @@ std::string History::csv() const {
 
 void History::write_csv(const std::string& path) const { write(path, csv()); }
 
-void History::write_svg(const std::string& path, const ChartOptions& options) const { write(path, svg(options)); }
+void History::write_svg(const std::string& path, const ChartOptions& options) const {
+  write(path, svg(options));
+}
 
 }  // namespace history

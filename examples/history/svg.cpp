@@ -41,8 +41,8 @@ std::string attributes(const Stroke& stroke) {
 }  // namespace
 
 Svg::Svg(int width, int height, std::string_view title) {
-  svg_ =
-      fmt::format(R"(<svg xmlns="http://www.w3.org/2000/svg" width="{0}" height="{1}" viewBox="0 0 {0} {1}" role="img">
+  svg_ = fmt::format(
+      R"(<svg xmlns="http://www.w3.org/2000/svg" width="{0}" height="{1}" viewBox="0 0 {0} {1}" role="img">
 <title>{2}</title>
 <style>
 text {{ font: 12px 'Helvetica Neue', Helvetica, Arial, 'DejaVu Sans', sans-serif; fill: #4a5560 }}
@@ -51,12 +51,12 @@ path {{ fill: none; stroke-linecap: round; stroke-linejoin: round }}
 </style>
 <rect width="{0}" height="{1}" fill="#fff"/>
 )",
-                  width, height, escaped(title));
+      width, height, escaped(title));
 }
 
 void Svg::line(Pixel from, Pixel to, const Stroke& stroke) {
-  svg_ += fmt::format("<line x1=\"{:.1f}\" y1=\"{:.1f}\" x2=\"{:.1f}\" y2=\"{:.1f}\" {}/>\n", from.x, from.y, to.x,
-                      to.y, attributes(stroke));
+  svg_ += fmt::format("<line x1=\"{:.1f}\" y1=\"{:.1f}\" x2=\"{:.1f}\" y2=\"{:.1f}\" {}/>\n",
+                      from.x, from.y, to.x, to.y, attributes(stroke));
 }
 
 void Svg::path(const std::vector<Pixel>& points, const Stroke& stroke) {
@@ -75,24 +75,28 @@ void Svg::path(const std::vector<Pixel>& points, const Stroke& stroke) {
 }
 
 void Svg::dot(Pixel centre, double radius, std::string_view colour) {
-  svg_ += fmt::format("<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"{}\" fill=\"{}\" stroke=\"#fff\"/>\n", centre.x,
-                      centre.y, radius, colour);
+  svg_ +=
+      fmt::format("<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"{}\" fill=\"{}\" stroke=\"#fff\"/>\n",
+                  centre.x, centre.y, radius, colour);
 }
 
 void Svg::text(Pixel at, std::string_view text, Anchor anchor) {
   const std::string_view place = anchor == Anchor::start    ? ""
                                  : anchor == Anchor::middle ? " text-anchor=\"middle\""
                                                             : " text-anchor=\"end\"";
-  svg_ += fmt::format("<text x=\"{:.1f}\" y=\"{:.1f}\"{}>{}</text>\n", at.x, at.y, place, escaped(text));
+  svg_ += fmt::format("<text x=\"{:.1f}\" y=\"{:.1f}\"{}>{}</text>\n", at.x, at.y, place,
+                      escaped(text));
 }
 
 void Svg::heading(Pixel at, std::string_view text) {
-  svg_ += fmt::format("<text class=\"heading\" x=\"{:.1f}\" y=\"{:.1f}\">{}</text>\n", at.x, at.y, escaped(text));
+  svg_ += fmt::format("<text class=\"heading\" x=\"{:.1f}\" y=\"{:.1f}\">{}</text>\n", at.x, at.y,
+                      escaped(text));
 }
 
 void Svg::upward_text(Pixel at, std::string_view text) {
-  svg_ += fmt::format("<text text-anchor=\"middle\" transform=\"translate({:.1f} {:.1f}) rotate(-90)\">{}</text>\n",
-                      at.x, at.y, escaped(text));
+  svg_ += fmt::format(
+      "<text text-anchor=\"middle\" transform=\"translate({:.1f} {:.1f}) rotate(-90)\">{}</text>\n",
+      at.x, at.y, escaped(text));
 }
 
 }  // namespace history

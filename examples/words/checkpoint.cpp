@@ -16,12 +16,15 @@ using retrace::Tensor;
 using GeneratorState = retrace::Generator::State;
 
 void put_state(Metadata& metadata, const std::string& name, const GeneratorState& state) {
-  for (std::size_t i = 0; i < state.size(); ++i) put(metadata, fmt::format("{}_{}", name, i), state[i]);
+  for (std::size_t i = 0; i < state.size(); ++i)
+    put(metadata, fmt::format("{}_{}", name, i), state[i]);
 }
 
 void read_state(const Fields& fields, const std::string& name, GeneratorState& state) {
-  for (std::size_t i = 0; i < state.size(); ++i) fields.read(fmt::format("{}_{}", name, i), state[i]);
-  require(state != GeneratorState{}, "cannot use {}: '{}' is no state of a generator", fields.source(), name);
+  for (std::size_t i = 0; i < state.size(); ++i)
+    fields.read(fmt::format("{}_{}", name, i), state[i]);
+  require(state != GeneratorState{}, "cannot use {}: '{}' is no state of a generator",
+          fields.source(), name);
 }
 
 /// Calls visit(name, number) for the counts of a state and of its place in the text.
@@ -80,17 +83,19 @@ void add_points(history::History& history, std::string_view curve, const Tensor&
 }
 
 /// A curve as it is in a file.
-Tensor stored_curve(const retrace::SafetensorsFile& file, const std::string& name, const std::string& path) {
+Tensor stored_curve(const retrace::SafetensorsFile& file, const std::string& name,
+                    const std::string& path) {
   const auto found = file.tensors.find(name);
   require(found != file.tensors.end(), "cannot use {}: tensor '{}' is missing", path, name);
   const Tensor& x = found->second;
-  require(x.dtype() == retrace::f64 && x.rank() == 2 && x.dim(1) == 2, "cannot use {}: tensor '{}' is no curve: {} {}",
-          path, name, x.dtype(), x.shape());
+  require(x.dtype() == retrace::f64 && x.rank() == 2 && x.dim(1) == 2,
+          "cannot use {}: tensor '{}' is no curve: {} {}", path, name, x.dtype(), x.shape());
   return x;
 }
 
 /// All tensors of a state under the names they have in a checkpoint.
-Parameters tensors_of(TrainingState& state, const Tensor& cursors, const Tensor& training, const Tensor& held_out) {
+Parameters tensors_of(TrainingState& state, const Tensor& cursors, const Tensor& training,
+                      const Tensor& held_out) {
   Parameters all;
   const auto add = [&all](const std::string& prefix, const Parameters& list) {
     for (const auto& [name, value] : list) all.add(prefix + name, value);
@@ -98,7 +103,8 @@ Parameters tensors_of(TrainingState& state, const Tensor& cursors, const Tensor&
   add("net.", retrace::parameters(state.net));
   add("best.", retrace::parameters(state.best));
   add("optimizer.", state.optimizer.state());
-  for (std::size_t i = 0; i < state.states.size(); ++i) all.add(fmt::format("state.{}", i), state.states[i]);
+  for (std::size_t i = 0; i < state.states.size(); ++i)
+    all.add(fmt::format("state.{}", i), state.states[i]);
   all.add("lanes", cursors);
   all.add("curve.training", training);
   all.add("curve.held_out", held_out);
@@ -108,11 +114,14 @@ Parameters tensors_of(TrainingState& state, const Tensor& cursors, const Tensor&
 }  // namespace
 
 std::string weights_file(const std::string& folder) { return folder + "/weights.safetensors"; }
-std::string checkpoint_file(const std::string& folder) { return folder + "/checkpoint.safetensors"; }
+std::string checkpoint_file(const std::string& folder) {
+  return folder + "/checkpoint.safetensors";
+}
 std::string picture_file(const std::string& folder) { return folder + "/loss.svg"; }
 std::string history_file(const std::string& folder) { return folder + "/history.csv"; }
 
-void save_weights(const std::string& path, const TrainingState& state, const RunOptions& options, const Data& data) {
+void save_weights(const std::string& path, const TrainingState& state, const RunOptions& options,
+                  const Data& data) {
   Metadata metadata;
   store(options, metadata);
   put(metadata, "vocabulary", characters_of(data.vocabulary));
@@ -130,20 +139,23 @@ TrainedNet load_weights(const std::string& path) {
   return {net, std::move(vocabulary), options.as == "text"};
 }
 
-void save_checkpoint(const std::string& path, TrainingState& state, const RunOptions& options, const Data& data) {
+void save_checkpoint(const std::string& path, TrainingState& state, const RunOptions& options,
+                     const Data& data) {
   const Lanes::Place& place = state.lanes.place();
   Metadata metadata;
   store(options, metadata);
   put(metadata, "vocabulary", characters_of(data.vocabulary));
   put(metadata, "text_fingerprint", data.fingerprint());
   put(metadata, "best_loss", state.best_loss);
-  for_each_number(state, place, [&](const char* name, const auto& value) { put(metadata, name, value); });
+  for_each_number(state, place,
+                  [&](const char* name, const auto& value) { put(metadata, name, value); });
   put_state(metadata, "generator", state.generator.state());
   put_state(metadata, "generator_before_epoch", place.shuffled_from);
-  retrace::save(path,
-                tensors_of(state, from_cursors(place.cursors), from_points(state.history[training_curve]),
-                           from_points(state.history[held_out_curve])),
-                metadata);
+  retrace::save(
+      path,
+      tensors_of(state, from_cursors(place.cursors), from_points(state.history[training_curve]),
+                 from_points(state.history[held_out_curve])),
+      metadata);
 }
 
 RunOptions checkpoint_options(const std::string& path) {
@@ -155,7 +167,8 @@ void load_checkpoint(const std::string& path, TrainingState& state, const Data& 
   const Fields fields(file.metadata, path);
   std::uint64_t fingerprint = 0;
   fields.read("text_fingerprint", fingerprint);
-  require(fields.text("vocabulary") == characters_of(data.vocabulary) && fingerprint == data.fingerprint(),
+  require(fields.text("vocabulary") == characters_of(data.vocabulary) &&
+              fingerprint == data.fingerprint(),
           "cannot resume {}: the run was started with another text", path);
   Lanes::Place place = state.lanes.place();
   fields.read("best_loss", state.best_loss);

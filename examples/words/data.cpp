@@ -5,7 +5,8 @@
 namespace words {
 namespace {
 
-/// Held-out words to look at during a run: enough for an error of about 0.01 nats, quick enough to do often.
+/// Held-out words to look at during a run: enough for an error of about 0.01 nats, quick enough to
+/// do often.
 constexpr std::size_t probe_size = 2000;
 
 Encoded evenly_spread(const Encoded& words, std::size_t most) {
@@ -21,10 +22,11 @@ Data split_text(Corpus corpus, double held_out_share) {
   Vocabulary vocabulary = Vocabulary::of(corpus.items);
   const std::vector<int> text = vocabulary.encode(corpus.items[0]);
   retrace::require(text.size() >= shortest,
-                   "a text of {} characters is too short to hold some out; at least {} are needed", text.size(),
-                   shortest);
+                   "a text of {} characters is too short to hold some out; at least {} are needed",
+                   text.size(), shortest);
   const auto end =
-      std::max(std::int64_t{1}, static_cast<std::int64_t>(held_out_share * static_cast<double>(text.size())));
+      std::max(std::int64_t{1},
+               static_cast<std::int64_t>(held_out_share * static_cast<double>(text.size())));
   const std::vector<int> held_out(text.end() - end, text.end());
   const auto some = static_cast<std::int64_t>(std::min(probed, held_out.size()));
   return {.kind = corpus.kind,
@@ -48,7 +50,8 @@ std::uint64_t Data::fingerprint() const {
 Data load_data(const RunOptions& options) {
   Corpus corpus = read_corpus(options.text, options.as);
   if (corpus.kind == TextKind::as_it_is) return split_text(std::move(corpus), options.held_out);
-  const Split sides = split(corpus.items, options.held_out, static_cast<std::uint64_t>(options.seed));
+  const Split sides =
+      split(corpus.items, options.held_out, static_cast<std::uint64_t>(options.seed));
   Vocabulary vocabulary = Vocabulary::of(corpus.items);
   Data data{.kind = corpus.kind,
             .items = std::move(corpus.items),

@@ -19,11 +19,14 @@ struct Data {
   Vocabulary vocabulary;
   Encoded training;
   Encoded held_out;
-  Encoded probe;  ///< those of the held-out words that are looked at during the run, evenly spread over them
+  Encoded probe;  ///< those of the held-out words that are looked at during the run, evenly spread
+                  ///< over them
 
   /// "words", "lines" or "texts".
   std::string noun() const {
-    return kind == TextKind::word_list ? "words" : kind == TextKind::running_text ? "lines" : "texts";
+    return kind == TextKind::word_list      ? "words"
+           : kind == TextKind::running_text ? "lines"
+                                            : "texts";
   }
   /// A number that another text would hardly have: FNV-1a (Fowler, Noll, Vo) over the words.
   std::uint64_t fingerprint() const;

@@ -19,14 +19,16 @@ void put(retrace::Metadata& metadata, const std::string& name, const T& value) {
 class Fields {
  public:
   /// `metadata` must outlive this object.
-  Fields(const retrace::Metadata& metadata, std::string source) : metadata_(metadata), source_(std::move(source)) {}
+  Fields(const retrace::Metadata& metadata, std::string source)
+      : metadata_(metadata), source_(std::move(source)) {}
 
   const std::string& source() const { return source_; }
 
   /// The text of a field. Throws retrace::Error if there is none of that name.
   const std::string& text(const std::string& name) const {
     const auto found = metadata_.find(name);
-    retrace::require(found != metadata_.end(), "cannot use {}: '{}' is missing in its metadata", source_, name);
+    retrace::require(found != metadata_.end(), "cannot use {}: '{}' is missing in its metadata",
+                     source_, name);
     return found->second;
   }
 
@@ -39,8 +41,9 @@ class Fields {
     } else {
       const char* end = written.data() + written.size();
       const auto [rest, error] = std::from_chars(written.data(), end, value);
-      retrace::require(error == std::errc() && rest == end, "cannot use {}: '{}' is '{}' in its metadata, no number",
-                       source_, name, written);
+      retrace::require(error == std::errc() && rest == end,
+                       "cannot use {}: '{}' is '{}' in its metadata, no number", source_, name,
+                       written);
     }
   }
 

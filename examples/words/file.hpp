@@ -6,8 +6,8 @@
 
 namespace words {
 
-/// The bytes of the file `path`. Throws retrace::Error if it cannot be read, saying why, or has more than `limit`
-/// bytes.
+/// The bytes of the file `path`. Throws retrace::Error if it cannot be read, saying why, or has
+/// more than `limit` bytes.
 std::string read_file(const std::string& path, std::size_t limit);
 
 }  // namespace words

@@ -5,8 +5,8 @@
 
 namespace words {
 
-/// While one lives, the first SIGINT and the first SIGTERM do not end the program but are noted; a second one ends it.
-/// There may be one at a time.
+/// While one lives, the first SIGINT and the first SIGTERM do not end the program but are noted; a
+/// second one ends it. There may be one at a time.
 class Interrupt {
  public:
   Interrupt();

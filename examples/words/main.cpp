@@ -16,7 +16,8 @@ constexpr int failed = 2;
 /// One line, whatever a file name in it may hold.
 void print_error(std::string text) {
   std::replace_if(
-      text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7F; }, ' ');
+      text.begin(), text.end(),
+      [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7F; }, ' ');
   fmt::print(stderr, "words: {}\n", text);
 }
 

@@ -28,7 +28,9 @@ using StateOf = typename std::remove_cvref_t<Layer>::State;
 }  // namespace
 
 Net::Net(const NetOptions& o, const retrace::Generator& generator)
-    : emb_(o.symbols, o.embedding, generator), dropout_(o.dropout, generator), head_(o.units, o.symbols, generator) {
+    : emb_(o.symbols, o.embedding, generator),
+      dropout_(o.dropout, generator),
+      head_(o.units, o.symbols, generator) {
   for (std::int64_t i = 0; i < o.layers; ++i)
     rnn_.push_back(recurrent(o.cell, i == 0 ? o.embedding : o.units, o.units, generator));
 }
@@ -43,7 +45,8 @@ Net::Recurrent Net::recurrent(const std::string& cell, std::int64_t features, st
 
 Net::Output Net::operator()(const Tensor& symbols, const States& states) const {
   const std::size_t expected = start(0).size();
-  retrace::require(states.size() == expected, "network: expected {} states, got {}", expected, states.size());
+  retrace::require(states.size() == expected, "network: expected {} states, got {}", expected,
+                   states.size());
   Tensor x = dropout_(emb_(symbols));
   States after;
   auto before = states.begin();

@@ -19,8 +19,9 @@ struct NetOptions {
   std::int64_t units = 0;      ///< of each recurrent layer
   std::int64_t layers = 1;     ///< recurrent ones
   std::string cell = "rnn";    ///< what they are: "rnn", "gru" or "lstm"
-  /// Share of what enters a recurrent layer or the head that is zeroed in training, but not of what goes from step to
-  /// step: Zaremba, Sutskever and Vinyals, "Recurrent neural network regularization", 2014.
+  /// Share of what enters a recurrent layer or the head that is zeroed in training, but not of what
+  /// goes from step to step: Zaremba, Sutskever and Vinyals, "Recurrent neural network
+  /// regularization", 2014.
   double dropout = 0;
 };
 
@@ -39,7 +40,9 @@ class Net {
 
   /// Symbols i64 [batch, steps], from the states of the steps before, or from the start.
   Output operator()(const retrace::Tensor& symbols, const States& states) const;
-  Output operator()(const retrace::Tensor& symbols) const { return (*this)(symbols, start(symbols.dim(0))); }
+  Output operator()(const retrace::Tensor& symbols) const {
+    return (*this)(symbols, start(symbols.dim(0)));
+  }
 
   /// The states before the first step: zeros.
   States start(std::int64_t batch) const;
@@ -63,8 +66,9 @@ class Net {
   retrace::Linear head_;
 };
 
-/// Mean of -log P of the characters of `words` in nats, the end of each counted as one and each word judged on its own:
-/// the same figure as NGram::cross_entropy gives. Throws retrace::Error if there are no words.
+/// Mean of -log P of the characters of `words` in nats, the end of each counted as one and each
+/// word judged on its own: the same figure as NGram::cross_entropy gives. Throws retrace::Error if
+/// there are no words.
 double cross_entropy(const Net& net, const Encoded& words);
 
 }  // namespace words

@@ -20,8 +20,8 @@ NGram::NGram(int order, int vocab_size, const std::vector<std::vector<int>>& wor
   Key power = 1;
   for (int k = 0; k < order; ++k) {
     powers_.push_back(power);
-    require(power <= std::numeric_limits<Key>::max() / base, "n-gram: order {} is too high for {} symbols", order,
-            vocab_size);
+    require(power <= std::numeric_limits<Key>::max() / base,
+            "n-gram: order {} is too high for {} symbols", order, vocab_size);
     power *= base;
   }
   levels_.resize(powers_.size());
@@ -40,8 +40,8 @@ void NGram::walk(std::span<const int> word, Visit visit) const {
   static_assert(Vocabulary::end == 0, "the key of n - 1 start symbols is 0");
   Key context = 0;
   for (const int symbol : word) {
-    require(symbol >= 0 && symbol < vocab_size_, "n-gram: symbol {} is not below the vocabulary size {}", symbol,
-            vocab_size_);
+    require(symbol >= 0 && symbol < vocab_size_,
+            "n-gram: symbol {} is not below the vocabulary size {}", symbol, vocab_size_);
     visit(context, symbol);
     context = shift(context, symbol);
   }
@@ -52,7 +52,8 @@ void NGram::count(Key context, int symbol) {
   for (std::size_t k = 0; k < levels_.size(); ++k) {
     const Key shorter = context % powers_[k];
     Context& seen = levels_[k].contexts[shorter];
-    if (levels_[k].count[shorter * static_cast<Key>(vocab_size_) + static_cast<Key>(symbol)]++ == 0) ++seen.distinct;
+    if (levels_[k].count[shorter * static_cast<Key>(vocab_size_) + static_cast<Key>(symbol)]++ == 0)
+      ++seen.distinct;
     ++seen.count;
   }
 }
@@ -64,7 +65,8 @@ double NGram::probability_after(Key context, int symbol) const {
     const Key shorter = context % powers_[k];
     const auto seen = level.contexts.find(shorter);
     if (seen == level.contexts.end()) break;  // then no longer context has been seen either
-    const auto ngram = level.count.find(shorter * static_cast<Key>(vocab_size_) + static_cast<Key>(symbol));
+    const auto ngram =
+        level.count.find(shorter * static_cast<Key>(vocab_size_) + static_cast<Key>(symbol));
     const double count = ngram == level.count.end() ? 0.0 : static_cast<double>(ngram->second);
     const double distinct = static_cast<double>(seen->second.distinct);
     p = (count + distinct * p) / (static_cast<double>(seen->second.count) + distinct);
@@ -73,10 +75,12 @@ double NGram::probability_after(Key context, int symbol) const {
 }
 
 double NGram::probability(std::span<const int> history, int symbol) const {
-  require(symbol >= 0 && symbol < vocab_size_, "n-gram: symbol {} is not below the vocabulary size {}", symbol,
-          vocab_size_);
+  require(symbol >= 0 && symbol < vocab_size_,
+          "n-gram: symbol {} is not below the vocabulary size {}", symbol, vocab_size_);
   Key context = 0;
-  walk(history, [&](Key before, int) { context = before; });  // the last visit, for the end mark, has seen all of it
+  walk(history, [&](Key before, int) {
+    context = before;
+  });  // the last visit, for the end mark, has seen all of it
   return probability_after(context, symbol);
 }
 

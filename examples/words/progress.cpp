@@ -91,8 +91,9 @@ void Progress::update(std::int64_t step, double loss, std::int64_t characters) {
     next_mark_ = {now, characters};
   }
   const double since_drawn = now - drawn_at_;
-  const bool is_due =
-      is_terminal_ ? since_drawn >= redraw_every : tenths(now) > tenths_drawn_ || since_drawn >= options_.line_every;
+  const bool is_due = is_terminal_
+                          ? since_drawn >= redraw_every
+                          : tenths(now) > tenths_drawn_ || since_drawn >= options_.line_every;
   if (is_due) draw(now, false);
 }
 
@@ -115,12 +116,15 @@ void Progress::finish() {
 double Progress::fraction(double seconds) const {
   double share = 0;
   if (options_.steps > 0) share = static_cast<double>(step_) / static_cast<double>(options_.steps);
-  if (options_.seconds > 0) share = std::max(share, (seconds + options_.seconds_before) / options_.seconds);
+  if (options_.seconds > 0)
+    share = std::max(share, (seconds + options_.seconds_before) / options_.seconds);
   return std::clamp(share, 0.0, 1.0);
 }
 
 /// Tenths of the run that are full. The last one is left to `finish`.
-int Progress::tenths(double seconds) const { return std::min(static_cast<int>(fraction(seconds) * 10), 9); }
+int Progress::tenths(double seconds) const {
+  return std::min(static_cast<int>(fraction(seconds) * 10), 9);
+}
 
 std::string Progress::fields(double seconds, bool finished) const {
   std::string text = "step " + with_commas(step_);
@@ -130,13 +134,15 @@ std::string Progress::fields(double seconds, bool finished) const {
   const Mark since = finished ? Mark{} : mark_;  // at the end, the speed of the whole run
   if (seconds > since.seconds) {
     text += fmt::format("  {} chars/s",
-                        short_number(static_cast<double>(characters_ - since.characters) / (seconds - since.seconds)));
+                        short_number(static_cast<double>(characters_ - since.characters) /
+                                     (seconds - since.seconds)));
   }
   const double share = fraction(seconds);
   if (finished) {
     text += fmt::format("  {} taken", clock_text(seconds));
   } else if (share > share_before_) {
-    text += fmt::format("  {} left", clock_text(seconds * (1 - share_before_) / (share - share_before_) - seconds));
+    text += fmt::format(
+        "  {} left", clock_text(seconds * (1 - share_before_) / (share - share_before_) - seconds));
   }
   return text;
 }
@@ -169,6 +175,8 @@ void Progress::draw(double seconds, bool finished) {
 }
 
 /// A stream that no longer takes anything is no reason to stop training.
-void Progress::write(std::string_view text) { std::fwrite(text.data(), 1, text.size(), options_.out); }
+void Progress::write(std::string_view text) {
+  std::fwrite(text.data(), 1, text.size(), options_.out);
+}
 
 }  // namespace words

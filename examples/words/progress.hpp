@@ -10,29 +10,33 @@
 
 namespace words {
 
-/// What a run is limited by, and where its progress is shown. Of two limits, the one reached first counts.
+/// What a run is limited by, and where its progress is shown. Of two limits, the one reached first
+/// counts.
 struct ProgressOptions {
   std::int64_t steps = 0;         ///< length of the run in steps; 0: not limited by steps
   double seconds = 0;             ///< time budget of the run; 0: not limited by time
   std::int64_t steps_before = 0;  ///< steps of the run that were done before it was resumed
   double seconds_before = 0;      ///< of the time budget, what had been used by then
-  double line_every = 10;         ///< where there is no terminal: longest time between two lines, in seconds
-  std::FILE* out = stdout;        ///< where the progress goes
+  double line_every =
+      10;  ///< where there is no terminal: longest time between two lines, in seconds
+  std::FILE* out = stdout;  ///< where the progress goes
 
   /// Seconds since any fixed moment; by default those of a clock that never goes back.
   std::function<double()> clock = {};
-  /// Whether `out` is a terminal that can redraw a line, and its width in columns; by default asked of the system.
+  /// Whether `out` is a terminal that can redraw a line, and its width in columns; by default asked
+  /// of the system.
   std::optional<bool> is_terminal = {};
   int columns = 0;
-  /// Whether the bar is coloured; by default unless the environment variable NO_COLOR is set (https://no-color.org).
+  /// Whether the bar is coloured; by default unless the environment variable NO_COLOR is set
+  /// (https://no-color.org).
   std::optional<bool> colour = {};
 };
 
 /// Shows the progress of a run from its construction to `finish`.
 ///
-/// On a terminal: one line with a bar, redrawn at most ten times a second and cut to the width of the window.
-/// Elsewhere, and on a terminal of type "dumb": a plain line at each tenth of the run, and at least every `line_every`
-/// seconds.
+/// On a terminal: one line with a bar, redrawn at most ten times a second and cut to the width of
+/// the window. Elsewhere, and on a terminal of type "dumb": a plain line at each tenth of the run,
+/// and at least every `line_every` seconds.
 class Progress {
  public:
   explicit Progress(const ProgressOptions& options);
@@ -41,14 +45,16 @@ class Progress {
   /// Calls `finish`.
   ~Progress();
 
-  /// Tells that `step` steps are done, those before the run was resumed included, the loss to show, and how many
-  /// characters have been learnt from since construction. Cheap unless it is time to draw.
+  /// Tells that `step` steps are done, those before the run was resumed included, the loss to show,
+  /// and how many characters have been learnt from since construction. Cheap unless it is time to
+  /// draw.
   void update(std::int64_t step, double loss, std::int64_t characters);
 
   /// Prints lines that stay, above the bar.
   void note(std::string_view text);
 
-  /// Shows the last state with the time taken instead of the time left, and ends the line. Further calls do nothing.
+  /// Shows the last state with the time taken instead of the time left, and ends the line. Further
+  /// calls do nothing.
   void finish();
 
   /// Seconds since construction.

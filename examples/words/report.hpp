@@ -26,11 +26,12 @@ std::string describe_curves(const history::History& history);
 /// The loss on the held-out words beside those of the baselines, in nats and in bits.
 std::string describe_losses(double held_out, const Baselines& baselines);
 
-/// How many of the invented words are different ones, and the share of those that the text does not have.
+/// How many of the invented words are different ones, and the share of those that the text does not
+/// have.
 std::string describe_novelty(const std::vector<std::string>& invented, const Data& data);
 
-/// The first `most` different ones of invented words, with commas and in lines of at most 100 characters; of lines of
-/// text, each on its own.
+/// The first `most` different ones of invented words, with commas and in lines of at most 100
+/// characters; of lines of text, each on its own.
 std::string list(const std::vector<std::string>& invented, std::size_t most, const Data& data);
 
 }  // namespace words

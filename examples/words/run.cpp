@@ -20,8 +20,11 @@ namespace {
 
 /// Prints, or throws: words that went nowhere are no result.
 void print(const std::string& text) {
-  const bool done = std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0;
-  if (!done) retrace::fail("cannot write to the standard output: {}", std::generic_category().message(errno));
+  const bool done =
+      std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0;
+  if (!done)
+    retrace::fail("cannot write to the standard output: {}",
+                  std::generic_category().message(errno));
 }
 
 /// A run in its folder.
@@ -40,7 +43,9 @@ class Run {
   void save_checkpoint() {
     words::save_checkpoint(checkpoint_file(folder_), trainer_.state(), trainer_.options(), data_);
   }
-  void save_best() { save_weights(weights_file(folder_), trainer_.state(), trainer_.options(), data_); }
+  void save_best() {
+    save_weights(weights_file(folder_), trainer_.state(), trainer_.options(), data_);
+  }
   /// Keeps the weights if they are the best so far, and tells how the network does.
   std::string evaluate();
   std::vector<std::string> invent(const Net& net, std::int64_t count) const;
@@ -77,7 +82,8 @@ void Run::clear_folder() {
   save_checkpoint();
 }
 
-/// Goes on from the checkpoint. The weights in the folder may be of a later step, which is now done again.
+/// Goes on from the checkpoint. The weights in the folder may be of a later step, which is now done
+/// again.
 void Run::resume() {
   trainer_.resume(checkpoint_file(folder_));
   if (std::isfinite(trainer_.state().best_loss)) save_best();
@@ -88,7 +94,8 @@ std::vector<std::string> Run::invent(const Net& net, std::int64_t count) const {
   const retrace::Generator generator(static_cast<std::uint64_t>(trainer_.options().seed) +
                                      static_cast<std::uint64_t>(trainer_.position().step));
   const auto& draw = data_.kind == TextKind::as_it_is ? invent_passages : words::invent;
-  return draw(net, data_.vocabulary, {.count = count, .temperature = command_.temperature, .prime = command_.prime},
+  return draw(net, data_.vocabulary,
+              {.count = count, .temperature = command_.temperature, .prime = command_.prime},
               generator);
 }
 
@@ -96,13 +103,14 @@ std::string Run::evaluate() {
   if (trainer_.evaluate()) save_best();
   const history::History& history = trainer_.state().history;
   history.write_csv(history_file(folder_));
-  history.write_svg(picture_file(folder_),
-                    {.subtitle = trainer_.options().text,
-                     .y_label = "loss, nats per character",
-                     .baselines = {{"bigrams", baselines_.bigrams}, {"trigrams", baselines_.trigrams}}});
+  history.write_svg(picture_file(folder_), {.subtitle = trainer_.options().text,
+                                            .y_label = "loss, nats per character",
+                                            .baselines = {{"bigrams", baselines_.bigrams},
+                                                          {"trigrams", baselines_.trigrams}}});
   const int count = data_.kind == TextKind::word_list ? 5 : 1;
   return fmt::format("step {}: held-out loss {:.3f};{}{}", with_commas(trainer_.position().step),
-                     history[held_out_curve].back().y, data_.kind == TextKind::as_it_is ? '\n' : ' ',
+                     history[held_out_curve].back().y,
+                     data_.kind == TextKind::as_it_is ? '\n' : ' ',
                      list(invent(trainer_.state().net, count), count, data_));
 }
 
@@ -142,18 +150,21 @@ void Run::summarize() const {
   const Net& net = trainer_.state().best;
   const std::size_t shown = data_.kind == TextKind::word_list ? 20 : 5;
   const bool as_it_is = data_.kind == TextKind::as_it_is;
-  const std::vector<std::string> invented = invent(net, as_it_is ? command_.passages : command_.samples);
-  print(describe_curves(trainer_.state().history) + describe_losses(cross_entropy(net, data_.held_out), baselines_) +
-        (as_it_is ? "" : describe_novelty(invented, data_)) + "\n" + list(invented, shown, data_) + "\n\nin " +
-        folder_ + ": weights, a checkpoint to resume from, loss.svg and history.csv\n");
+  const std::vector<std::string> invented =
+      invent(net, as_it_is ? command_.passages : command_.samples);
+  print(describe_curves(trainer_.state().history) +
+        describe_losses(cross_entropy(net, data_.held_out), baselines_) +
+        (as_it_is ? "" : describe_novelty(invented, data_)) + "\n" + list(invented, shown, data_) +
+        "\n\nin " + folder_ + ": weights, a checkpoint to resume from, loss.svg and history.csv\n");
 }
 
 }  // namespace
 
 int train(const Command& command) {
-  Run run(command, command.resume.empty()
-                       ? command.run
-                       : resumed_options(checkpoint_options(checkpoint_file(command.resume)), command));
+  Run run(command,
+          command.resume.empty()
+              ? command.run
+              : resumed_options(checkpoint_options(checkpoint_file(command.resume)), command));
   const int signal = run.train();
   run.summarize();
   return signal == 0 ? 0 : 128 + signal;
@@ -163,11 +174,12 @@ void sample(const Command& command) {
   const TrainedNet trained = load_weights(weights_file(command.from));
   const auto& draw = trained.as_it_is ? invent_passages : invent;
   std::string lines;
-  for (const std::string& word : draw(trained.net, trained.vocabulary,
-                                      {.count = trained.as_it_is ? command.passages : command.samples,
-                                      .temperature = command.temperature,
-                                      .prime = command.prime},
-                                      retrace::Generator(static_cast<std::uint64_t>(command.run.seed)))) {
+  for (const std::string& word :
+       draw(trained.net, trained.vocabulary,
+            {.count = trained.as_it_is ? command.passages : command.samples,
+            .temperature = command.temperature,
+            .prime = command.prime},
+            retrace::Generator(static_cast<std::uint64_t>(command.run.seed)))) {
     if (trained.as_it_is && !lines.empty()) lines += between_passages;
     lines += word + "\n";
   }

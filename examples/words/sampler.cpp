@@ -16,8 +16,8 @@ Tensor rows(const Tensor& x, const std::vector<std::int64_t>& keep) {
   return retrace::embedding(x, retrace::tensor(keep, {static_cast<std::int64_t>(keep.size())}));
 }
 
-Encoded invent_encoded(const Net& net, const std::vector<int>& prime, std::int64_t count, const SampleOptions& o,
-                       const retrace::Generator& generator) {
+Encoded invent_encoded(const Net& net, const std::vector<int>& prime, std::int64_t count,
+                       const SampleOptions& o, const retrace::Generator& generator) {
   Encoded words(static_cast<std::size_t>(count), prime);
   std::vector<std::size_t> open(words.size());  // the words that have not ended, a row each
   std::iota(open.begin(), open.end(), std::size_t{0});
@@ -50,8 +50,8 @@ Encoded invent_encoded(const Net& net, const std::vector<int>& prime, std::int64
 
 }  // namespace
 
-std::vector<std::string> invent(const Net& net, const Vocabulary& vocabulary, const SampleOptions& options,
-                                const retrace::Generator& generator) {
+std::vector<std::string> invent(const Net& net, const Vocabulary& vocabulary,
+                                const SampleOptions& options, const retrace::Generator& generator) {
   retrace::NoGrad scope;
   const std::vector<int> prime = vocabulary.encode(options.prime);
   std::vector<std::string> words;
@@ -64,10 +64,12 @@ std::vector<std::string> invent(const Net& net, const Vocabulary& vocabulary, co
   return words;
 }
 
-std::vector<std::string> invent_passages(const Net& net, const Vocabulary& vocabulary, const SampleOptions& options,
+std::vector<std::string> invent_passages(const Net& net, const Vocabulary& vocabulary,
+                                         const SampleOptions& options,
                                          const retrace::Generator& generator) {
   const std::string start = vocabulary.knows("\n") ? "\n" : "";
-  const SampleOptions own{options.count, options.temperature, start + options.prime, passage_length};
+  const SampleOptions own{options.count, options.temperature, start + options.prime,
+                          passage_length};
   std::vector<std::string> passages = invent(net, vocabulary, own, generator);
   for (std::string& passage : passages) passage.erase(0, start.size());
   return passages;

@@ -18,13 +18,14 @@ constexpr std::size_t min_words = 10;
 /// `word` without a possessive ending, which may have a typewriter or a typographic apostrophe.
 std::string_view stem(std::string_view word) {
   for (const std::string_view ending : {"'s", "’s"}) {
-    if (word.size() > ending.size() && word.ends_with(ending)) return word.substr(0, word.size() - ending.size());
+    if (word.size() > ending.size() && word.ends_with(ending))
+      return word.substr(0, word.size() - ending.size());
   }
   return word;
 }
 
-/// SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014). The standard library's
-/// distributions and shuffle differ between implementations; this does not.
+/// SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014). The
+/// standard library's distributions and shuffle differ between implementations; this does not.
 class SplitMix64 {
  public:
   explicit SplitMix64(std::uint64_t seed) : state_(seed) {}
@@ -36,7 +37,8 @@ class SplitMix64 {
     return z ^ (z >> 31);
   }
 
-  /// Uniform below `n`: the lowest 2^64 mod n values are drawn again, so that the remainder is not biased.
+  /// Uniform below `n`: the lowest 2^64 mod n values are drawn again, so that the remainder is not
+  /// biased.
   std::uint64_t below(std::uint64_t n) {
     std::uint64_t drawn = next();
     while (drawn < (0 - n) % n) drawn = next();
@@ -50,10 +52,11 @@ class SplitMix64 {
 }  // namespace
 
 Split split(const std::vector<std::string>& words, double held_out_share, std::uint64_t seed) {
-  require(words.size() >= min_words, "{} different words are too few to hold some out; at least {} are needed",
-          words.size(), min_words);
-  require(held_out_share > 0 && held_out_share < 1, "held-out share is {}, but must lie between 0 and 1",
-          held_out_share);
+  require(words.size() >= min_words,
+          "{} different words are too few to hold some out; at least {} are needed", words.size(),
+          min_words);
+  require(held_out_share > 0 && held_out_share < 1,
+          "held-out share is {}, but must lie between 0 and 1", held_out_share);
 
   std::unordered_map<std::string_view, std::size_t> group_of;  // stem -> index into sizes
   std::vector<std::size_t> sizes;
@@ -70,7 +73,8 @@ Split split(const std::vector<std::string>& words, double held_out_share, std::u
   const double wanted = held_out_share * static_cast<double>(words.size());
   std::vector<bool> is_held_out(sizes.size(), false);
   std::size_t count = 0;
-  for (std::size_t i = 0; i + 1 < order.size() && (i == 0 || static_cast<double>(count) < wanted); ++i) {
+  for (std::size_t i = 0; i + 1 < order.size() && (i == 0 || static_cast<double>(count) < wanted);
+       ++i) {
     is_held_out[order[i]] = true;
     count += sizes[order[i]];
   }

@@ -16,10 +16,12 @@ namespace {
 using history::code_point_length;
 using retrace::require;
 
-unsigned byte_at(std::string_view text, std::size_t i) { return static_cast<unsigned char>(text[i]); }
+unsigned byte_at(std::string_view text, std::size_t i) {
+  return static_cast<unsigned char>(text[i]);
+}
 
-/// White space and control characters alike: C0, space, DEL, C1. A control character must not reach the terminal by
-/// way of a sample.
+/// White space and control characters alike: C0, space, DEL, C1. A control character must not reach
+/// the terminal by way of a sample.
 bool is_blank(std::string_view code_point) {
   const unsigned first = byte_at(code_point, 0);
   return first <= 0x20 || first == 0x7F || (first == 0xC2 && byte_at(code_point, 1) < 0xA0);
@@ -103,7 +105,8 @@ Corpus parse_corpus(std::string_view text, std::string_view name, std::string_vi
     const std::size_t length = std::min(text.find_first_of("\r\n"), text.size());
     const Line line = tidy(text.substr(0, length));
     text.remove_prefix(std::min(length + 1, text.size()));
-    if (std::find(line.begin(), line.end(), " ") != line.end()) corpus.kind = TextKind::running_text;
+    if (std::find(line.begin(), line.end(), " ") != line.end())
+      corpus.kind = TextKind::running_text;
     for (std::size_t begin = 0; begin < line.size();) {
       const std::size_t count = next_cut(line, begin);
       std::string item;
@@ -121,8 +124,9 @@ Corpus parse_corpus(std::string_view text, std::string_view name, std::string_vi
   if (as == "text" || (as == "auto" && corpus.kind == TextKind::running_text))
     corpus = {.kind = TextKind::as_it_is, .items = {without_controls(whole)}};
   const Vocabulary vocabulary = Vocabulary::of(corpus.items);
-  require(vocabulary.size() > 2, "{}: '{}' is the only character in the file; at least 2 different ones are needed",
-          name, vocabulary.symbols().back());
+  require(vocabulary.size() > 2,
+          "{}: '{}' is the only character in the file; at least 2 different ones are needed", name,
+          vocabulary.symbols().back());
   return corpus;
 }
 
@@ -146,13 +150,17 @@ Vocabulary Vocabulary::of(const std::vector<std::string>& words) {
 }
 
 Vocabulary::Vocabulary(std::vector<std::string> symbols) : symbols_(std::move(symbols)) {
-  require(symbols_.size() >= 2, "vocabulary: {} symbols, but it needs the end mark and a character", symbols_.size());
-  require(symbols_[0].empty(), "vocabulary: symbol 0 is '{}', but it must be the end mark, an empty string",
+  require(symbols_.size() >= 2, "vocabulary: {} symbols, but it needs the end mark and a character",
+          symbols_.size());
+  require(symbols_[0].empty(),
+          "vocabulary: symbol 0 is '{}', but it must be the end mark, an empty string",
           symbols_[0]);
   for (std::size_t i = 1; i < symbols_.size(); ++i) {
     const std::string& symbol = symbols_[i];
-    require(!symbol.empty() && code_point_length(symbol) == symbol.size(), "vocabulary: symbol {} is no character", i);
-    require(index_.emplace(symbol, static_cast<int>(i)).second, "vocabulary: '{}' occurs twice", symbol);
+    require(!symbol.empty() && code_point_length(symbol) == symbol.size(),
+            "vocabulary: symbol {} is no character", i);
+    require(index_.emplace(symbol, static_cast<int>(i)).second, "vocabulary: '{}' occurs twice",
+            symbol);
   }
 }
 
@@ -180,7 +188,8 @@ std::vector<std::vector<int>> Vocabulary::encode(const std::vector<std::string>&
 std::string Vocabulary::decode(const std::vector<int>& word) const {
   std::string text;
   for (const int symbol : word) {
-    require(symbol >= 0 && symbol < size(), "decode: {} is no symbol of a vocabulary of {}", symbol, size());
+    require(symbol >= 0 && symbol < size(), "decode: {} is no symbol of a vocabulary of {}", symbol,
+            size());
     if (symbol == end) break;
     text += symbols_[static_cast<std::size_t>(symbol)];
   }

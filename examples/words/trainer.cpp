@@ -54,10 +54,13 @@ Trainer::Trainer(const RunOptions& options, const Data& data)
 void Trainer::resume(const std::string& checkpoint) {
   load_checkpoint(checkpoint, state_, data_);
   const std::int64_t done = state_.position.step;
-  require(total_steps() == 0 || done <= total_steps(), "cannot resume {}: the run is to have {} steps and has done {}",
-          checkpoint, total_steps(), done);
+  require(total_steps() == 0 || done <= total_steps(),
+          "cannot resume {}: the run is to have {} steps and has done {}", checkpoint,
+          total_steps(), done);
   const RunOptions before = checkpoint_options(checkpoint);
-  const auto plan = [](const RunOptions& o) { return std::tie(o.steps, o.epochs, o.seconds, o.lr); };
+  const auto plan = [](const RunOptions& o) {
+    return std::tie(o.steps, o.epochs, o.seconds, o.lr);
+  };
   if (done > 0 && plan(before) != plan(options_)) {
     state_.schedule.from = before.lr == options_.lr ? state_.schedule.reached : 1;
     state_.schedule.step = done;
@@ -73,7 +76,8 @@ double Trainer::steps_per_epoch() const {
 
 std::int64_t Trainer::total_steps() const {
   if (options_.epochs == 0) return options_.steps;
-  return static_cast<std::int64_t>(std::ceil(static_cast<double>(options_.epochs) * steps_per_epoch()));
+  return static_cast<std::int64_t>(
+      std::ceil(static_cast<double>(options_.epochs) * steps_per_epoch()));
 }
 
 double Trainer::progress() const { return progress_since(0, 0); }
@@ -82,7 +86,8 @@ double Trainer::progress() const { return progress_since(0, 0); }
 double Trainer::progress_since(std::int64_t step, double seconds) const {
   double share = 0;
   if (total_steps() > step)
-    share = static_cast<double>(state_.position.step - step) / static_cast<double>(total_steps() - step);
+    share = static_cast<double>(state_.position.step - step) /
+            static_cast<double>(total_steps() - step);
   if (options_.seconds > seconds)
     share = std::max(share, (state_.position.seconds - seconds) / (options_.seconds - seconds));
   return std::min(share, 1.0);
@@ -109,7 +114,8 @@ double Trainer::step() {
   loss.backward();
   const double norm = retrace::clip_grad_norm(parameters_, options_.clip);
   require(std::isfinite(loss.item()) && std::isfinite(norm),
-          "the loss or its gradient is no longer finite at step {}; a lower --lr may help", state_.position.step + 1);
+          "the loss or its gradient is no longer finite at step {}; a lower --lr may help",
+          state_.position.step + 1);
 
   state_.schedule.reached = rate();
   state_.optimizer.set_lr(options_.lr * state_.schedule.reached);

@@ -20,7 +20,8 @@ namespace words {
 NetOptions net_options(const RunOptions& options, const Vocabulary& vocabulary);
 
 /// The curves of a run: the loss of each step, and that of each evaluation.
-inline constexpr std::string_view training_curve = "training loss", held_out_curve = "held-out loss";
+inline constexpr std::string_view training_curve = "training loss",
+                                  held_out_curve = "held-out loss";
 
 /// How far a run has come.
 struct Position {
@@ -29,8 +30,8 @@ struct Position {
   double seconds = 0;           ///< taken so far
 };
 
-/// How the learning rate falls: along half a cosine wave from where the run began, or got the length that it has now.
-/// Rates are shares of the option `lr`.
+/// How the learning rate falls: along half a cosine wave from where the run began, or got the
+/// length that it has now. Rates are shares of the option `lr`.
 struct Schedule {
   double reached = 1;     ///< the rate of the last step
   double from = 1;        ///< the rate at the beginning
@@ -53,19 +54,21 @@ struct TrainingState {
   history::History history;  ///< of `training_curve` and `held_out_curve`
 };
 
-/// Trains a network by SGD or Adam with truncated backpropagation through time: each step learns from
-/// the next `sequence` characters of each lane and carries the states on to the next step without their history.
+/// Trains a network by SGD or Adam with truncated backpropagation through time: each step learns
+/// from the next `sequence` characters of each lane and carries the states on to the next step
+/// without their history.
 ///
-/// A run resumed from a checkpoint is the same, bit for bit, as one that never stopped, provided that the BLAS adds up
-/// in the same order: on the same machine, with as many threads.
+/// A run resumed from a checkpoint is the same, bit for bit, as one that never stopped, provided
+/// that the BLAS adds up in the same order: on the same machine, with as many threads.
 class Trainer {
  public:
   /// The data must outlive the trainer.
   Trainer(const RunOptions& options, const Data& data);
 
-  /// Goes on from a checkpoint. If the run gets another length, the learning rate falls from what it was to what it is
-  /// to be at the new end; if it gets another `lr` too, from that. Throws retrace::Error if the checkpoint does not fit
-  /// the options and the data, or the run is past its new end.
+  /// Goes on from a checkpoint. If the run gets another length, the learning rate falls from what
+  /// it was to what it is to be at the new end; if it gets another `lr` too, from that. Throws
+  /// retrace::Error if the checkpoint does not fit the options and the data, or the run is past its
+  /// new end.
   void resume(const std::string& checkpoint);
 
   /// Steps that it takes to read all words once.
@@ -79,8 +82,8 @@ class Trainer {
   /// The learning rate of the next step.
   double lr() const;
 
-  /// One step. Returns the loss, a mean over the characters learnt from. Throws retrace::Error, leaving the weights as
-  /// they are, if the loss or its gradient is not finite.
+  /// One step. Returns the loss, a mean over the characters learnt from. Throws retrace::Error,
+  /// leaving the weights as they are, if the loss or its gradient is not finite.
   double step();
 
   /// Judges the network by the probe. Returns whether it is the best so far, which is then kept.

@@ -1,8 +1,12 @@
-// The floor: the workload by hand, without a graph, over buffers made once. What retrace is measured against.
-//   floor-LIBRARY         the input projection of all steps in one product, as well as each weight's gradient
-//   floor-packed          the same with kernels of our own; the recurrent weights are packed once a step of training
+// The floor: the workload by hand, without a graph, over buffers made once. What retrace is
+// measured against.
+//   floor-LIBRARY         the input projection of all steps in one product, as is each weight's
+//                         gradient
+//   floor-packed          the same with kernels of our own; the recurrent weights are packed once a
+//                         step of training
 //   floor-packed-LIBRARY  the same, the gradients of the weights by the library
-//   floor-...-split       each of OMP_NUM_THREADS threads takes its share of the batch through all steps
+//   floor-...-split       each of OMP_NUM_THREADS threads takes its share of the batch through all
+//                         steps
 #include "floor_kernels.hpp"
 
 #include <omp.h>
@@ -19,8 +23,10 @@
 using namespace benchmark_rnn;
 
 extern "C" {
-void cblas_sgemm(int, int, int, int, int, int, float, const float*, int, const float*, int, float, float*, int);
-void cblas_dgemm(int, int, int, int, int, int, double, const double*, int, const double*, int, double, double*, int);
+void cblas_sgemm(int, int, int, int, int, int, float, const float*, int, const float*, int, float,
+                 float*, int);
+void cblas_dgemm(int, int, int, int, int, int, double, const double*, int, const double*, int,
+                 double, double*, int);
 __attribute__((weak)) void openblas_set_num_threads(int);
 }
 
@@ -30,8 +36,8 @@ namespace {
 
 struct OpenBlas {
   template <class R>
-  static void multiply(bool transposed, int m, int n, int k, const R* a, int lda, const R* b, int ldb, bool add, R* c,
-                       int ldc) {
+  static void multiply(bool transposed, int m, int n, int k, const R* a, int lda, const R* b,
+                       int ldb, bool add, R* c, int ldc) {
     const auto gemm = [] {
       if constexpr (sizeof(R) == 4)
         return cblas_sgemm;
@@ -45,8 +51,8 @@ struct OpenBlas {
 
 #ifdef FLOOR_HAS_DNNL
 struct Dnnl {
-  static void multiply(bool transposed, int m, int n, int k, const float* a, int lda, const float* b, int ldb, bool add,
-                       float* c, int ldc) {
+  static void multiply(bool transposed, int m, int n, int k, const float* a, int lda,
+                       const float* b, int ldb, bool add, float* c, int ldc) {
     dnnl_sgemm(transposed ? 'T' : 'N', 'N', m, n, k, 1, a, lda, b, ldb, add ? 1 : 0, c, ldc);
   }
 };
@@ -54,8 +60,8 @@ struct Dnnl {
 
 struct Loops {
   template <class R>
-  static void multiply(bool transposed, int m, int n, int k, const R* __restrict a, int lda, const R* __restrict b,
-                       int ldb, bool add, R* __restrict c, int ldc) {
+  static void multiply(bool transposed, int m, int n, int k, const R* __restrict a, int lda,
+                       const R* __restrict b, int ldb, bool add, R* __restrict c, int ldc) {
     for (int i = 0; i < m; ++i, c += ldc) {
       if (!add) std::fill_n(c, n, R(0));
       for (int p = 0; p < k; ++p) {
@@ -68,13 +74,14 @@ struct Loops {
 
 struct Own {
   template <class R>
-  static void multiply(bool transposed, int m, int n, int k, const R* a, int lda, const R* b, int ldb, bool add, R* c,
-                       int ldc) {
+  static void multiply(bool transposed, int m, int n, int k, const R* a, int lda, const R* b,
+                       int ldb, bool add, R* c, int ldc) {
     floor_kernels::multiply(transposed, m, n, k, a, lda, b, ldb, add, c, ldc);
   }
 };
 
-/// A weight as a library wants it, like floor_kernels::Packed: a copy only where it is to be transposed.
+/// A weight as a library wants it, like floor_kernels::Packed: a copy only where it is to be
+/// transposed.
 template <class Library, class R>
 class Plain {
  public:
@@ -126,13 +133,15 @@ class Part {
         batch_(count),
         features_(floor_kernels::padded<R>(s.features)),
         units_(w.width),
-        // With small weights a stretch of the sequence stays in the cache until all that is done with it is done.
+        // With small weights a stretch of the sequence stays in the cache until all that is done
+        // with it is done.
         stretch_(s.units > 256 ? s.steps : std::clamp(512 / count, 1, s.steps)) {
     const auto rows = static_cast<std::size_t>(s.steps) * count;
     x_.resize(rows * features_), dx.resize(rows * features_);
     h_.assign((rows + count) * units_, R(0)), da_.resize(rows * units_), dh_.resize(count * units_);
     for (int t = 0; t < s.steps; ++t)
-      copy_padded(count, s.features, &data.x[(static_cast<std::size_t>(t) * s.batch + first) * s.features], x(t));
+      copy_padded(count, s.features,
+                  &data.x[(static_cast<std::size_t>(t) * s.batch + first) * s.features], x(t));
   }
 
   [[gnu::flatten]] void forward() {
@@ -160,10 +169,10 @@ class Part {
         if (t > 0) recurrent_.multiply(batch_, da(t), units_, false, dh_.data(), units_);
       }
       const bool add = end < s_.steps;
-      Stacked::multiply(true, s_.features, units_, rows, x(begin), features_, da(begin), units_, add, gradient.x.data(),
-                        units_);
-      Stacked::multiply(true, s_.units, units_, rows, h(begin), units_, da(begin), units_, add, gradient.h.data(),
-                        units_);
+      Stacked::multiply(true, s_.features, units_, rows, x(begin), features_, da(begin), units_,
+                        add, gradient.x.data(), units_);
+      Stacked::multiply(true, s_.units, units_, rows, h(begin), units_, da(begin), units_, add,
+                        gradient.h.data(), units_);
       input_.multiply(rows, da(begin), units_, false, &dx[x(begin) - x_.data()], features_);
     }
   }
@@ -179,7 +188,9 @@ class Part {
 
  private:
   R* x(int t) { return x_.data() + static_cast<std::ptrdiff_t>(t) * batch_ * features_; }
-  R* h(int t) { return h_.data() + static_cast<std::ptrdiff_t>(t) * batch_ * units_; }  // the state before step t
+  R* h(int t) {
+    return h_.data() + static_cast<std::ptrdiff_t>(t) * batch_ * units_;
+  }  // the state before step t
   R* da(int t) { return da_.data() + static_cast<std::ptrdiff_t>(t) * batch_ * units_; }
 
   /// h = tanh(h + b)
@@ -259,7 +270,8 @@ void run(const std::string& name, const Size& s, int threads) {
   const Weights<R>& gradient = parts[0]->gradient;
   print_check(name.c_str(), s, {loss, norm(gradient.x), norm(gradient.h), norm(gradient.b), dx});
   time_and_print(name.c_str(), s, true, train);
-  time_and_print(name.c_str(), s, false, [&] { on_each_thread([&](int thread) { parts[thread]->forward(); }); });
+  time_and_print(name.c_str(), s, false,
+                 [&] { on_each_thread([&](int thread) { parts[thread]->forward(); }); });
 }
 
 struct Variant {
@@ -287,7 +299,8 @@ void run_all(const Arguments& arguments, const Size& s) {
       const std::string name = std::string(variant.name) + (split ? "-split" : "");
       const int parts = split ? std::min(threads(), s.batch) : 1;
       if (!arguments.wants(name) || (split && parts == 1)) continue;
-      if (openblas_set_num_threads) openblas_set_num_threads(split || !variant.has_threads ? 1 : threads());
+      if (openblas_set_num_threads)
+        openblas_set_num_threads(split || !variant.has_threads ? 1 : threads());
       variant.run(name, s, parts);
     }
 }
@@ -297,5 +310,7 @@ void run_all(const Arguments& arguments, const Size& s) {
 int main(int argc, char** argv) {
   const Arguments arguments = parse(argc, argv);
   for (const Size& s : arguments.sizes)
-    if (s.gates == 1) s.is_f64 ? run_all<double>(arguments, s) : run_all<float>(arguments, s);  // the others have none
+    if (s.gates == 1)
+      s.is_f64 ? run_all<double>(arguments, s)
+               : run_all<float>(arguments, s);  // the others have none
 }

@@ -7,8 +7,9 @@
 #include <cstring>
 #include <vector>
 
-/// Products and tanh for the hand-written floor, for the CPU that they are compiled on (-march=native) and with
-/// -ffast-math. All matrices are row-major; the columns of results are padded to whole vectors.
+/// Products and tanh for the hand-written floor, for the CPU that they are compiled on
+/// (-march=native) and with -ffast-math. All matrices are row-major; the columns of results are
+/// padded to whole vectors.
 namespace floor_kernels {
 
 #if defined(__AVX512F__)
@@ -36,11 +37,12 @@ struct VectorOf {
   typedef R Type __attribute__((vector_size(Length * sizeof(R))));
 };
 
-/// c [Rows, Vectors * Length] (+)= a [Rows, k] b [k, Vectors * Length], c in registers. The elements of a are `row` and
-/// `column` apart. Few accumulators are split over k, or each would wait for its last addition.
+/// c [Rows, Vectors * Length] (+)= a [Rows, k] b [k, Vectors * Length], c in registers. The
+/// elements of a are `row` and `column` apart. Few accumulators are split over k, or each would
+/// wait for its last addition.
 template <class R, int Length, int Rows, int Vectors>
-void tile(int k, const R* a, std::ptrdiff_t row, std::ptrdiff_t column, const R* b, std::ptrdiff_t ldb, bool add, R* c,
-          std::ptrdiff_t ldc) {
+void tile(int k, const R* a, std::ptrdiff_t row, std::ptrdiff_t column, const R* b,
+          std::ptrdiff_t ldb, bool add, R* c, std::ptrdiff_t ldc) {
   using V = typename VectorOf<R, Length>::Type;
   constexpr int parts = Rows * Vectors >= 8 ? 1 : Rows * Vectors >= 4 ? 2 : 4;
   V sum[parts][Rows][Vectors] = {};
@@ -80,8 +82,9 @@ void tile(int k, const R* a, std::ptrdiff_t row, std::ptrdiff_t column, const R*
 
 /// The same for any number of rows, most_rows at a time.
 template <class R, int Length, int Vectors, int Rows = most_rows>
-[[gnu::always_inline]] inline void tiles(int m, int k, const R* a, std::ptrdiff_t row, std::ptrdiff_t column,
-                                         const R* b, std::ptrdiff_t ldb, bool add, R* c, std::ptrdiff_t ldc) {
+[[gnu::always_inline]] inline void tiles(int m, int k, const R* a, std::ptrdiff_t row,
+                                         std::ptrdiff_t column, const R* b, std::ptrdiff_t ldb,
+                                         bool add, R* c, std::ptrdiff_t ldc) {
   if (m == 1) return tile<R, Length, 1, Vectors>(k, a, row, column, b, ldb, add, c, ldc);
   for (; m >= Rows; m -= Rows, a += Rows * row, c += Rows * ldc)
     tile<R, Length, Rows, Vectors>(k, a, row, column, b, ldb, add, c, ldc);
@@ -132,12 +135,15 @@ class Packed {
         for (int p = 0; p < k_; p += deep)
           for (int left = 0; left < n_; left += wide) {
             const int rows = std::min(high, m - top), some = std::min(deep, k_ - p);
-            const R *from = a + static_cast<std::ptrdiff_t>(top) * lda + p, *panel = panels_.data() + left * k_;
+            const R *from = a + static_cast<std::ptrdiff_t>(top) * lda + p,
+                    *panel = panels_.data() + left * k_;
             R* to = c + static_cast<std::ptrdiff_t>(top) * ldc + left;
             if (n_ - left >= wide)
-              tiles<R, length, 2>(rows, some, from, lda, 1, panel + p * wide, wide, add || p > 0, to, ldc);
+              tiles<R, length, 2>(rows, some, from, lda, 1, panel + p * wide, wide, add || p > 0,
+                                  to, ldc);
             else
-              tiles<R, length, 1>(rows, some, from, lda, 1, panel + p * length, length, add || p > 0, to, ldc);
+              tiles<R, length, 1>(rows, some, from, lda, 1, panel + p * length, length,
+                                  add || p > 0, to, ldc);
           }
     });
   }
@@ -149,7 +155,8 @@ class Packed {
 
 /// c [m, n] (+)= a b or a^T b with b as it lies, gathered where that pays; n is padded.
 template <class R>
-void multiply(bool transposed, int m, int n, int k, const R* a, int lda, const R* b, int ldb, bool add, R* c, int ldc) {
+void multiply(bool transposed, int m, int n, int k, const R* a, int lda, const R* b, int ldb,
+              bool add, R* c, int ldc) {
   const std::ptrdiff_t row = transposed ? 1 : lda, column = transposed ? lda : 1;
   with_length<R>(vector_length<R>(n), [&](auto length) {
     constexpr int wide = 2 * length;
@@ -165,15 +172,18 @@ void multiply(bool transposed, int m, int n, int k, const R* a, int lda, const R
           right = panel, apart = columns;
         }
         if (columns == wide)
-          tiles<R, length, 2>(m, some, from, row, column, right, apart, add || p > 0, c + left, ldc);
+          tiles<R, length, 2>(m, some, from, row, column, right, apart, add || p > 0, c + left,
+                              ldc);
         else
-          tiles<R, length, 1>(m, some, from, row, column, right, apart, add || p > 0, c + left, ldc);
+          tiles<R, length, 1>(m, some, from, row, column, right, apart, add || p > 0, c + left,
+                              ldc);
       }
   });
 }
 
 inline double tanh(double x) { return std::tanh(x); }
-/// The rational approximation of Eigen and XLA: odd of degree 13 over even of degree 6, within 5.4 ulp.
+/// The rational approximation of Eigen and XLA: odd of degree 13 over even of degree 6, within 5.4
+/// ulp.
 inline float tanh(float x) {
   constexpr float above[] = {-2.76076847742355e-16f, 2.00018790482477e-13f, -8.60467152213735e-11f,
                              5.12229709037114e-08f,  1.48572235717979e-05f, 6.37261928875436e-04f,

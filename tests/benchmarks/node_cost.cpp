@@ -29,7 +29,8 @@ Tensor chain(const Tensor& start, std::int64_t nodes, bool with_leaf) {
 /// Nanoseconds for each node, the least and the median of many chains.
 void print_times(const char* name, std::int64_t nodes, bool with_leaf) {
   Tensor start = full({1}, tiny).requires_grad(true);
-  std::array<std::vector<double>, 4> times;  // forward, backward, all, freeing a graph that was not walked
+  std::array<std::vector<double>, 4>
+      times;  // forward, backward, all, freeing a graph that was not walked
   const double end = microseconds() + 1e6 * benchmark_rnn::seconds_to_spend();
   do {
     const double begun = microseconds();
@@ -67,7 +68,8 @@ double bytes_of_a_node(std::int64_t nodes, bool with_leaf) {
     chain(start, 1000, with_leaf).backward();
     const long before = resident_kib();
     const Tensor h = chain(start, nodes, with_leaf);
-    const double bytes = static_cast<double>(resident_kib() - before) * 1024 / static_cast<double>(nodes);
+    const double bytes =
+        static_cast<double>(resident_kib() - before) * 1024 / static_cast<double>(nodes);
     _exit(write(ends[1], &bytes, sizeof bytes) == sizeof bytes ? 0 : 1);
   }
   double bytes = 0;
@@ -81,13 +83,15 @@ double bytes_of_a_node(std::int64_t nodes, bool with_leaf) {
 
 int main(int argc, char** argv) {
   const std::int64_t nodes = argc > 1 ? std::atoll(argv[1]) : 100'000;
-  const double leaf_bytes = bytes_of_a_node(10 * nodes, true), number_bytes = bytes_of_a_node(10 * nodes, false);
+  const double leaf_bytes = bytes_of_a_node(10 * nodes, true),
+               number_bytes = bytes_of_a_node(10 * nodes, false);
   fmt::print("ns per node in a chain of {}, least and median:\n", nodes);
-  fmt::print("{:<22} {:>17} | {:>17} | {:>17} | {:>17} |\n", "", "forward", "backward", "these, and free",
-             "free, not walked");
+  fmt::print("{:<22} {:>17} | {:>17} | {:>17} | {:>17} |\n", "", "forward", "backward",
+             "these, and free", "free, not walked");
   print_times("h = tanh(h + leaf)", nodes, true);
   print_times("h = tanh(h + number)", nodes, false);
   fmt::print(
-      "bytes per node, by what a fresh process grew for a chain of {}: {:.0f} with the leaf, {:.0f} with the number\n",
+      "bytes per node, by what a fresh process grew for a chain of {}: {:.0f} with the leaf, "
+      "{:.0f} with the number\n",
       10 * nodes, leaf_bytes, number_bytes);
 }

@@ -1,6 +1,6 @@
-// Each operation by itself, at a small and a large size, forward (recorded) and backward (from a graph that is kept),
-// and clipping beside a step of SGD.
-// The options are Google Benchmark's: ops --benchmark_filter=matmul
+// Each operation by itself, at a small and a large size, forward (recorded) and backward (from a
+// graph that is kept), and clipping beside a step of SGD. The options are Google Benchmark's: ops
+// --benchmark_filter=matmul
 #include <benchmark/benchmark.h>
 
 #include <functional>
@@ -31,9 +31,11 @@ struct Row {
 const Generator generator(1);
 
 Row unary(const char* name, Tensor (*f)(const Tensor&), bool differentiable = true) {
-  return {name, {{{8, 8}}}, {{{512, 512}}}, [f](const Values& x) { return f(x[0]); }, differentiable};
+  return {
+      name, {{{8, 8}}}, {{{512, 512}}}, [f](const Values& x) { return f(x[0]); }, differentiable};
 }
-Row binary(const char* name, Tensor (*f)(const Tensor&, const Tensor&), bool differentiable = true) {
+Row binary(const char* name, Tensor (*f)(const Tensor&, const Tensor&),
+           bool differentiable = true) {
   return {name,
           {{{8, 8}}, {{8, 8}}},
           {{{512, 512}}, {{512, 512}}},
@@ -134,7 +136,8 @@ Values values_of(const Operands& operands) {
   Values values;
   for (const auto& [shape, below] : operands) {
     const Tensor x = uniform(shape, 0, 1, generator);
-    values.push_back(below > 0 ? (x * static_cast<double>(below)).to(i64) : (x + 0.5).detach().requires_grad(true));
+    values.push_back(below > 0 ? (x * static_cast<double>(below)).to(i64)
+                               : (x + 0.5).detach().requires_grad(true));
   }
   return values;
 }
@@ -153,7 +156,8 @@ void backward(benchmark::State& state, const Row& row, const Operands& operands)
   for (const Tensor& each : x)
     if (each.requires_grad()) leaves.push_back(each);
   const Tensor dy = ones(y.shape(), y.dtype());
-  for (auto _ : state) benchmark::DoNotOptimize(grad(y, leaves, {.cotangent = dy, .retain_graph = true}).data());
+  for (auto _ : state)
+    benchmark::DoNotOptimize(grad(y, leaves, {.cotangent = dy, .retain_graph = true}).data());
 }
 
 /// What goes over all gradients, of 32 M elements and a norm of 5.8.
@@ -189,7 +193,8 @@ int main(int argc, char** argv) {
       const Operands& operands = large ? row.large : row.small;
       const std::string name = std::string(row.name) + (large ? "/large" : "/small");
       benchmark::RegisterBenchmark((name + "/forward").c_str(), forward, row, operands);
-      if (row.differentiable) benchmark::RegisterBenchmark((name + "/backward").c_str(), backward, row, operands);
+      if (row.differentiable)
+        benchmark::RegisterBenchmark((name + "/backward").c_str(), backward, row, operands);
     }
   for (const Pass& pass : passes) benchmark::RegisterBenchmark(pass.name, over_gradients, pass);
   benchmark::Initialize(&argc, argv);

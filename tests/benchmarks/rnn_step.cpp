@@ -50,7 +50,8 @@ struct Task {
     for (int i = 0; i < team.size(); ++i) {
       const std::int64_t first = std::int64_t{s.batch} * i / team.size(),
                          last = std::int64_t{s.batch} * (i + 1) / team.size();
-      parts.push_back({i == 0 ? rnn : share(rnn), slice(x, 0, first, last).clone().requires_grad(true)});
+      parts.push_back(
+          {i == 0 ? rnn : share(rnn), slice(x, 0, first, last).clone().requires_grad(true)});
     }
   }
 
@@ -74,7 +75,9 @@ struct Task {
   std::vector<Part<Layer>> parts;
 };
 
-double norm(const Tensor& gradient) { return std::sqrt(sum(gradient.to(f64) * gradient.to(f64)).item()); }
+double norm(const Tensor& gradient) {
+  return std::sqrt(sum(gradient.to(f64) * gradient.to(f64)).item());
+}
 
 template <class Layer>
 void run(const Size& size, bool memory) {
@@ -93,8 +96,9 @@ void run(const Size& size, bool memory) {
   const double loss = task.train();
   double dx = 0;
   for (const Part<Layer>& part : task.parts) dx = std::hypot(dx, norm(part.x.grad()));
-  print_check("retrace", size,
-              {loss, norm(task.rnn.w_x.grad()), norm(task.rnn.w_h.grad()), norm(task.rnn.b.grad()), dx});
+  print_check(
+      "retrace", size,
+      {loss, norm(task.rnn.w_x.grad()), norm(task.rnn.w_h.grad()), norm(task.rnn.b.grad()), dx});
   time_and_print("retrace", size, true, [&] { task.train(); });
   time_and_print("retrace", size, false, [&] { task.infer(); });
 }
@@ -104,5 +108,7 @@ void run(const Size& size, bool memory) {
 int main(int argc, char** argv) {
   const Arguments arguments = parse(argc, argv);
   for (const Size& size : arguments.sizes)
-    (size.gates == 1 ? run<SimpleRNN> : size.gates == 3 ? run<GRU> : run<LSTM>)(size, arguments.memory);
+    (size.gates == 1   ? run<SimpleRNN>
+     : size.gates == 3 ? run<GRU>
+                       : run<LSTM>)(size, arguments.memory);
 }

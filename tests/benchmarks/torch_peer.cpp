@@ -1,5 +1,6 @@
 // The workload in libtorch, three ways.
-//   torch-composed  x unbound into steps, tanh(x_t w_x + h w_h + b) or the gates for each: what its user writes first
+//   torch-composed  x unbound into steps, tanh(x_t w_x + h w_h + b) or the gates for each: what
+//                   its user writes first
 //   torch-hoisted   the projection of all steps in one addmm, another for each step
 //   torch-nnRNN     the module: nn::RNN, nn::GRU or nn::LSTM
 #include <torch/torch.h>
@@ -24,14 +25,15 @@ class Task {
     };
     x = load(data.batch_first(s), {s.batch, s.steps, s.features});
     const int columns = s.gates * s.units;
-    weights = {load(data.w_x, {s.features, columns}), load(data.w_h, {s.units, columns}), load(data.b, {columns})};
+    weights = {load(data.w_x, {s.features, columns}), load(data.w_h, {s.units, columns}),
+               load(data.b, {columns})};
     start_ = torch::zeros({s.batch, s.units}, weights[0].options().requires_grad(false));
     b_hn_ = torch::zeros({s.units}, start_.options()).requires_grad_();
     if (s.gates == 3) weights.push_back(b_hn_);
     if (way != Way::module) return;
     if (s.gates == 1)
-      use_module(
-          torch::nn::RNN(torch::nn::RNNOptions(s.features, s.units).nonlinearity(torch::kTanh).batch_first(true)));
+      use_module(torch::nn::RNN(
+          torch::nn::RNNOptions(s.features, s.units).nonlinearity(torch::kTanh).batch_first(true)));
     else if (s.gates == 3)
       use_module(torch::nn::GRU(torch::nn::GRUOptions(s.features, s.units).batch_first(true)));
     else
@@ -45,7 +47,8 @@ class Task {
     if (way_ == Way::composed) {
       for (const Tensor& x_t : x.unbind(1)) step(torch::matmul(x_t, w_x), h, c);
     } else {
-      const Tensor projected = torch::addmm(b, x.view({-1, s_.features}), w_x).view({s_.batch, s_.steps, -1});
+      const Tensor projected =
+          torch::addmm(b, x.view({-1, s_.features}), w_x).view({s_.batch, s_.steps, -1});
       for (const Tensor& p : projected.unbind(1)) step(p, h, c);
     }
     return h;
@@ -89,7 +92,8 @@ class Task {
     const Tensor &w_h = weights[1], &b = weights[2];
     const bool hoisted = way_ == Way::hoisted;
     if (s_.gates == 3) {
-      const std::vector<Tensor> x = (hoisted ? p : p + b).chunk(3, 1), s = torch::matmul(h, w_h).chunk(3, 1);
+      const std::vector<Tensor> x = (hoisted ? p : p + b).chunk(3, 1),
+                                s = torch::matmul(h, w_h).chunk(3, 1);
       const Tensor r = torch::sigmoid(x[0] + s[0]), z = torch::sigmoid(x[1] + s[1]);
       const Tensor n = torch::tanh(x[2] + r * (s[2] + b_hn_));
       h = n + z * (h - n);
@@ -125,8 +129,8 @@ void run(const char* name, Way way, const Size& s, bool memory) {
   Task task(s, way);
   const double loss = task.train();
   print_check(name, s,
-              {loss, gradient_norm(task.weights[0]), gradient_norm(task.weights[1]), gradient_norm(task.weights[2]),
-               gradient_norm(task.x)});
+              {loss, gradient_norm(task.weights[0]), gradient_norm(task.weights[1]),
+               gradient_norm(task.weights[2]), gradient_norm(task.x)});
   time_and_print(name, s, true, [&] { task.train(); });
   const c10::InferenceMode guard;
   time_and_print(name, s, false, [&] { task.forward(); });
@@ -138,7 +142,8 @@ int main(int argc, char** argv) {
   const Arguments arguments = parse(argc, argv);
   at::set_num_threads(threads());
   for (const Size& s : arguments.sizes)
-    for (const auto& [name, way] :
-         {std::pair("torch-composed", Way::composed), {"torch-hoisted", Way::hoisted}, {"torch-nnRNN", Way::module}})
+    for (const auto& [name, way] : {std::pair("torch-composed", Way::composed),
+                                    {"torch-hoisted", Way::hoisted},
+                                    {"torch-nnRNN", Way::module}})
       if (arguments.wants(name)) run(name, way, s, arguments.memory);
 }

@@ -1,8 +1,8 @@
-// Training of examples/words, at its default settings, by retrace or by libtorch: the same batches, the same first
-// weights, the same steps of truncated backpropagation through time.
+// Training of examples/words, at its default settings, by retrace or by libtorch: the same batches,
+// the same first weights, the same steps of truncated backpropagation through time.
 //   words_torch retrace|torch-nnRNN|torch-composed
-// prints `words PEER THREADS characters_per_second loss`, the best of many stretches of 20 steps, and the loss of the
-// 60th step, by which one sees that the peers do the same.
+// prints `words PEER THREADS characters_per_second loss`, the best of many stretches of 20 steps,
+// and the loss of the 60th step, by which one sees that the peers do the same.
 #include <fmt/core.h>
 #include <torch/torch.h>
 
@@ -35,10 +35,12 @@ class TorchTrainer {
   TorchTrainer(const words::RunOptions& options, const words::Data& data, bool composed)
       : options_(options), composed_(composed), begun_(options, data) {
     // In the order of words::Net::parts.
-    for (const retrace::Parameter& p : retrace::parameters(begun_.state().net)) weights_.push_back(to_torch(p.value));
+    for (const retrace::Parameter& p : retrace::parameters(begun_.state().net))
+      weights_.push_back(to_torch(p.value));
     if (!composed) {
-      rnn_ = torch::nn::RNN(
-          torch::nn::RNNOptions(options.embedding, options.units).nonlinearity(torch::kTanh).batch_first(true));
+      rnn_ = torch::nn::RNN(torch::nn::RNNOptions(options.embedding, options.units)
+                                .nonlinearity(torch::kTanh)
+                                .batch_first(true));
       const torch::NoGradGuard guard;
       std::vector<torch::Tensor> own = rnn_->parameters();
       own[0].copy_(weights_[1].t());
@@ -49,7 +51,8 @@ class TorchTrainer {
       own[3].requires_grad_(false);  // the second bias
     }
     for (torch::Tensor& w : weights_) w.requires_grad_();
-    sgd_.emplace(weights_, torch::optim::SGDOptions(options.lr).momentum(options.momentum).nesterov(true));
+    sgd_.emplace(weights_,
+                 torch::optim::SGDOptions(options.lr).momentum(options.momentum).nesterov(true));
     state_ = torch::zeros({options.batch, options.units});
   }
 
@@ -57,11 +60,13 @@ class TorchTrainer {
     const words::Batch batch = begun_.state().lanes.read(options_.sequence);
     const torch::Tensor x = torch::embedding(weights_[0], to_torch(batch.input));
     const torch::Tensor logits = torch::matmul(recur(x), weights_[4]) + weights_[5];
-    const torch::Tensor loss = torch::cross_entropy_loss(logits.flatten(0, 1), to_torch(batch.target).flatten());
+    const torch::Tensor loss =
+        torch::cross_entropy_loss(logits.flatten(0, 1), to_torch(batch.target).flatten());
     sgd_->zero_grad();
     loss.backward();
     const double norm = torch::nn::utils::clip_grad_norm_(weights_, options_.clip);
-    retrace::require(std::isfinite(loss.item<double>()) && std::isfinite(norm), "libtorch: the loss is not finite");
+    retrace::require(std::isfinite(loss.item<double>()) && std::isfinite(norm),
+                     "libtorch: the loss is not finite");
     const double progress = static_cast<double>(steps_++) / static_cast<double>(options_.steps);
     const double wave = (1 + std::cos(std::numbers::pi * progress)) / 2;
     static_cast<torch::optim::SGDOptions&>(sgd_->param_groups()[0].options())
@@ -102,7 +107,8 @@ class TorchTrainer {
   std::int64_t steps_ = 0;
 };
 
-void measure(const std::string& peer, const words::RunOptions& options, const std::function<double()>& step) {
+void measure(const std::string& peer, const words::RunOptions& options,
+             const std::function<double()>& step) {
   constexpr int stretch = 20;
   double loss = 0, best = 1e300;
   for (int i = 0; i < 3 * stretch; ++i) loss = step();

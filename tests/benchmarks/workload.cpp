@@ -27,7 +27,8 @@ class Uniform {
   std::uint64_t state_ = 42;
 };
 
-/// BENCH_... of the environment, or PB_..., which other programs on this workload go by; null when neither is set.
+/// BENCH_... of the environment, or PB_..., which other programs on this workload go by; null when
+/// neither is set.
 const char* setting(const std::string& name) {
   const char* ours = std::getenv(("BENCH_" + name).c_str());
   return ours ? ours : std::getenv(("PB_" + name).c_str());
@@ -52,7 +53,8 @@ int threads() {
 }
 
 double microseconds() {
-  static const clockid_t clock = threads() == 1 && !setting("WALL") ? CLOCK_PROCESS_CPUTIME_ID : CLOCK_MONOTONIC;
+  static const clockid_t clock =
+      threads() == 1 && !setting("WALL") ? CLOCK_PROCESS_CPUTIME_ID : CLOCK_MONOTONIC;
   timespec t;
   clock_gettime(clock, &t);
   return static_cast<double>(t.tv_sec) * 1e6 + static_cast<double>(t.tv_nsec) * 1e-3;
@@ -66,12 +68,14 @@ double seconds_to_spend() {
 long resident_kib() { return status_kib("VmRSS"); }
 
 double Size::flops(bool train) const {
-  const double forward = 2.0 * batch * steps * gates * units * (static_cast<double>(features) + units);
+  const double forward =
+      2.0 * batch * steps * gates * units * (static_cast<double>(features) + units);
   return train ? 3 * forward : forward;
 }
 
 std::vector<Size> named_sizes() {
-  // "long" needs a gain near the edge of chaos, or the gradient sinks into denormal numbers on its way back.
+  // "long" needs a gain near the edge of chaos, or the gradient sinks into denormal numbers on its
+  // way back.
   return {{"seed", 1, 3, 2, 4, true},
           {"tiny", 1, 32, 8, 16},
           {"small", 16, 32, 32, 64},
@@ -94,7 +98,8 @@ Size size_of(const std::string& name) {
     if (s.name == name) return s;
   Size s{name, 0, 0, 0, 0};
   int used = 0;
-  const int fields = std::sscanf(name.c_str(), "%d,%d,%d,%d%n", &s.batch, &s.steps, &s.features, &s.units, &used);
+  const int fields =
+      std::sscanf(name.c_str(), "%d,%d,%d,%d%n", &s.batch, &s.steps, &s.features, &s.units, &used);
   const std::string rest = fields == 4 ? name.substr(static_cast<std::size_t>(used)) : "?";
   s.is_f64 = rest == ",f64";
   if ((!rest.empty() && !s.is_f64) || s.batch < 1 || s.steps < 1 || s.features < 1 || s.units < 1) {
@@ -114,7 +119,8 @@ Data::Data(const Size& size) {
   fill(w_x, size.features, columns, 1 / std::sqrt(static_cast<double>(size.features)));
   fill(w_h, size.units, columns, size.gain * std::sqrt(3.0 / size.units));
   fill(b, 1, columns, 0.1);
-  // The gate that keeps the state, the second of a GRU and of an LSTM, is open, or the gradient sinks into denormals.
+  // The gate that keeps the state, the second of a GRU and of an LSTM, is open, or the gradient
+  // sinks into denormals.
   if (size.gates > 1)
     for (int i = size.units; i < 2 * size.units; ++i) b[static_cast<std::size_t>(i)] += 4;
   fill(x, size.steps * size.batch, size.features, 1);
@@ -130,24 +136,28 @@ std::vector<double> Data::batch_first(const Size& s) const {
   return y;
 }
 
-void time_and_print(const char* peer, const Size& size, bool train, const std::function<void()>& f) {
+void time_and_print(const char* peer, const Size& size, bool train,
+                    const std::function<void()>& f) {
   const double budget = 1e6 * seconds_to_spend();
   f();
   const double before = microseconds();
   f();
   const double once = std::max(microseconds() - before, 0.05);
-  const int inner = std::max(1, static_cast<int>(500 / once));  // a run lasts half a millisecond or more
+  const int inner =
+      std::max(1, static_cast<int>(500 / once));  // a run lasts half a millisecond or more
   std::vector<double> runs;
   const double start = microseconds();
   do {
     const double begin = microseconds();
     for (int i = 0; i < inner; ++i) f();
     const double taken = microseconds() - begin;
-    if (taken > 0) runs.push_back(taken / inner);  // a virtual machine's clock of processor time may stand still
+    if (taken > 0)
+      runs.push_back(taken / inner);  // a virtual machine's clock of processor time may stand still
   } while ((microseconds() - start < budget || runs.size() < 5) && runs.size() < 20000);
   std::sort(runs.begin(), runs.end());
-  fmt::print("{} {} {} {} {:.3f} {:.3f} {:.3f}\n", peer, size.name, threads(), train ? "train" : "infer", runs.front(),
-             size.flops(train) / runs.front() * 1e-3, runs[runs.size() / 2]);
+  fmt::print("{} {} {} {} {:.3f} {:.3f} {:.3f}\n", peer, size.name, threads(),
+             train ? "train" : "infer", runs.front(), size.flops(train) / runs.front() * 1e-3,
+             runs[runs.size() / 2]);
   std::fflush(stdout);
 }
 

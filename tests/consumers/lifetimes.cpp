@@ -1,5 +1,6 @@
-// The library at work before main, and after it: in constructors and destructors of static and thread_local objects, at
-// the exit of a thread and in what runs even later there. Ends with 1 at the first thing that is wrong.
+// The library at work before main, and after it: in constructors and destructors of static and
+// thread_local objects, at the exit of a thread and in what runs even later there. Ends with 1 at
+// the first thing that is wrong.
 #include <fmt/core.h>
 #include <pthread.h>
 #include <unistd.h>
@@ -61,7 +62,8 @@ void work(const char* when) {
   adam.step();
   check(loss().item() < before, "a step", when);
 
-  const std::string path = std::filesystem::temp_directory_path() / fmt::format("lifetimes-{}-{}", getpid(), ++files);
+  const std::string path =
+      std::filesystem::temp_directory_path() / fmt::format("lifetimes-{}-{}", getpid(), ++files);
   const Parameters weights = parameters(rnn);
   save(path, weights, {{"when", when}});
   const std::vector<float> saved = rnn.w_h.to_vector<float>();
@@ -78,8 +80,8 @@ struct Works {
   std::string when;
 };
 
-/// Destroyed after everything that the library keeps in the thread, which it uses for the first time after this is
-/// made.
+/// Destroyed after everything that the library keeps in the thread, which it uses for the first
+/// time after this is made.
 struct Last {
   explicit Last(const char* name) : when(name) {}
   ~Last() { work(when); }

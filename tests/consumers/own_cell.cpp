@@ -22,7 +22,8 @@ class Residual : public retrace::Recurrent<Residual> {
 
 int main() {
   const retrace::Generator generator(1);
-  const retrace::Stacked<retrace::Bidirectional<Residual>> rnn(2, 3, 4, generator, {.dtype = retrace::f64});
+  const retrace::Stacked<retrace::Bidirectional<Residual>> rnn(2, 3, 4, generator,
+                                                               {.dtype = retrace::f64});
   const retrace::Tensor x = retrace::randn({2, 5, 3}, generator, retrace::f64);
   fmt::print("{}\n", rnn(x).shape());
   fmt::print("{}\n", retrace::gradcheck(rnn, {x}).ok);

@@ -12,14 +12,18 @@ using namespace retrace;
 
 Tensor softplus(Tensor a) {
   return record(
-      "softplus", [&] { return map("softplus", a, [](auto v) { return std::log1p(std::exp(v)); }); },
+      "softplus",
+      [&] { return map("softplus", a, [](auto v) { return std::log1p(std::exp(v)); }); },
       wrt(a, keep(a), [](const Tensor& dy, const Tensor& x) { return dy * sigmoid(x); }));
 }
 
 Tensor hypotenuse(const Tensor& a, const Tensor& b) {
-  const auto rule = [](const Tensor& dy, const Tensor& leg, const Tensor& y) { return dy * leg / y; };
+  const auto rule = [](const Tensor& dy, const Tensor& leg, const Tensor& y) {
+    return dy * leg / y;
+  };
   return record(
-      "hypotenuse", [&] { return zip("hypotenuse", a, b, [](auto u, auto v) { return std::hypot(u, v); }); },
+      "hypotenuse",
+      [&] { return zip("hypotenuse", a, b, [](auto u, auto v) { return std::hypot(u, v); }); },
       wrt(a, keep(a), rule), wrt(b, keep(b), rule));
 }
 
@@ -61,14 +65,21 @@ int main() {
                  .ok);
 
   const Sequential mlp{Linear(3, 4, generator, {.dtype = f64}), softplus};
-  const auto halves = [mlp](const Tensor& whole) { return std::vector{mlp(whole) * 0.5, mlp(whole) * 0.5}; };
-  fmt::print("{}\n", gradcheck([&](const Tensor& whole) { return total(checkpoint(halves, whole)); }, {x},
-                               {.second_order = false})
-                         .ok);
+  const auto halves = [mlp](const Tensor& whole) {
+    return std::vector{mlp(whole) * 0.5, mlp(whole) * 0.5};
+  };
+  fmt::print("{}\n",
+             gradcheck([&](const Tensor& whole) { return total(checkpoint(halves, whole)); }, {x},
+                       {.second_order = false})
+                 .ok);
 
-  Net net{{5, 2, generator}, {2, 2, 3, generator}, Sequential{Linear(6, 5, generator), Dropout(0.1, generator)}};
-  const Parameters weights = parameters(net), copies = parameters(clone(net), Linear(1, 1, generator));
-  const auto [matrices, others] = weights.split([](const Parameter& p) { return p.value.rank() > 1; });
+  Net net{{5, 2, generator},
+          {2, 2, 3, generator},
+          Sequential{Linear(6, 5, generator), Dropout(0.1, generator)}};
+  const Parameters weights = parameters(net),
+                   copies = parameters(clone(net), Linear(1, 1, generator));
+  const auto [matrices, others] =
+      weights.split([](const Parameter& p) { return p.value.rank() > 1; });
   fmt::print("{} {} {}\n", weights.size(), copies.size(), matrices.size() + others.size());
   SGD sgd({{matrices, {.lr = 0.1}}, {others, {.lr = 0.2}}});
 

@@ -9,9 +9,11 @@ int main() {
   fmt::print("{}\n", retrace::sum(x * x).item());
 
   const retrace::Generator generator(1);
-  retrace::Sequential net{retrace::SimpleRNN(1, 4, generator, {.last_only = true}), retrace::Linear(4, 1, generator)};
+  retrace::Sequential net{retrace::SimpleRNN(1, 4, generator, {.last_only = true}),
+                          retrace::Linear(4, 1, generator)};
   retrace::SGD sgd(retrace::parameters(net), {.lr = 0.1});
-  const retrace::Tensor input = retrace::randn({8, 3, 1}, generator), target = retrace::sum(input, 1);
+  const retrace::Tensor input = retrace::randn({8, 3, 1}, generator),
+                        target = retrace::sum(input, 1);
   double first = 0, last = 0;
   for (int step = 0; step < 20; ++step) {
     const retrace::Tensor loss = retrace::mse_loss(net(input), target);

@@ -2,7 +2,8 @@
 
 #include "support/gradient_rows.hpp"
 
-/// One row per differentiable operation: how to draw a call of it that can be checked against differences.
+/// One row per differentiable operation: how to draw a call of it that can be checked against
+/// differences.
 namespace retrace::test {
 
 std::vector<OpRow> arithmetic_rows();

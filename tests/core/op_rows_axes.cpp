@@ -31,8 +31,12 @@ OpCase reshaped(Draw& draw) {
 
 OpCase joined(Draw& draw, bool along_new_axis) {
   Shape shape = draw.shape(along_new_axis ? 0 : 1, 3);
-  const int axis = along_new_axis ? draw.integer(-shape.rank() - 1, shape.rank()) : draw.axis(shape);
-  OpCase made{[=](std::span<const Tensor> xs) { return along_new_axis ? stack(xs, axis) : concat(xs, axis); }, {}};
+  const int axis =
+      along_new_axis ? draw.integer(-shape.rank() - 1, shape.rank()) : draw.axis(shape);
+  OpCase made{[=](std::span<const Tensor> xs) {
+                return along_new_axis ? stack(xs, axis) : concat(xs, axis);
+              },
+              {}};
   for (int i = draw.integer(1, 3); i > 0; --i) {
     if (!along_new_axis) shape[axis < 0 ? axis + shape.rank() : axis] = draw.integer(0, 3);
     made.inputs.push_back(draw.values(shape));
@@ -49,7 +53,8 @@ OpCase unstacked(Draw& draw) {
         const std::vector<Tensor> parts = unstack(x, axis);
         Tensor total = parts[0] * parts[0];
         for (std::size_t i = 1; i < parts.size(); ++i)
-          if (static_cast<int>(i) != unused) total = total + parts[i] * (1.0 + static_cast<double>(i));
+          if (static_cast<int>(i) != unused)
+            total = total + parts[i] * (1.0 + static_cast<double>(i));
         return total;
       },
       draw.values(shape));
@@ -57,13 +62,15 @@ OpCase unstacked(Draw& draw) {
 
 OpCase sliced(Draw& draw) {
   const Shape shape = draw.shape(1);
-  const int axis = draw.axis(shape), step = draw.integer(1, 3), start = draw.integer(-5, 4), stop = draw.integer(-5, 5);
+  const int axis = draw.axis(shape), step = draw.integer(1, 3), start = draw.integer(-5, 4),
+            stop = draw.integer(-5, 5);
   return op_case([=](T x) { return slice(x, axis, start, stop, step); }, draw.values(shape));
 }
 
 OpCase selected(Draw& draw) {
   const Shape shape = draw.shape(1, 4, 1);
-  const int axis = draw.axis(shape), n = static_cast<int>(shape[axis < 0 ? axis + shape.rank() : axis]);
+  const int axis = draw.axis(shape),
+            n = static_cast<int>(shape[axis < 0 ? axis + shape.rank() : axis]);
   const int index = draw.integer(-n, n - 1);
   return op_case([=](T x) { return select(x, axis, index); }, draw.values(shape));
 }
@@ -109,24 +116,27 @@ std::vector<OpRow> shape_rows() {
       {"broadcast_to",
        [](Draw& d) {
          const Shape shape = d.shape();
-         return op_case([=](T x) { return broadcast_to(x, shape); }, d.values(d.broadcasting_to(shape)));
+         return op_case([=](T x) { return broadcast_to(x, shape); },
+                        d.values(d.broadcasting_to(shape)));
        }},
       {"sum_to",
        [](Draw& d) {
          const Shape shape = d.shape(), to = d.broadcasting_to(shape);
          return op_case([=](T x) { return sum_to(x, to); }, d.values(shape));
        }},
-      {"clone", [](Draw& d) { return op_case([](T x) { return x.clone(); }, d.values(d.shape())); }},
+      {"clone",
+       [](Draw& d) { return op_case([](T x) { return x.clone(); }, d.values(d.shape())); }},
       {"contiguous",
        [](Draw& d) {
          const Shape shape = d.shape(2, 4);
          return op_case([](T x) { return transpose(x).contiguous(); }, d.values(shape));
        }},
-      // Steps and values that f32 holds exactly; the cotangent is rounded to f32, so the second order is not smooth and
-      // the first no better than f32.
+      // Steps and values that f32 holds exactly; the cotangent is rounded to f32, so the second
+      // order is not smooth and the first no better than f32.
       {"to",
        [](Draw& d) {
-         return op_case([](T x) { return x.to(f32).to(f64); }, d.indices(d.shape(), 2048).to(f64) * 0x1p-10 - 1.0);
+         return op_case([](T x) { return x.to(f32).to(f64); },
+                        d.indices(d.shape(), 2048).to(f64) * 0x1p-10 - 1.0);
        },
        {.step = 0x1p-10, .second_order = false},
        1e-7},
@@ -140,9 +150,10 @@ std::vector<OpRow> region_rows() {
        [](Draw& d) {
          const Shape shape = d.shape(1, 3, 2);
          const auto f = [](T x) {
-           const Tensor whole = x * x, first = slice(whole, 0, 0, 2), second = slice(whole, 0, 1, 2);
-           return first * second +
-                  select(whole, 0, 0) * select(whole, 0, -1) * place(second, {.axis = 0}, first.shape());
+           const Tensor whole = x * x, first = slice(whole, 0, 0, 2),
+                        second = slice(whole, 0, 1, 2);
+           return first * second + select(whole, 0, 0) * select(whole, 0, -1) *
+                                       place(second, {.axis = 0}, first.shape());
          };
          return op_case(f, d.values(shape));
        }},
@@ -169,12 +180,14 @@ std::vector<OpRow> reduction_rows() {
       {"sum",
        [](Draw& d) {
          const Shape shape = d.shape();
-         return reduced(d, shape, d.values(shape), [](T x, const Axes& a, ReduceOptions o) { return sum(x, a, o); });
+         return reduced(d, shape, d.values(shape),
+                        [](T x, const Axes& a, ReduceOptions o) { return sum(x, a, o); });
        }},
       {"mean",
        [](Draw& d) {
          const Shape shape = d.shape(0, 4, 1);
-         return reduced(d, shape, d.values(shape), [](T x, const Axes& a, ReduceOptions o) { return mean(x, a, o); });
+         return reduced(d, shape, d.values(shape),
+                        [](T x, const Axes& a, ReduceOptions o) { return mean(x, a, o); });
        }},
       {"max",
        [](Draw& d) {
@@ -182,8 +195,10 @@ std::vector<OpRow> reduction_rows() {
          return reduced(d, shape, d.all_different(shape),
                         [](T x, const Axes& a, ReduceOptions o) { return max(x, a, o); });
        }},
-      {"softmax", [](Draw& d) { return normalized(d, [](T x, int axis) { return softmax(x, axis); }); }},
-      {"log_softmax", [](Draw& d) { return normalized(d, [](T x, int axis) { return log_softmax(x, axis); }); }},
+      {"softmax",
+       [](Draw& d) { return normalized(d, [](T x, int axis) { return softmax(x, axis); }); }},
+      {"log_softmax",
+       [](Draw& d) { return normalized(d, [](T x, int axis) { return log_softmax(x, axis); }); }},
   };
 }
 
@@ -216,21 +231,23 @@ std::vector<OpRow> index_rows() {
       {"scatter_add",
        [=](Draw& d) {
          return gathering(d, [&](const Shape& shape, int axis, T index) {
-           return op_case([=](T x, T i) { return scatter_add(x, i, axis, shape); }, d.values(index.shape()), index);
+           return op_case([=](T x, T i) { return scatter_add(x, i, axis, shape); },
+                          d.values(index.shape()), index);
          });
        }},
       {"embedding",
        [](Draw& d) {
          const int n = d.integer(1, 5);
          const Tensor index = d.indices(d.shape(0, 3), n);
-         return op_case([](T x, T i) { return embedding(x, i); }, d.values({n, d.integer(0, 4)}), index);
+         return op_case([](T x, T i) { return embedding(x, i); }, d.values({n, d.integer(0, 4)}),
+                        index);
        }},
       {"scatter_add: rows",
        [](Draw& d) {
          const Shape table{d.integer(1, 5), d.integer(0, 3)};
          const Tensor index = d.indices(d.shape(1, 1), table[0]);
-         return op_case([=](T x, T i) { return scatter_add(x, i, 0, table); }, d.values({index.dim(0), table[1]}),
-                        index);
+         return op_case([=](T x, T i) { return scatter_add(x, i, 0, table); },
+                        d.values({index.dim(0), table[1]}), index);
        }},
   };
 }
@@ -241,16 +258,19 @@ std::vector<OpRow> loss_rows() {
        [](Draw& d) {
          const LossOptions options{d.one_of({Reduction::mean, Reduction::sum, Reduction::none})};
          const Shape shape = d.shape(0, 3, options.reduction == Reduction::mean ? 1 : 0);
-         return op_case([=](T p, T t) { return mse_loss(p, t, options); }, d.values(shape), d.values(shape));
+         return op_case([=](T p, T t) { return mse_loss(p, t, options); }, d.values(shape),
+                        d.values(shape));
        }},
       {"cross_entropy",
        [](Draw& d) {
          const int classes = d.integer(1, 4);
          const Shape shape = d.shape(0, 2, 1);
          Tensor labels = d.indices(shape, classes);
-         CrossEntropyOptions options{.reduction = d.one_of({Reduction::mean, Reduction::sum, Reduction::none})};
+         CrossEntropyOptions options{
+             .reduction = d.one_of({Reduction::mean, Reduction::sum, Reduction::none})};
          if (shape.size() > 1 && d.chance(0.5)) {
-           labels.mutable_span<std::int64_t>()[0] = -100;  // others are left: the mean of none is NaN
+           labels.mutable_span<std::int64_t>()[0] =
+               -100;  // others are left: the mean of none is NaN
            if (d.chance(0.5)) {
              options.ignore_index = classes;
              labels.mutable_span<std::int64_t>()[0] = classes;

@@ -20,7 +20,9 @@ TEST_CASE("accumulation: of forty leaves used twice each gets both of its shares
   for (int i = 0; i < 40; ++i) CHECK(leaves[static_cast<std::size_t>(i)].grad().item() == 101 * i);
 }
 
-TEST_CASE("accumulation: products for one weight add up whether or not they are long enough to go alone") {
+TEST_CASE(
+    "accumulation: products for one weight add up whether or not they are long enough to go "
+    "alone") {
   const std::vector<std::vector<std::int64_t>> lists = {
       {300, 300},  {300, 20, 300}, {20, 300, 20}, {256, 256}, {50, 50, 50, 50, 50, 50, 50, 50},
       {1, 255, 1}, {1, 1, 255, 7}};
@@ -32,7 +34,8 @@ TEST_CASE("accumulation: products for one weight add up whether or not they are 
       Tensor w = draw.values({5, 3}).to(dtype).requires_grad(true);
       Tensor y = zeros({}, dtype), expected = zeros({5, 3}, dtype);
       for (const std::int64_t rows : lists[list]) {
-        const Tensor x = draw.values({rows, 5}).to(dtype), weight = draw.values({rows, 3}).to(dtype);
+        const Tensor x = draw.values({rows, 5}).to(dtype),
+                     weight = draw.values({rows, 3}).to(dtype);
         y = y + sum(matmul(x, w) * weight);
         expected = expected + matmul(transpose(x), weight);
       }
@@ -54,7 +57,8 @@ TEST_CASE("accumulation: products of rules that see their input as different mat
   Draw draw(1);
   const Tensor two = draw.values({4, 2}), three = draw.values({4, 3}), one = draw.values({1, 1});
   const auto f = [&](T w) {
-    return sum(as_matrix(two, w)) + sum(as_matrix(three, w) * 2) + sum(as_matrix(one, w)) + sum(as_matrix(two, w) * 3);
+    return sum(as_matrix(two, w)) + sum(as_matrix(three, w) * 2) + sum(as_matrix(one, w)) +
+           sum(as_matrix(two, w) * 3);
   };
   CHECK(gradcheck(f, {draw.values({6})}));
 }
@@ -72,5 +76,6 @@ TEST_CASE("accumulation: grad of some outputs of an op and of its input at once"
 TEST_CASE("accumulation: an output that nothing depends on has no gradient") {
   const Tensor x = tensor({{1, 2}, {3, 4}}, f64).requires_grad(true);
   const std::vector<Tensor> rows = unstack(x, 0);
-  CHECK_THROWS_WITH_AS(grad(sum(rows[0]), {rows[1]}), doctest::Contains("does not depend on input 0 [2]"), Error);
+  CHECK_THROWS_WITH_AS(grad(sum(rows[0]), {rows[1]}),
+                       doctest::Contains("does not depend on input 0 [2]"), Error);
 }

@@ -11,7 +11,8 @@ using test::close;
 using test::same;
 
 namespace {
-constexpr double infinity = std::numeric_limits<double>::infinity(), NaN = std::numeric_limits<double>::quiet_NaN();
+constexpr double infinity = std::numeric_limits<double>::infinity(),
+                 NaN = std::numeric_limits<double>::quiet_NaN();
 
 /// What is named at this line.
 std::string at(const char* op, int line = __builtin_LINE()) {
@@ -19,17 +20,23 @@ std::string at(const char* op, int line = __builtin_LINE()) {
 }
 }  // namespace
 
-TEST_CASE("anomalies: the first op that makes a NaN or an infinity is named with its shapes and the place") {
+TEST_CASE(
+    "anomalies: the first op that makes a NaN or an infinity is named with its shapes and the "
+    "place") {
   const Tensor x = tensor({{1, 2, 3}, {4, -5, 6}}, f64).requires_grad(true);
   CHECK_NOTHROW(sqrt(log(x)));
   const DetectAnomalies scope;
-  CHECK_THROWS_WITH_AS(sqrt(log(x) + 1), (at("log") + " [2, 3] made a NaN at [1, 1] from [2, 3]").c_str(), Error);
-  CHECK_THROWS_WITH_AS(x / tensor({1, 1, 0}, f64), "'div' [2, 3] made an infinity at [0, 2] from [2, 3]", Error);
-  CHECK_THROWS_WITH_AS(no_grad([&] { return log(tensor(-1)); }), (at("log") + " [] made a NaN at []").c_str(), Error);
+  CHECK_THROWS_WITH_AS(sqrt(log(x) + 1),
+                       (at("log") + " [2, 3] made a NaN at [1, 1] from [2, 3]").c_str(), Error);
+  CHECK_THROWS_WITH_AS(x / tensor({1, 1, 0}, f64),
+                       "'div' [2, 3] made an infinity at [0, 2] from [2, 3]", Error);
+  CHECK_THROWS_WITH_AS(no_grad([&] { return log(tensor(-1)); }),
+                       (at("log") + " [] made a NaN at []").c_str(), Error);
   // An infinity with fused multiply-add too.
   const Tensor large = tensor({{1, 1e308}, {1, 1e308}, {1, 1e308}}, f64).requires_grad(true);
-  CHECK_THROWS_WITH_AS(matmul(x, large),
-                       (at("matmul") + " [2, 2] made an infinity at [0, 1] from [2, 3], [3, 2]").c_str(), Error);
+  CHECK_THROWS_WITH_AS(
+      matmul(x, large),
+      (at("matmul") + " [2, 2] made an infinity at [0, 1] from [2, 3], [3, 2]").c_str(), Error);
   const auto drop = [] { dropout(full({1}, 3e38), 0.5, Generator(1)); };
   const std::string drop_at = at("dropout", __LINE__ - 1);
   CHECK_THROWS_WITH_AS(drop(), (drop_at + " [1] made an infinity at [0]").c_str(), Error);
@@ -45,23 +52,29 @@ TEST_CASE("anomalies: what an operation computes on the way to its value is not 
   const DetectAnomalies scope;
   CHECK(max(matmul(a, b)).item() == 4);
   CHECK_NOTHROW(where(tensor({1, 0}), tensor({1, infinity}), 0.0));
-  CHECK_THROWS_WITH_AS(sum(full({2000, 4}, 1e38), 0), (at("sum") + " [4] made an infinity at [0]").c_str(), Error);
-  CHECK_THROWS_WITH_AS(softmax(tensor({1, infinity})), (at("softmax") + " [2] made a NaN at [0]").c_str(), Error);
+  CHECK_THROWS_WITH_AS(sum(full({2000, 4}, 1e38), 0),
+                       (at("sum") + " [4] made an infinity at [0]").c_str(), Error);
+  CHECK_THROWS_WITH_AS(softmax(tensor({1, infinity})),
+                       (at("softmax") + " [2] made a NaN at [0]").c_str(), Error);
 }
 
-TEST_CASE("anomalies: a backward rule that makes one is named together with what it is the rule of") {
+TEST_CASE(
+    "anomalies: a backward rule that makes one is named together with what it is the rule of") {
   const Tensor x = tensor({1, 0}, f64).requires_grad(true);
   const DetectAnomalies scope;
-  CHECK_THROWS_WITH_AS(sum(sqrt(x)).backward(),
-                       ("backward of " + at("sqrt") + " [2]: 'div' [2] made an infinity at [1]").c_str(), Error);
+  CHECK_THROWS_WITH_AS(
+      sum(sqrt(x)).backward(),
+      ("backward of " + at("sqrt") + " [2]: 'div' [2] made an infinity at [1]").c_str(), Error);
   CHECK_FALSE(x.grad().defined());
 
-  const Tensor a = full({1, 2}, 1e200, f64).requires_grad(true), b = full({2, 1}, 1e-200, f64).requires_grad(true);
+  const Tensor a = full({1, 2}, 1e200, f64).requires_grad(true),
+               b = full({2, 1}, 1e-200, f64).requires_grad(true);
   const Tensor y = matmul(a, b) * 1e300;
   const std::string product = at("matmul", __LINE__ - 1);
-  CHECK_THROWS_WITH_AS(y.backward(),
-                       ("backward of " + product + " [1, 1]: 'the rule' [2, 1] made an infinity at [0, 0]").c_str(),
-                       Error);
+  CHECK_THROWS_WITH_AS(
+      y.backward(),
+      ("backward of " + product + " [1, 1]: 'the rule' [2, 1] made an infinity at [0, 0]").c_str(),
+      Error);
 }
 
 TEST_CASE("anomalies: nothing is looked for outside the scope, and gradients within are the same") {
@@ -76,12 +89,15 @@ TEST_CASE("anomalies: nothing is looked for outside the scope, and gradients wit
   {
     const DetectAnomalies scope;
     const auto found = gradient();
-    for (std::size_t i = 0; i < found.size(); ++i) CHECK(found[i] == doctest::Approx(expected[i]).epsilon(1e-14));
+    for (std::size_t i = 0; i < found.size(); ++i)
+      CHECK(found[i] == doctest::Approx(expected[i]).epsilon(1e-14));
   }
   CHECK_NOTHROW(log(tensor(0)));
 }
 
-TEST_CASE("anomalies: a graph that was recorded while they are looked for tells the lines of its operations") {
+TEST_CASE(
+    "anomalies: a graph that was recorded while they are looked for tells the lines of its "
+    "operations") {
   const Tensor x = tensor({0.5, 2}).requires_grad(true);
   const auto made = [&] { return mse_loss(tanh(x), maximum(x, 1)); };
   CHECK(std::string(tanh(x).op()) == "tanh");
@@ -96,12 +112,16 @@ TEST_CASE("anomalies: a graph that was recorded while they are looked for tells 
 
 namespace {
 
-/// Scaled dot-product attention in which each step sees those before it: a loss and its derivatives.
+/// Scaled dot-product attention in which each step sees those before it: a loss and its
+/// derivatives.
 struct Attention {
   DType dtype;
-  Tensor q = leaf(1), k = leaf(2), v = leaf(3), mask = tensor({{1, 0, 0}, {1, 1, 0}, {1, 1, 1}}, dtype);
+  Tensor q = leaf(1), k = leaf(2), v = leaf(3),
+         mask = tensor({{1, 0, 0}, {1, 1, 0}, {1, 1, 1}}, dtype);
 
-  Tensor leaf(std::uint64_t seed) const { return randn({2, 3, 4}, Generator(seed), dtype).requires_grad(true); }
+  Tensor leaf(std::uint64_t seed) const {
+    return randn({2, 3, 4}, Generator(seed), dtype).requires_grad(true);
+  }
   /// The scores with infinities where the mask has 0, put there in one way or another.
   Tensor masked(int way) const {
     const Tensor scores = matmul(q, transpose(k)) / 2.0, hidden = full({3, 3}, -infinity, dtype);
@@ -153,7 +173,8 @@ TEST_CASE("anomalies: masked attention goes forward and backward with its infini
   const DetectAnomalies scope;
   const auto attend = [&] { softmax(attention.masked(0)); };
   const std::string softmax_at = at("softmax", __LINE__ - 1);
-  CHECK_THROWS_WITH_AS(attend(), (softmax_at + " [2, 3, 3] made a NaN at [0, 1, 0] from [2, 3, 3]").c_str(), Error);
+  CHECK_THROWS_WITH_AS(
+      attend(), (softmax_at + " [2, 3, 3] made a NaN at [0, 1, 0] from [2, 3, 3]").c_str(), Error);
 }
 
 TEST_CASE("anomalies: what was given is passed on by any operation, forward and backward") {
@@ -222,25 +243,29 @@ TEST_CASE("anomalies: one kind given does not hide that the other was made") {
   CHECK_THROWS_WITH_AS(zero / infinite, "'div' [3] made a NaN at [2] from [3]", Error);
   const auto multiply = [&] { matmul(reshape(infinite, {1, 3}), zeros({3, 1}, f64)); };
   const std::string product = at("matmul", __LINE__ - 1);
-  CHECK_THROWS_WITH_AS(multiply(), (product + " [1, 1] made a NaN at [0, 0] from [1, 3]").c_str(), Error);
+  CHECK_THROWS_WITH_AS(multiply(), (product + " [1, 1] made a NaN at [0, 0] from [1, 3]").c_str(),
+                       Error);
   CHECK_THROWS_WITH_AS(undefined / zero, "'div' [3] made an infinity at [0] from [3]", Error);
-  CHECK_THROWS_WITH_AS(exp(undefined * 1000), (at("exp") + " [3] made an infinity at [0] from [3]").c_str(), Error);
+  CHECK_THROWS_WITH_AS(exp(undefined * 1000),
+                       (at("exp") + " [3] made an infinity at [0] from [3]").c_str(), Error);
 
   // In backward: by the operation that the rule calls, or by the rule itself.
   const Tensor x = zeros({3}, f64).requires_grad(true), root = sqrt(x);
   const std::string root_at = at("sqrt", __LINE__ - 1);
-  CHECK_THROWS_WITH_AS(root.backward(tensor({NaN, 1, 1}, f64)),
-                       ("backward of " + root_at + " [3]: 'div' [3] made an infinity at [1]").c_str(), Error);
+  CHECK_THROWS_WITH_AS(
+      root.backward(tensor({NaN, 1, 1}, f64)),
+      ("backward of " + root_at + " [3]: 'div' [3] made an infinity at [1]").c_str(), Error);
   const auto backward_of_own = [&](double made) {
-    const auto rule = [made](const Tensor& dy) {  // not recorded, so searched only as the result of a rule
-      return map("own", dy, [made](auto v) { return v == 2 ? made : v; });
-    };
+    const auto rule =
+        [made](const Tensor& dy) {  // not recorded, so searched only as the result of a rule
+          return map("own", dy, [made](auto v) { return v == 2 ? made : v; });
+        };
     record(
         "own", [&] { return x * 1; }, wrt(x, rule))
         .backward(tensor({1, 2, NaN}, f64));
   };
-  CHECK_THROWS_WITH_AS(backward_of_own(infinity), "backward of 'own' [3]: 'the rule' [3] made an infinity at [1]",
-                       Error);
+  CHECK_THROWS_WITH_AS(backward_of_own(infinity),
+                       "backward of 'own' [3]: 'the rule' [3] made an infinity at [1]", Error);
   CHECK_FALSE(x.grad().defined());
   CHECK_NOTHROW(backward_of_own(NaN));  // one was given
 }

@@ -30,7 +30,9 @@ std::string message_of_backward(T y) {
   }
   return "no error";
 }
-bool starts_with(const std::string& text, const std::string& start) { return text.rfind(start, 0) == 0; }
+bool starts_with(const std::string& text, const std::string& start) {
+  return text.rfind(start, 0) == 0;
+}
 
 /// The first and second gradients of sum(f(h)^2) for h, w and b.
 template <class F>
@@ -48,7 +50,8 @@ std::vector<Tensor> gradients(const Cell& cell, F f) {
 
 }  // namespace
 
-TEST_CASE("checkpoint: gradients are those without it, for inputs and for what the function refers to") {
+TEST_CASE(
+    "checkpoint: gradients are those without it, for inputs and for what the function refers to") {
   const std::int64_t before = live_nodes();
   {
     const Cell cell, twin;
@@ -67,7 +70,8 @@ TEST_CASE("checkpoint: one within another") {
   const Cell cell, twin;
   const auto plain = gradients(twin, [&](T h) { return twin(twin(h)); });
   const auto once = [&](T h) { return checkpoint([&](T h) { return cell(h); }, h); };
-  const auto nested = gradients(cell, [&](T h) { return checkpoint([&](T h) { return once(once(h)); }, h); });
+  const auto nested =
+      gradients(cell, [&](T h) { return checkpoint([&](T h) { return once(once(h)); }, h); });
   for (std::size_t i = 0; i < plain.size(); ++i) CHECK(close(nested[i], plain[i], 1e-12, 1e-12));
 }
 
@@ -126,11 +130,14 @@ TEST_CASE("checkpoint: nothing is recorded where nothing would be without it") {
   CHECK(no_grad([&] { return checkpoint(f, h); }).is_leaf());
   CHECK(same(no_grad([&] { return checkpoint(f, h); }), cell(h)));
   CHECK_FALSE(checkpoint([](T h) { return h * 2; }, h.detach()).requires_grad());
-  const Tensor given = checkpoint([&](T h, T nothing) { return nothing.defined() ? h : f(h); }, h, Tensor());
+  const Tensor given =
+      checkpoint([&](T h, T nothing) { return nothing.defined() ? h : f(h); }, h, Tensor());
   CHECK(same(given, f(h)));
 }
 
-TEST_CASE("checkpoint: a function that draws does so again, in the mode it had and with generators as they were") {
+TEST_CASE(
+    "checkpoint: a function that draws does so again, in the mode it had and with generators as "
+    "they were") {
   const auto draw = [](const Cell& cell, const Generator& g) {
     return [&](T h) { return is_training() ? dropout(cell(h), 0.5, g) : cell(h); };
   };
@@ -144,7 +151,8 @@ TEST_CASE("checkpoint: a function that draws does so again, in the mode it had a
   const Cell cell, twin;
   const auto once = draw(cell, generator), plain = draw(twin, other);
   const auto twice = [&](T h) { return checkpoint(once, checkpoint(once, h)); };
-  const auto got = train(cell, [&](T h) { return checkpoint([&](T h) { return twice(once(h)); }, twice(h)); });
+  const auto got =
+      train(cell, [&](T h) { return checkpoint([&](T h) { return twice(once(h)); }, twice(h)); });
   const auto right = train(twin, [&](T h) { return plain(plain(plain(plain(plain(h))))); });
   for (std::size_t i = 0; i < got.size(); ++i) CHECK(close(got[i], right[i], 1e-12, 1e-12));
   CHECK(generator.state() == other.state());
@@ -158,7 +166,8 @@ TEST_CASE("checkpoint: a function that draws does so again, in the mode it had a
 
 TEST_CASE("checkpoint: whose gradient is wanted is what it was in the forward pass") {
   const Tensor h = state();
-  Tensor x = randn({2, 4}, Generator(3), f64), w = randn({2, 4}, Generator(4), f64).requires_grad(true);
+  Tensor x = randn({2, 4}, Generator(3), f64),
+         w = randn({2, 4}, Generator(4), f64).requires_grad(true);
   const auto f = [&](T x, T h, T w) { return tanh(x) * (h * w); };
   for (const bool create_graph : {false, true}) {
     x.requires_grad(false);
@@ -179,7 +188,8 @@ TEST_CASE("checkpoint: a result from outside is to be handed in") {
   const Cell cell;
   const Tensor h = state(), outside = matmul(h, cell.w);
   refuses([&] { checkpoint([&](T h) { return h * outside; }, h); },
-          {"checkpoint: the function refers to a result of 'matmul' [2, 4] from outside; hand that in as an input"});
+          {"checkpoint: the function refers to a result of 'matmul' [2, 4] from outside; hand that "
+           "in as an input"});
   refuses(
       [&] {
         checkpoint(
@@ -190,8 +200,10 @@ TEST_CASE("checkpoint: a result from outside is to be handed in") {
             h);
       },
       {"checkpoint: the function refers to a result of 'matmul' [2, 4] from outside"});
-  CHECK(same(no_grad([&] { return checkpoint([&](T h) { return h * outside; }, h); }), h * outside));
-  const Tensor detached = outside.detach(), y = sum(checkpoint([&](T h) { return h * detached; }, h));
+  CHECK(
+      same(no_grad([&] { return checkpoint([&](T h) { return h * outside; }, h); }), h * outside));
+  const Tensor detached = outside.detach(),
+               y = sum(checkpoint([&](T h) { return h * detached; }, h));
   CHECK(same(grad(y, {h})[0], detached));
 }
 
@@ -199,7 +211,8 @@ TEST_CASE("checkpoint: an anomaly in backward is named as it would be without it
   const Tensor x = zeros({1}, f64).requires_grad(true);
   const auto f = [](T x) { return sqrt(x); };
   const DetectAnomalies scope;
-  const std::string plain = message_of_backward(sum(f(x))), got = message_of_backward(sum(checkpoint(f, x)));
+  const std::string plain = message_of_backward(sum(f(x))),
+                    got = message_of_backward(sum(checkpoint(f, x)));
   CHECK(plain.find("made an infinity") != std::string::npos);
   CHECK(got == "backward of 'checkpoint' []: " + plain);
 }
@@ -210,21 +223,26 @@ TEST_CASE("checkpoint: an infinite result is no error where no anomalies are loo
   CHECK(same(grad(checkpoint(f, x), {x})[0], grad(f(x), {x})[0]));
 }
 
-TEST_CASE("checkpoint: a value changed before backward is noticed, and what the function throws gets out") {
+TEST_CASE(
+    "checkpoint: a value changed before backward is noticed, and what the function throws gets "
+    "out") {
   Cell cell;
   Tensor h = state();
   const auto f = [&](T h) { return cell(h); };
   const Tensor y = sum(checkpoint(f, h)), z = sum(checkpoint(f, h));
   cell.w.fill(0.5);
   const std::string text = "backward of 'checkpoint' []: ";
-  CHECK(starts_with(message_of_backward(y), text + "an input [4, 4] was changed in place after the forward pass"));
+  CHECK(starts_with(message_of_backward(y),
+                    text + "an input [4, 4] was changed in place after the forward pass"));
   h.fill(0.5);
-  CHECK(starts_with(message_of_backward(z), text + "an input [2, 4] was changed in place after the forward pass"));
+  CHECK(starts_with(message_of_backward(z),
+                    text + "an input [2, 4] was changed in place after the forward pass"));
   Tensor constant = ones({2, 4}, f64);
   const Tensor zero = zeros({2, 4}, f64).requires_grad(true);
   const Tensor product = sum(checkpoint([&](T h) { return h * relu(constant); }, zero));
   constant.fill(3);  // which the product does not show
-  CHECK(starts_with(message_of_backward(product), text + "the function did not compute the same again"));
+  CHECK(starts_with(message_of_backward(product),
+                    text + "the function did not compute the same again"));
   CHECK_FALSE(h.grad().defined());
 
   bool fails = false;
@@ -236,5 +254,6 @@ TEST_CASE("checkpoint: a value changed before backward is noticed, and what the 
       h));
   fails = true;
   CHECK(message_of_backward(late) == text + "no more");
-  refuses([&] { checkpoint([](T) { return Tensor(); }, h); }, {"checkpoint: the function gave an undefined tensor"});
+  refuses([&] { checkpoint([](T) { return Tensor(); }, h); },
+          {"checkpoint: the function gave an undefined tensor"});
 }

@@ -91,7 +91,9 @@ TEST_CASE("deep graphs: a chain is freed without backward, and while an exceptio
   });
 }
 
-TEST_CASE("deep graphs: other shapes run backward and are freed with and without it and while an exception unwinds") {
+TEST_CASE(
+    "deep graphs: other shapes run backward and are freed with and without it and while an "
+    "exception unwinds") {
   for (Tensor (*make)(const Tensor&) : {chain_of_kept_values, ladder, skips, wide})
     with_small_stack([make] {
       Tensor x = tensor({0.5}, f64).requires_grad(true);
@@ -153,7 +155,8 @@ TEST_CASE("deep graphs: a failing backward over a long chain consumes all of it"
     Tensor y = bottom;
     for (int i = 0; i < 100000; ++i) y = y + 1;
     const Tensor top = record(
-        "failing", [&] { return y.detach().clone(); }, wrt(y, [](const Tensor&) -> Tensor { throw Error("no"); }));
+        "failing", [&] { return y.detach().clone(); },
+        wrt(y, [](const Tensor&) -> Tensor { throw Error("no"); }));
     try {
       sum(top).backward();
       fail("it did not fail");
@@ -164,7 +167,8 @@ TEST_CASE("deep graphs: a failing backward over a long chain consumes all of it"
       sum(bottom).backward();
       fail("it was not consumed");
     } catch (const Error& e) {
-      require(std::string_view(e.what()).find("consumed") != std::string_view::npos, "{}", e.what());
+      require(std::string_view(e.what()).find("consumed") != std::string_view::npos, "{}",
+              e.what());
     }
   });
 }

@@ -10,7 +10,8 @@ using namespace retrace;
 using test::close;
 using test::same;
 
-// Operations of a user, right and wrong, written in this file with the words of core/graph/record.hpp.
+// Operations of a user, right and wrong, written in this file with the words of
+// core/graph/record.hpp.
 namespace {
 
 using T = const Tensor&;
@@ -31,7 +32,8 @@ Tensor multiply_add(const Tensor& a, const Tensor& b, const Tensor& c) {
 /// Softplus, whose rule is written with the output alone: d/dx log(1 + e^x) = 1 - e^-y.
 Tensor softplus(const Tensor& x) {
   return record(
-      "softplus", [&] { return log(exp(x) + 1); }, wrt(x, [](T dy, T y) { return dy * (1 - exp(-y)); }));
+      "softplus", [&] { return log(exp(x) + 1); },
+      wrt(x, [](T dy, T y) { return dy * (1 - exp(-y)); }));
 }
 
 /// Sine and cosine, two outputs of one node; a cotangent that nobody gave is undefined.
@@ -53,17 +55,21 @@ std::vector<Tensor> sin_cos(const Tensor& x) {
 Tensor wrong_square(const Tensor& x) {
   return record(
       "wrong_square", [&] { return x * x; }, wrt(x, keep(x), [](T dy, T x) {
-        return dy * x * 2 + no_grad([&] { return place(tensor({0.25}, f64), {.axis = 0, .start = 2}, x.shape()); });
+        return dy * x * 2 + no_grad([&] {
+                 return place(tensor({0.25}, f64), {.axis = 0, .start = 2}, x.shape());
+               });
       }));
 }
 
 /// Right in first order; its rule forgets that it depends on x.
 Tensor square_without_second_order(const Tensor& x) {
   return record(
-      "square", [&] { return x * x; }, wrt(x, keep(x), [](T dy, T x) { return dy * x.detach() * 2; }));
+      "square", [&] { return x * x; },
+      wrt(x, keep(x), [](T dy, T x) { return dy * x.detach() * 2; }));
 }
 
-/// The rule gives a gradient that is right only while nothing is recorded, or only while something is.
+/// The rule gives a gradient that is right only while nothing is recorded, or only while something
+/// is.
 Tensor wrong_when(const Tensor& x, bool recorded) {
   return record(
       "wrong_when", [&] { return x * 2; },
@@ -85,7 +91,8 @@ TEST_CASE("gradcheck agrees with right rules and with operations of users") {
   CHECK(report);
   CHECK(report.worst < 1e-7);
   CHECK(report.text.empty());
-  CHECK(gradcheck([](T a, T b, T c) { return multiply_add(a, b, c); }, {x, tensor({{2}, {3}}, f64), full({}, 1, f64)}));
+  CHECK(gradcheck([](T a, T b, T c) { return multiply_add(a, b, c); },
+                  {x, tensor({{2}, {3}}, f64), full({}, 1, f64)}));
   CHECK(gradcheck([](T a) { return softplus(a); }, {x}));
   CHECK(gradcheck([](T a, T b) { return cube(a) * softplus(b) - tanh(a * b); }, {x, x * 2}));
 }
@@ -103,29 +110,35 @@ TEST_CASE("gradcheck of an operation with two outputs (used both or alone)") {
   CHECK(close(d, y[0], 1e-14));
 }
 
-TEST_CASE("gradcheck catches a wrong rule and names operation and input and element and both values") {
+TEST_CASE(
+    "gradcheck catches a wrong rule and names operation and input and element and both values") {
   const Tensor other = tensor({1, 1, 1}, f64);
-  const GradcheckReport report = gradcheck([](T a, T b) { return a + wrong_square(b); }, {other, x});
+  const GradcheckReport report =
+      gradcheck([](T a, T b) { return a + wrong_square(b); }, {other, x});
   CHECK_FALSE(report);
   CHECK(report.worst > 0.01);
   INFO(report);
   // The gradient of element 2 is v * 4 + 0.25, differences give v * 4 with v the cotangent.
-  CHECK(mentions(report,
-                 {"gradcheck of 'add', first order: input 1 [3], element 2: the gradient is", "differences give"}));
+  CHECK(
+      mentions(report, {"gradcheck of 'add', first order: input 1 [3], element 2: the gradient is",
+                        "differences give"}));
   const double v = uniform({3}, -1, 1, Generator(1), f64).at({2});
-  CHECK(mentions(report, {fmt::format("the gradient is {:.6f}", v * 4 + 0.25).substr(0, 22).c_str()}));
+  CHECK(mentions(report,
+                 {fmt::format("the gradient is {:.6f}", v * 4 + 0.25).substr(0, 22).c_str()}));
   CHECK(mentions(report, {fmt::format("differences give {:.6f}", v * 4).substr(0, 22).c_str()}));
   std::ostringstream printed;
   printed << report;
   CHECK(printed.str() == report.text);
-  CHECK(mentions(gradcheck([](T a) { return wrong_square(a); }, {x}), {"gradcheck of 'wrong_square'"}));
+  CHECK(mentions(gradcheck([](T a) { return wrong_square(a); }, {x}),
+                 {"gradcheck of 'wrong_square'"}));
 }
 
 TEST_CASE("gradcheck catches a rule that is wrong in second order only") {
   const auto f = [](T a) { return square_without_second_order(a); };
   const GradcheckReport report = gradcheck(f, {x});
   CHECK_FALSE(report);
-  CHECK(mentions(report, {"gradcheck of 'square', second order", "input 0 [3]", "the gradient is 0"}));
+  CHECK(mentions(report,
+                 {"gradcheck of 'square', second order", "input 0 [3]", "the gradient is 0"}));
   CHECK(gradcheck(f, {x}, {.second_order = false}));
 }
 
@@ -143,14 +156,16 @@ TEST_CASE("gradcheck catches a rule that loses the way back to the cotangent") {
   };
   const GradcheckReport report = gradcheck(f, {x});
   CHECK_FALSE(report);
-  CHECK(mentions(report, {"second order (the last input is the cotangent): input 1 [3]", "the gradient is 0"}));
+  CHECK(mentions(report, {"second order (the last input is the cotangent): input 1 [3]",
+                          "the gradient is 0"}));
 }
 
 TEST_CASE("gradcheck holds what backward leaves against what grad returns") {
   int calls = 0;
   const auto f = [&](T a) {
     return record(
-        "moody", [&] { return a * 2; }, wrt(a, [&calls](T dy) { return dy * (++calls == 3 ? 5 : 2); }));
+        "moody", [&] { return a * 2; },
+        wrt(a, [&calls](T dy) { return dy * (++calls == 3 ? 5 : 2); }));
   };
   const GradcheckReport report = gradcheck(f, {x});
   CHECK_FALSE(report);
@@ -174,7 +189,8 @@ TEST_CASE("gradcheck of second order where no gradient depends on anything") {
   CHECK(gradcheck([](T a) { return pow(a, 0); }, {x}));
   const auto fixed_gradient = [](T a) {
     return record(
-        "fixed_gradient", [&] { return a * 0; }, wrt(a, [](T dy) { return zeros(dy.shape(), dy.dtype()); }));
+        "fixed_gradient", [&] { return a * 0; },
+        wrt(a, [](T dy) { return zeros(dy.shape(), dy.dtype()); }));
   };
   CHECK(gradcheck([&](T a) { return fixed_gradient(a); }, {x}));
   CHECK(gradcheck([](T a) { return relu(a); }, {x}));
@@ -195,7 +211,8 @@ TEST_CASE("gradcheck finds NaN the worst wherever it stands") {
 }
 
 TEST_CASE("gradcheck leaves the inputs as they were and passes the others through") {
-  const Tensor leaf = x.clone().requires_grad(true), index = tensor({2, 0}, i64), single = tensor({1.5});
+  const Tensor leaf = x.clone().requires_grad(true), index = tensor({2, 0}, i64),
+               single = tensor({1.5});
   const GradcheckReport report = gradcheck(
       [](T a, T i, T s) {
         CHECK(i.dtype() == i64);
@@ -221,7 +238,8 @@ TEST_CASE("gradcheck depends on its options") {
         "slightly_wrong", [&] { return a * 1; }, wrt(a, [](T dy) { return dy * (1 + 1e-5); }));
   };
   CHECK_FALSE(gradcheck(slightly_wrong, {x}));
-  const GradcheckReport lenient = gradcheck(slightly_wrong, {x}, {.tolerance = 1e-4, .second_order = false});
+  const GradcheckReport lenient =
+      gradcheck(slightly_wrong, {x}, {.tolerance = 1e-4, .second_order = false});
   CHECK(lenient);
   CHECK(lenient.worst == doctest::Approx(1e-5).epsilon(0.01));
   // The cotangents follow from the seed.
@@ -233,15 +251,18 @@ TEST_CASE("gradcheck depends on its options") {
 }
 
 TEST_CASE("gradcheck refuses what it cannot check") {
-  CHECK_THROWS_WITH_AS(gradcheck(cube, {x}, {.tolerance = std::nan("")}), doctest::Contains("got 0.001 and nan"),
-                       Error);
+  CHECK_THROWS_WITH_AS(gradcheck(cube, {x}, {.tolerance = std::nan("")}),
+                       doctest::Contains("got 0.001 and nan"), Error);
   const auto twice = [](T a) { return a * 2; };
   CHECK_THROWS_WITH_AS(gradcheck(twice, {x.to(f32)}),
-                       doctest::Contains("gradcheck: expected one f64 input or more among 1"), Error);
-  CHECK_THROWS_WITH_AS(gradcheck(twice, std::initializer_list<Tensor>{}), doctest::Contains("gradcheck: "), Error);
-  CHECK_THROWS_WITH_AS(gradcheck([](T a) { return a.to(f32); }, {x}), doctest::Contains("returns f32, expected f64"),
+                       doctest::Contains("gradcheck: expected one f64 input or more among 1"),
                        Error);
-  CHECK_THROWS_WITH_AS(gradcheck(twice, {x, x}), doctest::Contains("the function takes 1 inputs, got 1 more"), Error);
-  CHECK_THROWS_WITH_AS(gradcheck([](T a, T b) { return a * b; }, {x}), doctest::Contains("takes more than 1 inputs"),
-                       Error);
+  CHECK_THROWS_WITH_AS(gradcheck(twice, std::initializer_list<Tensor>{}),
+                       doctest::Contains("gradcheck: "), Error);
+  CHECK_THROWS_WITH_AS(gradcheck([](T a) { return a.to(f32); }, {x}),
+                       doctest::Contains("returns f32, expected f64"), Error);
+  CHECK_THROWS_WITH_AS(gradcheck(twice, {x, x}),
+                       doctest::Contains("the function takes 1 inputs, got 1 more"), Error);
+  CHECK_THROWS_WITH_AS(gradcheck([](T a, T b) { return a * b; }, {x}),
+                       doctest::Contains("takes more than 1 inputs"), Error);
 }

@@ -32,7 +32,8 @@ TEST_CASE("graph: gradients of two backward passes add up and zero_grad forgets 
   const Tensor first = x.grad();
   sum(x * x).backward();
   CHECK(x.grad().to_vector<double>() == std::vector<double>{4, 8});
-  CHECK(first.to_vector<double>() == std::vector<double>{2, 4});  // a handle taken before is not written to
+  CHECK(first.to_vector<double>() ==
+        std::vector<double>{2, 4});  // a handle taken before is not written to
   x.zero_grad();
   CHECK_FALSE(x.grad().defined());
 }
@@ -154,7 +155,8 @@ TEST_CASE("graph: an identity value becomes a result of its own") {
   CHECK(x.grad().to_vector<double>() == std::vector<double>{3, 3});
 }
 
-TEST_CASE("graph: an op of several outputs is one node and its rule sees which cotangents are absent") {
+TEST_CASE(
+    "graph: an op of several outputs is one node and its rule sees which cotangents are absent") {
   Tensor x = leaf({{1, 2}, {3, 4}, {5, 6}});
   const std::vector<Tensor> rows = unstack(x, 0);
   sum(rows[0] * 2 + rows[2]).backward();
@@ -205,15 +207,20 @@ TEST_CASE("graph: grad visits only what lies between") {
 
 TEST_CASE("graph: grad of something that is not reached is an error, or zeros when allowed") {
   Tensor x = leaf({3}), other = leaf({{4, 5}});
-  CHECK_THROWS_WITH_AS(grad(sum(x), {other}), doctest::Contains("does not depend on input 0 [1, 2]"), Error);
-  CHECK(grad(sum(x), {other}, {.allow_unused = true})[0].to_vector<double>() == std::vector<double>{0, 0});
+  CHECK_THROWS_WITH_AS(grad(sum(x), {other}),
+                       doctest::Contains("does not depend on input 0 [1, 2]"), Error);
+  CHECK(grad(sum(x), {other}, {.allow_unused = true})[0].to_vector<double>() ==
+        std::vector<double>{0, 0});
   const Tensor plain = tensor({1}, f64);
-  CHECK_THROWS_WITH_AS(grad(sum(x), {plain}), doctest::Contains("does not require a gradient"), Error);
+  CHECK_THROWS_WITH_AS(grad(sum(x), {plain}), doctest::Contains("does not require a gradient"),
+                       Error);
 }
 
-TEST_CASE("graph: grad finds what is unused before it walks and a refusal leaves the graph as it was") {
+TEST_CASE(
+    "graph: grad finds what is unused before it walks and a refusal leaves the graph as it was") {
   const Tensor x = leaf({1, 2}), z = leaf({1, 2}), h = x * x, y = sum(h);
-  CHECK_THROWS_WITH_AS(grad(y, {x, z}), doctest::Contains("'sum' [] does not depend on input 1 [2]"), Error);
+  CHECK_THROWS_WITH_AS(grad(y, {x, z}),
+                       doctest::Contains("'sum' [] does not depend on input 1 [2]"), Error);
   const std::vector<Tensor> all = grad(y, {x, z, h, y}, {.allow_unused = true});
   CHECK(same(all[0], {2, 4}));
   CHECK(same(all[1], {0, 0}));
@@ -225,10 +232,14 @@ TEST_CASE("graph: grad finds what is unused before it walks and a refusal leaves
   CHECK(grad(sum(x * x), {gone, x}, {.allow_unused = true})[0].item() == 0);
 }
 
-TEST_CASE("graph: a result that depends on no leaf has gradient zero when unused inputs are allowed") {
+TEST_CASE(
+    "graph: a result that depends on no leaf has gradient zero when unused inputs are allowed") {
   const Tensor x = leaf({2, -3}), other = leaf({{4, 5}});
-  const GradOptions recorded{.create_graph = true}, allowed{.create_graph = true, .allow_unused = true};
-  const auto derivative = [&](const Tensor& y, const GradOptions& options) { return grad(sum(y), {x}, options)[0]; };
+  const GradOptions recorded{.create_graph = true},
+      allowed{.create_graph = true, .allow_unused = true};
+  const auto derivative = [&](const Tensor& y, const GradOptions& options) {
+    return grad(sum(y), {x}, options)[0];
+  };
   const Tensor slope = derivative(x * 3.0, recorded), of_relu = derivative(relu(x), recorded);
   const Tensor second = derivative(derivative(x * x, recorded), recorded);
   for (const Tensor& constant : {slope, of_relu, second, tensor({1, 2}, f64)}) {
@@ -239,17 +250,20 @@ TEST_CASE("graph: a result that depends on no leaf has gradient zero when unused
     CHECK(same(derivative(g[0], allowed), {0, 0}));  // and so on
     CHECK(same(grad(constant, {x}, {.cotangent = x, .allow_unused = true})[0], {0, 0}));
     // Nobody said so: that it depends on nothing may be a mistake.
-    CHECK_THROWS_WITH_AS(derivative(constant, recorded),
-                         "grad: 'leaf' [] does not depend on input 0 [2]; pass {.allow_unused = true} to get zeros",
-                         Error);
+    CHECK_THROWS_WITH_AS(
+        derivative(constant, recorded),
+        "grad: 'leaf' [] does not depend on input 0 [2]; pass {.allow_unused = true} to get zeros",
+        Error);
     CHECK_THROWS_WITH_AS(sum(constant).backward(),
-                         doctest::Contains("was not computed from a leaf that requires a gradient"), Error);
+                         doctest::Contains("was not computed from a leaf that requires a gradient"),
+                         Error);
   }
   // What does not fit is refused all the same.
   CHECK_THROWS_WITH_AS(grad(slope, {x}, allowed), doctest::Contains("not one element"), Error);
   CHECK_THROWS_WITH_AS(grad(slope, {x}, {.cotangent = ones({3}, f64), .allow_unused = true}),
                        doctest::Contains("the cotangent is [3] f64"), Error);
-  CHECK_THROWS_WITH_AS(grad(sum(slope), {slope}, allowed), doctest::Contains("does not require a gradient"), Error);
+  CHECK_THROWS_WITH_AS(grad(sum(slope), {slope}, allowed),
+                       doctest::Contains("does not require a gradient"), Error);
 }
 
 TEST_CASE("graph: retain_graph lets backward run again with the same result") {

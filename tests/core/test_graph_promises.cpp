@@ -18,7 +18,8 @@ Tensor leaf(const Literal& values) { return tensor(values, f64).requires_grad(tr
 
 }  // namespace
 
-TEST_CASE("graph: an operand that needs no gradient and is handed back does not become the result") {
+TEST_CASE(
+    "graph: an operand that needs no gradient and is handed back does not become the result") {
   const Tensor x = leaf({1, 2}), plain = tensor({5, 6}, f64);
   const auto back = [&](const Tensor& of) {
     return record(
@@ -56,14 +57,16 @@ TEST_CASE("graph: a backward that fails leaves no node behind") {
     const Tensor y = exp(exp(x)) * 2;
     const Tensor bad = record(
         "bad", [&] { return y + 1; }, wrt(y, [](const Tensor&) { return Tensor(); }));
-    CHECK_THROWS_WITH_AS(sum(bad + y).backward(), Contains("the rule for an input [2] returned an undefined tensor"),
-                         Error);
+    CHECK_THROWS_WITH_AS(sum(bad + y).backward(),
+                         Contains("the rule for an input [2] returned an undefined tensor"), Error);
     CHECK_FALSE(x.grad().defined());
   }
   CHECK(live_nodes() == before);
 }
 
-TEST_CASE("graph: the small blocks that a thread keeps and the room it has for more make up the same sum") {
+TEST_CASE(
+    "graph: the small blocks that a thread keeps and the room it has for more make up the same "
+    "sum") {
   const auto sum_of_steps = [] {
     const detail::Pool& pool = *detail::this_thread.pool;
     std::size_t steps = pool.room;

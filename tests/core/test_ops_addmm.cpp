@@ -33,7 +33,8 @@ TEST_CASE("addmm records what the sum of its addend and a product records") {
         CHECK(a->inputs.size() == e->inputs.size());
       }
       const Tensor dy = randn(one.shape(), generator, f64);
-      const auto g = grad(one, {c, x, b}, {.cotangent = dy}), h = grad(two, {c, x, b}, {.cotangent = dy});
+      const auto g = grad(one, {c, x, b}, {.cotangent = dy}),
+                 h = grad(two, {c, x, b}, {.cotangent = dy});
       for (std::size_t i = 0; i < g.size(); ++i) CHECK(close(g[i], h[i], 1e-14, 1e-14));
     }
 }
@@ -58,7 +59,11 @@ TEST_CASE("addmm overwrites an expiring addend and no other") {
 TEST_CASE("addmm names the product when that is where an infinity comes from") {
   const DetectAnomalies scope;
   const Tensor large = full({2, 2}, 1e30);
-  refuses([&] { addmm(ones({2, 2}), large, large); }, {"'matmul at test_ops_addmm.cpp:", "[2, 2] made an infinity"});
+  refuses(
+      [&] {
+        addmm(ones({2, 2}), large, large);
+      },
+      {"'matmul at test_ops_addmm.cpp:", "[2, 2] made an infinity"});
 }
 
 TEST_CASE("addmm refuses a summand of another dtype, of the product's shape or a row") {

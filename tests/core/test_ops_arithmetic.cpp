@@ -13,9 +13,11 @@ using test::same;
 
 namespace {
 
-constexpr double inf = std::numeric_limits<double>::infinity(), NaN = std::numeric_limits<double>::quiet_NaN();
+constexpr double inf = std::numeric_limits<double>::infinity(),
+                 NaN = std::numeric_limits<double>::quiet_NaN();
 
-/// Where in a tensor of shape `from` the element lies that broadcasting puts at place i of one of shape `to`.
+/// Where in a tensor of shape `from` the element lies that broadcasting puts at place i of one of
+/// shape `to`.
 std::size_t source_of(std::int64_t i, const Shape& to, const Shape& from) {
   std::int64_t place = 0, step = 1;
   for (int axis = 1; axis <= to.rank(); ++axis) {
@@ -73,11 +75,14 @@ void check_broadcasting() {
     CHECK(same(a - b, broadcast_by_hand<T>(a, b, shape, [](T x, T y) { return x - y; })));
     CHECK(same(a * b, broadcast_by_hand<T>(a, b, shape, [](T x, T y) { return x * y; })));
     CHECK(same(a / b, broadcast_by_hand<T>(a, b, shape, [](T x, T y) { return x / y; })));
-    CHECK(same(maximum(a, b), broadcast_by_hand<T>(a, b, shape, [](T x, T y) { return std::max(x, y); })));
+    CHECK(same(maximum(a, b),
+               broadcast_by_hand<T>(a, b, shape, [](T x, T y) { return std::max(x, y); })));
     CHECK(same(less(a, b), broadcast_by_hand<T>(a, b, shape, [](T x, T y) { return T(x < y); })));
-    CHECK(same(broadcast_to(a, shape), broadcast_by_hand<T>(a, a, shape, [](T x, T) { return x; })));
+    CHECK(
+        same(broadcast_to(a, shape), broadcast_by_hand<T>(a, a, shape, [](T x, T) { return x; })));
     const Tensor condition = a < 0.0;
-    CHECK(same(where(condition, a, b), broadcast_by_hand<T>(a, b, shape, [](T x, T y) { return x < 0 ? x : y; })));
+    CHECK(same(where(condition, a, b),
+               broadcast_by_hand<T>(a, b, shape, [](T x, T y) { return x < 0 ? x : y; })));
   }
 }
 }  // namespace
@@ -138,10 +143,12 @@ TEST_CASE("the gradient of a tie is shared and that of a bound passes") {
     return grad(sum(f(a, b)), {a, b});
   };
   const Tensor a = tensor({1, 2, 3}), b = tensor({2, 2, 2});
-  const auto larger = gradients([](const Tensor& x, const Tensor& y) { return maximum(x, y); }, a.clone(), b.clone());
+  const auto larger = gradients([](const Tensor& x, const Tensor& y) { return maximum(x, y); },
+                                a.clone(), b.clone());
   CHECK(same(larger[0], {0, 0.5, 1}));
   CHECK(same(larger[1], {1, 0.5, 0}));
-  const auto smaller = gradients([](const Tensor& x, const Tensor& y) { return minimum(x, y); }, a.clone(), b.clone());
+  const auto smaller = gradients([](const Tensor& x, const Tensor& y) { return minimum(x, y); },
+                                 a.clone(), b.clone());
   CHECK(same(smaller[0], {1, 0.5, 0}));
   CHECK(same(smaller[1], {0, 0.5, 1}));
   const Tensor x = tensor({0, 1, 2, 3, 4}).requires_grad(true);
@@ -149,8 +156,10 @@ TEST_CASE("the gradient of a tie is shared and that of a bound passes") {
   CHECK(same(grad(sum(maximum(x, 2)), {x})[0], {0, 0, 0.5, 1, 1}));
 }
 
-TEST_CASE("the one that loses has gradient 0 for infinite cotangents too and with NaN neither loses") {
-  const Tensor a = tensor({1, 5, NaN, 1}, f64).requires_grad(true), b = tensor({2, 4, 1, NaN}, f64).requires_grad(true);
+TEST_CASE(
+    "the one that loses has gradient 0 for infinite cotangents too and with NaN neither loses") {
+  const Tensor a = tensor({1, 5, NaN, 1}, f64).requires_grad(true),
+               b = tensor({2, 4, 1, NaN}, f64).requires_grad(true);
   const Tensor endless = full({4}, inf, f64);
   const auto larger = grad(maximum(a, b), {a, b}, {.cotangent = endless});
   CHECK(same(larger[0], {0, inf, inf, inf}));
@@ -203,7 +212,8 @@ TEST_CASE("whole numbers compare exactly beyond what f64 tells apart") {
 
 TEST_CASE("where chooses by conditions of any dtype and is not touched by what it leaves out") {
   const Tensor a = tensor({1, NaN, 3}, f64), b = tensor({10, 20, inf}, f64);
-  for (const DType dtype : {f32, f64, i64}) CHECK(same(where(tensor({1, 0, 2}, dtype), a, b), {1, 20, 3}));
+  for (const DType dtype : {f32, f64, i64})
+    CHECK(same(where(tensor({1, 0, 2}, dtype), a, b), {1, 20, 3}));
   CHECK(same(where(tensor({{1}, {0}}), a, b), {{1, NaN, 3}, {10, 20, inf}}));
   CHECK(same(where(tensor({1, 0, 0}), a, -1), {1, -1, -1}));
   CHECK(same(where(tensor({0.0, 1, 0}), -1, b), {10, -1, inf}));

@@ -11,7 +11,8 @@ using test::close;
 using test::same;
 
 namespace {
-constexpr double inf = std::numeric_limits<double>::infinity(), NaN = std::numeric_limits<double>::quiet_NaN();
+constexpr double inf = std::numeric_limits<double>::infinity(),
+                 NaN = std::numeric_limits<double>::quiet_NaN();
 }
 
 namespace {
@@ -22,7 +23,8 @@ void check_functions() {
   test::Draw draw(1);
   const auto check = [&](const Tensor& x, auto op, auto standard) {
     std::vector<T> expected;
-    for (const T v : x.to_vector<T>()) expected.push_back(static_cast<T>(standard(static_cast<double>(v))));
+    for (const T v : x.to_vector<T>())
+      expected.push_back(static_cast<T>(standard(static_cast<double>(v))));
     CHECK(close(op(x), tensor(expected, x.shape()), rtol));
   };
   for (const Shape& shape : {Shape{}, Shape{1}, Shape{0, 4}, Shape{3, 5, 7}}) {
@@ -32,7 +34,8 @@ void check_functions() {
       check(
           x, [](const Tensor& t) { return tanh(t); }, [](double v) { return std::tanh(v); });
       check(
-          x, [](const Tensor& t) { return sigmoid(t); }, [](double v) { return 1 / (1 + std::exp(-v)); });
+          x, [](const Tensor& t) { return sigmoid(t); },
+          [](double v) { return 1 / (1 + std::exp(-v)); });
       check(
           x, [](const Tensor& t) { return exp(t); }, [](double v) { return std::exp(v); });
       check(
@@ -78,21 +81,24 @@ TEST_CASE("gradients at corners are 0") {
 
 TEST_CASE("what relu keeps out is kept out of infinite cotangents and NaN passes them on") {
   const Tensor x = tensor({-2, 0, 3, NaN}, f64).requires_grad(true);
-  CHECK(same(grad(relu(x), {x}, {.cotangent = tensor({inf, inf, inf, inf}, f64)})[0], {0.0, 0, inf, inf}));
-  CHECK(same(grad(relu(x), {x}, {.cotangent = tensor({NaN, NaN, NaN, 5}, f64)})[0], {0.0, 0, NaN, 5}));
+  CHECK(same(grad(relu(x), {x}, {.cotangent = tensor({inf, inf, inf, inf}, f64)})[0],
+             {0.0, 0, inf, inf}));
+  CHECK(same(grad(relu(x), {x}, {.cotangent = tensor({NaN, NaN, NaN, 5}, f64)})[0],
+             {0.0, 0, NaN, 5}));
 }
 
 TEST_CASE("an infinite cotangent of sigmoid gives an infinite second derivative and not NaN") {
   const Tensor x = tensor({-1, 1}, f64).requires_grad(true);
-  const Tensor first = grad(sigmoid(x), {x}, {.cotangent = tensor({inf, inf}, f64), .create_graph = true})[0];
+  const Tensor first =
+      grad(sigmoid(x), {x}, {.cotangent = tensor({inf, inf}, f64), .create_graph = true})[0];
   CHECK(same(first, {inf, inf}));
   CHECK(same(grad(sum(first), {x})[0], {inf, -inf}));
 }
 
 TEST_CASE("sigmoid_vjp is what the derivative of sigmoid needs") {
   CHECK(same(sigmoid_vjp(tensor({2, 3}), tensor({0.5, 1})), {0.5, 0}));
-  CHECK_THROWS_WITH_AS(sigmoid_vjp(tensor({2, 3}), tensor({1})), "sigmoid_vjp: the cotangent is [2], the output [1]",
-                       Error);
+  CHECK_THROWS_WITH_AS(sigmoid_vjp(tensor({2, 3}), tensor({1})),
+                       "sigmoid_vjp: the cotangent is [2], the output [1]", Error);
 }
 
 TEST_CASE("tanh_vjp is what the derivative of tanh needs") {

@@ -21,12 +21,14 @@ namespace {
 const std::filesystem::path source_dir = RETRACE_SOURCE_DIR;
 
 /// The result and the gradients of a row's function for a cotangent.
-std::vector<Tensor> results(const OpCase& made, std::vector<Tensor> inputs, const Tensor& cotangent, DType dtype) {
+std::vector<Tensor> results(const OpCase& made, std::vector<Tensor> inputs, const Tensor& cotangent,
+                            DType dtype) {
   std::vector<Tensor> leaves;
   for (Tensor& x : inputs)
     if (x.dtype() == f64) leaves.push_back(x = x.to(dtype).detach().requires_grad(true));
   const Tensor y = made.f(inputs);
-  std::vector<Tensor> all = grad(y, leaves, {.cotangent = cotangent.to(dtype), .allow_unused = true});
+  std::vector<Tensor> all =
+      grad(y, leaves, {.cotangent = cotangent.to(dtype), .allow_unused = true});
   all.push_back(y.detach());
   return all;
 }
@@ -47,7 +49,8 @@ std::set<std::string> recorded_by(const OpRow& row) {
     const Tensor y = made.f(made.inputs);
     add_ops(ops, y);
     const Tensor dy = draw.values(y.shape()).requires_grad(true);
-    for (const Tensor& g : grad(y, leaves, {.cotangent = dy, .create_graph = true, .allow_unused = true}))
+    for (const Tensor& g :
+         grad(y, leaves, {.cotangent = dy, .create_graph = true, .allow_unused = true}))
       add_ops(ops, g);
   }
   return ops;
@@ -77,8 +80,10 @@ std::string word_before(const std::string& text, std::size_t end) {
 /// Where the first argument of each call of a function stands.
 std::vector<std::size_t> calls(const std::string& text, const std::string& function) {
   std::vector<std::size_t> places;
-  for (std::size_t at = text.find(function + "("); at != std::string::npos; at = text.find(function + "(", at + 1))
-    if (at == 0 || !in_a_word(text[at - 1])) places.push_back(text.find_first_not_of(" \n", at + function.size() + 1));
+  for (std::size_t at = text.find(function + "("); at != std::string::npos;
+       at = text.find(function + "(", at + 1))
+    if (at == 0 || !in_a_word(text[at - 1]))
+      places.push_back(text.find_first_not_of(" \n", at + function.size() + 1));
   return places;
 }
 
@@ -88,15 +93,16 @@ std::string quoted_name(const std::string& text, std::size_t first) {
   return text[first] == '"' ? word_from(text, first + 1) : "";
 }
 
-/// Calls f(name) for every name that a source records an operation under. A function that takes the name as its
-/// parameter `op` counts by the names it is called with.
+/// Calls f(name) for every name that a source records an operation under. A function that takes the
+/// name as its parameter `op` counts by the names it is called with.
 template <class F>
 void for_each_name(const std::string& text, F f) {
   for (const std::size_t at : calls(text, "record")) {
     const std::string argument = word_from(text, at), name = quoted_name(text, at);
     if (!name.empty()) {
       f(name);
-    } else if (text[at + argument.size()] == ',') {  // not the definition of a variable or of record itself
+    } else if (text[at + argument.size()] ==
+               ',') {  // not the definition of a variable or of record itself
       const std::size_t parameters = text.rfind("(const char* op", at);
       REQUIRE(argument == "op");
       REQUIRE(parameters != std::string::npos);
@@ -121,16 +127,26 @@ std::map<std::string, std::string> names_in_the_sources() {
 
 }  // namespace
 
-TEST_CASE("gradients agree with differences: arithmetic") { test::check_gradients(test::arithmetic_rows()); }
+TEST_CASE("gradients agree with differences: arithmetic") {
+  test::check_gradients(test::arithmetic_rows());
+}
 TEST_CASE("gradients agree with differences: functions of each element") {
   test::check_gradients(test::function_rows());
 }
 TEST_CASE("gradients agree with differences: shapes") { test::check_gradients(test::shape_rows()); }
-TEST_CASE("gradients agree with differences: regions and lists") { test::check_gradients(test::region_rows()); }
-TEST_CASE("gradients agree with differences: reductions") { test::check_gradients(test::reduction_rows()); }
-TEST_CASE("gradients agree with differences: indices") { test::check_gradients(test::index_rows()); }
+TEST_CASE("gradients agree with differences: regions and lists") {
+  test::check_gradients(test::region_rows());
+}
+TEST_CASE("gradients agree with differences: reductions") {
+  test::check_gradients(test::reduction_rows());
+}
+TEST_CASE("gradients agree with differences: indices") {
+  test::check_gradients(test::index_rows());
+}
 TEST_CASE("gradients agree with differences: losses") { test::check_gradients(test::loss_rows()); }
-TEST_CASE("gradients agree with differences: products") { test::check_gradients(test::product_rows()); }
+TEST_CASE("gradients agree with differences: products") {
+  test::check_gradients(test::product_rows());
+}
 
 TEST_CASE("values and gradients in f32 are those in f64 (rounded)") {
   test::for_each_draw(test::all_rows(), 5, [](const OpRow& row, std::uint64_t seed) {
@@ -138,7 +154,8 @@ TEST_CASE("values and gradients in f32 are those in f64 (rounded)") {
     Draw draw(seed);
     const OpCase made = draw.with_views(row.draw(draw));
     const Tensor cotangent = draw.values(made.f(made.inputs).shape());
-    const auto exact = results(made, made.inputs, cotangent, f64), rounded = results(made, made.inputs, cotangent, f32);
+    const auto exact = results(made, made.inputs, cotangent, f64),
+               rounded = results(made, made.inputs, cotangent, f32);
     for (std::size_t i = 0; i < exact.size(); ++i) {
       CHECK(rounded[i].dtype() == f32);
       CHECK(test::close(rounded[i].to(f64), exact[i], 1e-4, 1e-5));
@@ -146,7 +163,8 @@ TEST_CASE("values and gradients in f32 are those in f64 (rounded)") {
   });
 }
 
-TEST_CASE("values and gradients of larger shapes are the same on every vector unit up to rounding") {
+TEST_CASE(
+    "values and gradients of larger shapes are the same on every vector unit up to rounding") {
   test::for_each_draw(test::all_rows(), 5, [](const OpRow& row, std::uint64_t seed) {
     if (row.op() == "to") return;
     Draw draw(seed, 60, 10'000);
@@ -174,7 +192,8 @@ TEST_CASE("operands and cotangents stay as they were") {
     const OpCase made = draw.with_views(row.draw(draw));
     std::vector<Tensor> before;
     for (const Tensor& x : made.inputs) before.push_back(x.clone());
-    const Tensor y = made.f(made.inputs), cotangent = draw.values(y.shape()), dy = cotangent.clone();
+    const Tensor y = made.f(made.inputs), cotangent = draw.values(y.shape()),
+                 dy = cotangent.clone();
     results(made, made.inputs, cotangent, f64);
     for (std::size_t i = 0; i < before.size(); ++i) CHECK(test::same(made.inputs[i], before[i]));
     CHECK(test::same(cotangent, dy));
@@ -189,15 +208,17 @@ TEST_CASE("every recorded operation has a row that checks its gradient") {
   CHECK(names.size() >= 38);
   for (const auto& entry : names) {
     const std::string& name = entry.first;
-    INFO("'", name, "', recorded in ", entry.second, ", needs a row of that name in tests/core/op_rows_*.cpp");
+    INFO("'", name, "', recorded in ", entry.second,
+         ", needs a row of that name in tests/core/op_rows_*.cpp");
     CHECK(covered[name].count(name) == 1);
   }
 }
 
 TEST_CASE("every public function of tensors has a row") {
   // What these give has no gradient, or they are for the engine.
-  const std::set<std::string> without = {"equal",         "not_equal", "less",        "less_equal", "greater",
-                                         "greater_equal", "argmax",    "multinomial", "randn",      "uniform"};
+  const std::set<std::string> without = {"equal",   "not_equal",     "less",   "less_equal",
+                                         "greater", "greater_equal", "argmax", "multinomial",
+                                         "randn",   "uniform"};
   std::set<std::string> rows;
   for (const OpRow& row : test::all_rows()) rows.insert(row.op());
   int found = 0;
@@ -206,7 +227,8 @@ TEST_CASE("every public function of tensors has a row") {
     for (std::string line; std::getline(lines, line);) {
       if (line.rfind("inline ", 0) == 0) line = line.substr(7);
       const std::size_t end = line.find('(');
-      const bool gives_tensors = line.rfind("Tensor ", 0) == 0 || line.rfind("std::vector<Tensor> ", 0) == 0;
+      const bool gives_tensors =
+          line.rfind("Tensor ", 0) == 0 || line.rfind("std::vector<Tensor> ", 0) == 0;
       if (!gives_tensors || end == std::string::npos) continue;
       const std::string name = word_before(line, end);  // empty for an operator
       if (name.empty() || name.rfind("operator", 0) == 0 || without.count(name)) continue;

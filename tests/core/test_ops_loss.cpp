@@ -11,7 +11,8 @@ using test::close;
 using test::same;
 
 namespace {
-constexpr double NaN = std::numeric_limits<double>::quiet_NaN(), infinity = std::numeric_limits<double>::infinity();
+constexpr double NaN = std::numeric_limits<double>::quiet_NaN(),
+                 infinity = std::numeric_limits<double>::infinity();
 }
 
 TEST_CASE("mse_loss averages or sums or keeps the squares") {
@@ -24,14 +25,17 @@ TEST_CASE("mse_loss averages or sums or keeps the squares") {
 }
 
 TEST_CASE("cross_entropy is the negative log of the softmax at the label") {
-  const Tensor logits = log(tensor({{0.5, 0.25, 0.25}, {0.1, 0.1, 0.8}}, f64)) + 3.0, labels = tensor({1, 2}, i64);
+  const Tensor logits = log(tensor({{0.5, 0.25, 0.25}, {0.1, 0.1, 0.8}}, f64)) + 3.0,
+               labels = tensor({1, 2}, i64);
   const double first = -std::log(0.25), second = -std::log(0.8);
   CHECK(close(cross_entropy(logits, labels), (first + second) / 2, 1e-14));
   CHECK(close(cross_entropy(logits, labels, {.reduction = Reduction::sum}), first + second, 1e-14));
-  CHECK(close(cross_entropy(logits, labels, {.reduction = Reduction::none}), {first, second}, 1e-14));
+  CHECK(
+      close(cross_entropy(logits, labels, {.reduction = Reduction::none}), {first, second}, 1e-14));
   CHECK(close(cross_entropy(select(logits, 0, 0), full({}, 1, i64)), first, 1e-14));
   const Tensor three = stack({logits, logits}, 0), six = stack({labels, labels}, 0);
-  CHECK(close(cross_entropy(three, six, {.reduction = Reduction::none}), {{first, second}, {first, second}}, 1e-14));
+  CHECK(close(cross_entropy(three, six, {.reduction = Reduction::none}),
+              {{first, second}, {first, second}}, 1e-14));
   CHECK(close(cross_entropy(transpose(three, 0, 1), transpose(six), {.reduction = Reduction::none}),
               {{first, first}, {second, second}}, 1e-14));
   CHECK(close(cross_entropy(zeros({2, 65}, f64), tensor({3, 64}, i64)), std::log(65), 1e-14));
@@ -45,7 +49,8 @@ TEST_CASE("cross_entropy counts the labels that are not ignored") {
   CHECK(close(cross_entropy(logits, some, {.reduction = Reduction::sum}), 2 * each, 1e-14));
   CHECK(close(cross_entropy(logits, some, {.reduction = Reduction::none}), {each, 0, each}, 1e-14));
   CHECK(close(cross_entropy(logits, tensor({0, 9, 0}, i64), {.ignore_index = 9}), each, 1e-14));
-  CHECK(close(cross_entropy(logits, tensor({0, 3, 0}, i64), {.ignore_index = 0, .reduction = Reduction::none}),
+  CHECK(close(cross_entropy(logits, tensor({0, 3, 0}, i64),
+                            {.ignore_index = 0, .reduction = Reduction::none}),
               {0.0, each, 0}, 1e-14));
   CHECK(same(cross_entropy(logits, none), NaN));
   CHECK(same(cross_entropy(logits, none, {.reduction = Reduction::sum}), 0));
@@ -54,7 +59,8 @@ TEST_CASE("cross_entropy counts the labels that are not ignored") {
 
   const Tensor x = zeros({3, 4}, f64).requires_grad(true);
   CHECK(close(grad(cross_entropy(x, some), {x})[0],
-              {{0.125, -0.375, 0.125, 0.125}, {0.0, 0, 0, 0}, {0.125, 0.125, -0.375, 0.125}}, 1e-14));
+              {{0.125, -0.375, 0.125, 0.125}, {0.0, 0, 0, 0}, {0.125, 0.125, -0.375, 0.125}},
+              1e-14));
 }
 
 TEST_CASE("an ignored row adds nothing to the gradient however large its logits") {
@@ -70,12 +76,15 @@ TEST_CASE("what the logits of an ignored row hold has no influence on any deriva
     for (const Reduction reduction : {Reduction::mean, Reduction::sum, Reduction::none})
       for (const Literal& bad : {Literal{NaN, NaN, NaN}, Literal{-infinity, -infinity, -infinity},
                                  Literal{infinity, 0, infinity}, Literal{0, NaN, -infinity}}) {
-        const Tensor counted = tensor({{1, 2, 3}, {0.5, -1, 2}}, dtype), ignored = tensor(bad, dtype);
+        const Tensor counted = tensor({{1, 2, 3}, {0.5, -1, 2}}, dtype),
+                     ignored = tensor(bad, dtype);
         const auto derivatives = [&](const Tensor& in_between, std::int64_t ignore_index) {
           const Tensor x =
-              stack({select(counted, 0, 0), in_between, select(counted, 0, 1), in_between}, 0).requires_grad(true);
+              stack({select(counted, 0, 0), in_between, select(counted, 0, 1), in_between}, 0)
+                  .requires_grad(true);
           const Tensor labels = tensor({1, ignore_index, 0, ignore_index}, i64);
-          Tensor loss = cross_entropy(x, labels, {.ignore_index = ignore_index, .reduction = reduction});
+          Tensor loss =
+              cross_entropy(x, labels, {.ignore_index = ignore_index, .reduction = reduction});
           const Tensor value = loss.detach();
           if (reduction == Reduction::none) loss = sum(loss * tensor({1, 2, 3, 4}, dtype));
           const Tensor first = grad(loss, {x}, {.create_graph = true})[0];

@@ -10,7 +10,8 @@ using test::close;
 using test::same;
 
 namespace {
-constexpr double inf = std::numeric_limits<double>::infinity(), NaN = std::numeric_limits<double>::quiet_NaN();
+constexpr double inf = std::numeric_limits<double>::infinity(),
+                 NaN = std::numeric_limits<double>::quiet_NaN();
 }
 
 TEST_CASE("masks: where keeps what it leaves out from every derivative") {
@@ -18,8 +19,10 @@ TEST_CASE("masks: where keeps what it leaves out from every derivative") {
   for (const double bad : {NaN, inf, -inf}) {
     CAPTURE(bad);
     // In the value that is left out, on either side.
-    const Tensor x = tensor({2, bad, 3, bad}, f64).requires_grad(true), other = tensor({bad, 7, bad, 7}, f64);
-    for (const Tensor& y : {where(taken, x, 0.5), where(1 - taken, 0.5, x), where(taken, x, other)}) {
+    const Tensor x = tensor({2, bad, 3, bad}, f64).requires_grad(true),
+                 other = tensor({bad, 7, bad, 7}, f64);
+    for (const Tensor& y :
+         {where(taken, x, 0.5), where(1 - taken, 0.5, x), where(taken, x, other)}) {
       const Tensor first = grad(sum(y * y * y * weights), {x}, {.create_graph = true})[0];
       CHECK(same(first, {12, 0, 81, 0}));
       CHECK(same(grad(sum(first), {x})[0], {12, 0, 54, 0}));
@@ -39,22 +42,29 @@ TEST_CASE("masks: where keeps what it leaves out from every derivative") {
   }
 }
 
-TEST_CASE("masks: softmax and log_softmax of masked scores have the derivatives of the scores that are left") {
+TEST_CASE(
+    "masks: softmax and log_softmax of masked scores have the derivatives of the scores that are "
+    "left") {
   const Tensor mask = tensor({{1, 1, 0, 1}, {0, 1, 1, 0}}, f64),
                weights = tensor({{1, -2, 3, 0.5}, {2, 1, -1, 3}}, f64);
   for (const double hidden : {0.0, NaN, inf, -inf})
     for (const bool in_logs : {false, true}) {
       CAPTURE(hidden);
       CAPTURE(in_logs);
-      const auto f = [in_logs](const Tensor& scores) { return in_logs ? log_softmax(scores) : softmax(scores); };
-      const Tensor x = where(mask, tensor({{0.3, 2, 0, -1}, {0, 5, 4, 0}}, f64), hidden).requires_grad(true);
+      const auto f = [in_logs](const Tensor& scores) {
+        return in_logs ? log_softmax(scores) : softmax(scores);
+      };
+      const Tensor x =
+          where(mask, tensor({{0.3, 2, 0, -1}, {0, 5, 4, 0}}, f64), hidden).requires_grad(true);
       const Tensor y = f(where(mask, x, -inf));
       CHECK(same(where(mask, 0, y), where(mask, 0, full({}, in_logs ? -inf : 0, f64))));
       const Tensor first = grad(sum(where(mask, y, 0) * weights), {x}, {.create_graph = true})[0];
       const Tensor second = grad(sum(first * first), {x})[0];
       for (const std::int64_t row : {0, 1}) {
         const Tensor left = row == 0 ? tensor({0, 1, 3}, i64) : tensor({1, 2}, i64);
-        const auto kept = [&](const Tensor& t) { return gather(select(t.detach(), 0, row), left, 0); };
+        const auto kept = [&](const Tensor& t) {
+          return gather(select(t.detach(), 0, row), left, 0);
+        };
         const Tensor alone = kept(x).requires_grad(true), own = f(alone);
         const Tensor slope = grad(sum(own * kept(weights)), {alone}, {.create_graph = true})[0];
         CHECK(close(kept(y), own, 1e-14));

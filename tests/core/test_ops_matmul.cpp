@@ -17,7 +17,8 @@ using test::same;
 
 namespace {
 
-/// The product by three loops in f64, and the sum of the sizes of what is added, which bounds the rounding.
+/// The product by three loops in f64, and the sum of the sizes of what is added, which bounds the
+/// rounding.
 template <class T>
 void check_product(const Tensor& a, const Tensor& b) {
   const std::int64_t m = a.dim(0), k = a.dim(1), n = b.dim(1);
@@ -35,7 +36,8 @@ void check_product(const Tensor& a, const Tensor& b) {
         value += term;
         size += std::abs(term);
       }
-      const double error = std::abs(static_cast<double>(given[static_cast<std::size_t>(i * n + j)]) - value);
+      const double error =
+          std::abs(static_cast<double>(given[static_cast<std::size_t>(i * n + j)]) - value);
       wrong += !(error <= 4 * static_cast<double>(std::numeric_limits<T>::epsilon()) * size);
     }
   CHECK(wrong == 0);
@@ -58,7 +60,9 @@ void check_random_products() {
   for (std::uint64_t seed = 1; seed <= 300; ++seed) {
     CAPTURE(seed);
     Draw draw(seed);
-    const auto size = [&] { return draw.one_of({0, 1, 1, 2, 3, 4, 7, 8, 9, 15, 16, 17, 31, 33, 40, 65}); };
+    const auto size = [&] {
+      return draw.one_of({0, 1, 1, 2, 3, 4, 7, 8, 9, 15, 16, 17, 31, 33, 40, 65});
+    };
     const std::int64_t m = size(), k = size(), n = size();
     const Tensor a = draw.matrix(m, k, dtype_of<T>), b = draw.matrix(k, n, dtype_of<T>);
     CAPTURE(a.shape());
@@ -86,8 +90,9 @@ template <class T>
 void check_large_products() {
   CAPTURE(dtype_of<T>);
   Draw draw(1);
-  const std::int64_t sizes[][3] = {{1, 300, 300}, {300, 300, 1},  {300, 1, 300}, {1, 5000, 1},    {1, 257, 513},
-                                   {5, 1024, 3},  {70, 600, 130}, {513, 9, 17},  {128, 128, 128}, {260, 520, 260}};
+  const std::int64_t sizes[][3] = {{1, 300, 300},   {300, 300, 1},  {300, 1, 300},  {1, 5000, 1},
+                                   {1, 257, 513},   {5, 1024, 3},   {70, 600, 130}, {513, 9, 17},
+                                   {128, 128, 128}, {260, 520, 260}};
   for (const auto& size : sizes)
     for (int form = 0; form < 4; ++form) {
       const std::int64_t m = size[0], k = size[1], n = size[2];
@@ -95,7 +100,8 @@ void check_large_products() {
       CAPTURE(k);
       CAPTURE(n);
       const auto of = [&](std::int64_t rows, std::int64_t columns, bool turned) {
-        const Tensor x = draw.values(turned ? Shape{columns, rows} : Shape{rows, columns}).to(dtype_of<T>);
+        const Tensor x =
+            draw.values(turned ? Shape{columns, rows} : Shape{rows, columns}).to(dtype_of<T>);
         return turned ? transpose(x) : x;
       };
       check_product<T>(of(m, k, form & 1), of(k, n, form & 2));
@@ -125,7 +131,8 @@ TEST_CASE("products over an inner size of 0 are zeros") {
 }
 
 namespace {
-/// A list of products against the sum of its parts, from all layouts of the factors, with and without packed copies.
+/// A list of products against the sum of its parts, from all layouts of the factors, with and
+/// without packed copies.
 template <class T>
 void check_list(std::uint64_t seed) {
   Draw draw(seed);
@@ -159,7 +166,8 @@ void check_list(std::uint64_t seed) {
     kept.insert(kept.end(), {a, b});
   }
   // Two elements more in every row, which stay as they are; c is not read unless it is added to.
-  Tensor c = full({m, n + 2}, addend == in_place ? 3 : std::numeric_limits<double>::quiet_NaN(), dtype_of<T>);
+  Tensor c = full({m, n + 2}, addend == in_place ? 3 : std::numeric_limits<double>::quiet_NaN(),
+                  dtype_of<T>);
   const Tensor around = slice(c, 1, n, n + 2).clone();
   const kernels::Addend<T> added{addend == nothing    ? nullptr
                                  : addend == in_place ? c.data<T>()
@@ -205,8 +213,8 @@ TEST_CASE("a matrix that was used before is used with its new values") {
 }
 
 namespace {
-/// Every width of b from less than one vector to more than a panel of the longest ones, in one block of rows and
-/// several.
+/// Every width of b from less than one vector to more than a panel of the longest ones, in one
+/// block of rows and several.
 template <class T>
 void check_repeated_products() {
   CAPTURE(dtype_of<T>);
@@ -217,7 +225,8 @@ void check_repeated_products() {
         CAPTURE(k);
         CAPTURE(n);
         Draw draw(1);
-        const Tensor a = draw.values({m, k}).to(dtype_of<T>), b = draw.values({k, n}).to(dtype_of<T>);
+        const Tensor a = draw.values({m, k}).to(dtype_of<T>),
+                     b = draw.values({k, n}).to(dtype_of<T>);
         const Tensor turned = transpose(draw.values({n, k}).to(dtype_of<T>));
         for (int i = 0; i < 3; ++i) {
           check_product<T>(a, b);
@@ -258,7 +267,8 @@ TEST_CASE("parts of one matrix that begin together are told apart however often 
 }
 
 TEST_CASE("threads use one matrix at the same time") {
-  const Tensor x = randn({5, 40}, Generator(1)), w = randn({40, 50}, Generator(2)), expected = matmul(x, w);
+  const Tensor x = randn({5, 40}, Generator(1)), w = randn({40, 50}, Generator(2)),
+               expected = matmul(x, w);
   std::vector<std::thread> threads;
   std::atomic<int> wrong{0};
   for (int t = 0; t < 4; ++t)
@@ -309,7 +319,8 @@ TEST_CASE("the gradient of a product used many times adds up") {
   const Tensor w = draw.values({40, 40}).requires_grad(true), x = draw.values({30, 40});
   const Tensor g = grad(sum(matmul(x, w) + matmul(x * 2, w) + matmul(matmul(x, w), w)), {w})[0];
   const Tensor one = ones({30, 40}, f64);
-  const Tensor expected = matmul(transpose(x * 3), one) + matmul(transpose(x), matmul(one, transpose(w))) +
+  const Tensor expected = matmul(transpose(x * 3), one) +
+                          matmul(transpose(x), matmul(one, transpose(w))) +
                           matmul(transpose(matmul(x, w)), one);
   CHECK(close(g, expected, 1e-12, 1e-10));
 }

@@ -13,7 +13,8 @@ namespace {
 
 using T = const Tensor&;
 
-/// Rows of x [n, k] times w [k, m], with rules that say how and where: products, a slice, elements at an index.
+/// Rows of x [n, k] times w [k, m], with rules that say how and where: products, a slice, elements
+/// at an index.
 Tensor layer(const Tensor& rows, const Tensor& w) {
   return record(
       "layer", [&] { return matmul(rows, w); },
@@ -42,7 +43,8 @@ Tensor rows_of(const Tensor& x, const Tensor& index) {
 
 const Tensor x = tensor({0.5, -1, 2}, f64);
 
-/// An operation on `input` whose rule is `rule` is refused in backward, recorded or not, by an error with this text.
+/// An operation on `input` whose rule is `rule` is refused in backward, recorded or not, by an
+/// error with this text.
 template <class Rule>
 void refuses(const Tensor& input, Rule rule, const std::string& text) {
   for (const bool create_graph : {false, true}) {
@@ -67,11 +69,14 @@ TEST_CASE("rules of users may say how their cotangent is made and where it lands
   test::Draw draw(1);
   const Tensor index = tensor({2, 0, 2}, i64);
   // Alone, and added to what is there already and is added later.
-  CHECK(gradcheck([](T a, T w) { return layer(a, w); }, {draw.values({2, 3}), draw.values({3, 2})}));
+  CHECK(
+      gradcheck([](T a, T w) { return layer(a, w); }, {draw.values({2, 3}), draw.values({3, 2})}));
   CHECK(gradcheck([](T a) { return layer(layer(a, a), a * a) + a; }, {draw.values({3, 3})}));
-  CHECK(gradcheck([](T a) { return second_of(a) * second_of(a * a) + select(a, 0, 0); }, {draw.values({3, 2})}));
+  CHECK(gradcheck([](T a) { return second_of(a) * second_of(a * a) + select(a, 0, 0); },
+                  {draw.values({3, 2})}));
   CHECK(gradcheck([](T a, T i) { return pick(a, i) * pick(a * a, i) + a; }, {x, index}));
-  CHECK(gradcheck([](T a, T i) { return rows_of(a, i) * rows_of(a * a, i) + a; }, {draw.values({3, 2}), index}));
+  CHECK(gradcheck([](T a, T i) { return rows_of(a, i) * rows_of(a * a, i) + a; },
+                  {draw.values({3, 2}), index}));
 }
 
 TEST_CASE("a rule whose cotangent does not fit is an error that names its operation") {

@@ -48,7 +48,8 @@ TEST_CASE("multinomial draws indices as often as their weights say whatever thei
     CHECK(drawn.shape() == Shape{n});
     CHECK(drawn.dtype() == i64);
     std::vector<double> counts(5);
-    for (const std::int64_t i : drawn.span<std::int64_t>()) counts[static_cast<std::size_t>(i)] += 1;
+    for (const std::int64_t i : drawn.span<std::int64_t>())
+      counts[static_cast<std::size_t>(i)] += 1;
     for (const auto& [index, p] : {std::pair{0, 0.1}, {1, 0.0}, {2, 0.6}, {3, 0.3}, {4, 0.0}})
       CHECK(std::abs(counts[static_cast<std::size_t>(index)] / static_cast<double>(n) - p) <=
             5 * std::sqrt(p * (1 - p) / static_cast<double>(n)));
@@ -64,7 +65,8 @@ TEST_CASE("multinomial draws for every row and repeats with the seed and has no 
   CHECK(same(select(drawn, 0, 1) == 1, zeros({50}, i64)));
   CHECK(same(multinomial(weights, 50, Generator(1)), drawn));
   CHECK_FALSE(same(multinomial(weights, 50, Generator(2)), drawn).ok);
-  CHECK(same(multinomial(transpose(weights.detach().to(f32)), 3, Generator(1)), {{1, 1, 1}, {0.0, 0, 0}, {1, 1, 1}}));
+  CHECK(same(multinomial(transpose(weights.detach().to(f32)), 3, Generator(1)),
+             {{1, 1, 1}, {0.0, 0, 0}, {1, 1, 1}}));
   CHECK(multinomial(weights, 0, Generator(1)).shape() == Shape{2, 0});
   CHECK(multinomial(zeros({0, 3}), 4, Generator(1)).shape() == Shape{0, 4});
 }
@@ -85,7 +87,8 @@ TEST_CASE("multinomial refuses weights that are no weights") {
   refuses(tensor({1, -0.5}, f64), "weight -0.5 at 1 of row 0 is negative or not finite");
   refuses(tensor({{1, 1}, {1, inf}}, f64), "weight inf at 1 of row 1");
   refuses(tensor({std::nan(""), 1}, f64), "weight nan at 0");
-  refuses(tensor({{1, 1}, {0.0, 0}}), "multinomial: the weights of row 1 of shape [2, 2] are all zero");
+  refuses(tensor({{1, 1}, {0.0, 0}}),
+          "multinomial: the weights of row 1 of shape [2, 2] are all zero");
   refuses(zeros({0}), "all zero");
   refuses(zeros({2, 2, 2}), "multinomial: expected weights [n] or [rows, n], got [2, 2, 2]");
   refuses(full({}, 1), "got []");
@@ -93,8 +96,8 @@ TEST_CASE("multinomial refuses weights that are no weights") {
   const Generator untouched(1);
   CHECK_THROWS_AS(multinomial(tensor({{1, 1}, {0.0, 0}}), 2, untouched), Error);
   CHECK(untouched.state() == Generator(1).state());
-  CHECK_THROWS_WITH_AS(multinomial(ones({2}), -1, Generator(1)), doctest::Contains("must not be negative, got -1"),
-                       Error);
+  CHECK_THROWS_WITH_AS(multinomial(ones({2}), -1, Generator(1)),
+                       doctest::Contains("must not be negative, got -1"), Error);
 }
 
 TEST_CASE("dropout refuses probabilities outside 0 to 1 and i64") {

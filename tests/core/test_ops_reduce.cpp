@@ -13,13 +13,16 @@ using test::same;
 
 namespace {
 
-constexpr double inf = std::numeric_limits<double>::infinity(), NaN = std::numeric_limits<double>::quiet_NaN();
+constexpr double inf = std::numeric_limits<double>::infinity(),
+                 NaN = std::numeric_limits<double>::quiet_NaN();
 
 /// Combines, one by one, the elements that only differ in the listed axes.
 template <class F>
-Tensor reduced_by_hand(const Tensor& x, const Axes& axes, bool keepdims, double initial, F combine) {
+Tensor reduced_by_hand(const Tensor& x, const Axes& axes, bool keepdims, double initial,
+                       F combine) {
   std::array<bool, max_rank> reduced{};
-  for (int i = 0; i < axes.size(); ++i) reduced[static_cast<unsigned>((axes[i] + x.rank()) % x.rank())] = true;
+  for (int i = 0; i < axes.size(); ++i)
+    reduced[static_cast<unsigned>((axes[i] + x.rank()) % x.rank())] = true;
   if (axes.size() == 0) reduced.fill(true);
   Shape kept = x.shape(), shape;
   for (int i = 0; i < x.rank(); ++i) {
@@ -45,10 +48,12 @@ Tensor reduced_by_hand(const Tensor& x, const Axes& axes, bool keepdims, double 
 TEST_CASE("a sum in f32 over many rows keeps its digits whatever the axis") {
   const Tensor x = full({2, 20000, 3}, 0.1);  // one after the other they are off by more than 1e-4
   for (const Axes& axes : {Axes{0}, Axes{1}, Axes{2}, Axes{0, 1}, Axes{1, 2}, Axes{0, 2}, Axes{}})
-    for (const Tensor& of : {x, transpose(x, 0, 1).contiguous(), transpose(x, 0, 1), reshape(x, {200, 200, 3})}) {
+    for (const Tensor& of :
+         {x, transpose(x, 0, 1).contiguous(), transpose(x, 0, 1), reshape(x, {200, 200, 3})}) {
       const Tensor total = sum(of, axes);
       CHECK(close(total.to(f64), sum(of.to(f64), axes), 1e-5));
-      CHECK(same(sum(of, axes, {.keepdims = true}), reshape(total, sum(of.to(f64), axes, {.keepdims = true}).shape())));
+      CHECK(same(sum(of, axes, {.keepdims = true}),
+                 reshape(total, sum(of.to(f64), axes, {.keepdims = true}).shape())));
     }
 }
 
@@ -61,11 +66,13 @@ TEST_CASE("sums and maxima over any axes of any tensor") {
     Tensor x = draw.values(shape);
     if (shape.rank() > 1 && draw.chance(0.5)) x = transpose(transpose(x, 0, -1).clone(), 0, -1);
     for (const bool keepdims : {false, true}) {
-      const Tensor total = reduced_by_hand(x, axes, keepdims, 0, [](double a, double b) { return a + b; });
+      const Tensor total =
+          reduced_by_hand(x, axes, keepdims, 0, [](double a, double b) { return a + b; });
       CHECK(close(sum(x, axes, {.keepdims = keepdims}), total, 1e-13, 1e-13));
       CHECK(close(sum(x.to(f32), axes, {.keepdims = keepdims}), total.to(f32), 1e-5, 1e-5));
       if (shape.size() == 0) continue;
-      const Tensor top = reduced_by_hand(x, axes, keepdims, -inf, [](double a, double b) { return std::max(a, b); });
+      const Tensor top = reduced_by_hand(x, axes, keepdims, -inf,
+                                         [](double a, double b) { return std::max(a, b); });
       CHECK(same(max(x, axes, {.keepdims = keepdims}), top));
       const double count = static_cast<double>(x.size()) / static_cast<double>(total.size());
       CHECK(close(mean(x, axes, {.keepdims = keepdims}), total / count, 1e-13, 1e-13));
@@ -106,7 +113,8 @@ TEST_CASE("reductions of nothing") {
 
 TEST_CASE("sums of many elements lose little") {
   const std::int64_t n = (1 << 20) + 3;
-  CHECK(sum(full({n}, 0.1, f32)).item() == doctest::Approx(0.1 * static_cast<double>(n)).epsilon(2e-6));
+  CHECK(sum(full({n}, 0.1, f32)).item() ==
+        doctest::Approx(0.1 * static_cast<double>(n)).epsilon(2e-6));
   CHECK(sum(full({n}, 1, f32)).item() == static_cast<double>(n));
   CHECK(close(sum(full({3, 10007}, 0.1, f64), 1), {1000.7, 1000.7, 1000.7}, 1e-14));
 }
@@ -169,17 +177,22 @@ TEST_CASE("softmax and log_softmax along every axis") {
 }
 
 TEST_CASE("softmax and log_softmax of huge logits are finite") {
-  const Tensor huge = tensor({{1e300, -1e300, 1e300}, {0, 1e300, -1e300}, {-1e300, -1e300, -1e300}}, f64);
+  const Tensor huge =
+      tensor({{1e300, -1e300, 1e300}, {0, 1e300, -1e300}, {-1e300, -1e300, -1e300}}, f64);
   CHECK(close(softmax(huge), {{0.5, 0, 0.5}, {0.0, 1, 0}, {1.0 / 3, 1.0 / 3, 1.0 / 3}}, 1e-15));
   CHECK(close(log_softmax(huge),
-              {{-std::log(2), -2e300, -std::log(2)}, {-1e300, 0, -2e300}, {-std::log(3), -std::log(3), -std::log(3)}},
+              {{-std::log(2), -2e300, -std::log(2)},
+               {-1e300, 0, -2e300},
+               {-std::log(3), -std::log(3), -std::log(3)}},
               1e-15));
   for (const DType dtype : {f32, f64}) {
     const Tensor x = tensor({1000, 999, -1000}, dtype).requires_grad(true);
     const double first = 1 / (1 + std::exp(-1.0));
     CHECK(close(softmax(x), {first, 1 - first, 0}, 1e-6));
-    CHECK(close(log_softmax(x), {std::log(first), std::log(first) - 1, std::log(first) - 2000}, 1e-6));
-    for (const Tensor& g : {grad(sum(softmax(x) * x.detach()), {x})[0], grad(sum(log_softmax(x)), {x})[0]})
+    CHECK(close(log_softmax(x), {std::log(first), std::log(first) - 1, std::log(first) - 2000},
+                1e-6));
+    for (const Tensor& g :
+         {grad(sum(softmax(x) * x.detach()), {x})[0], grad(sum(log_softmax(x)), {x})[0]})
       for (const double v : g.to(f64).to_vector<double>()) CHECK(std::isfinite(v));
   }
   // One logit at minus infinity is a masked class.

@@ -21,20 +21,27 @@ const Tensor f = tensor({{1, 2, 3}, {4, 5, 6}}), d = f.to(f64), four = ones({4})
 }  // namespace
 
 TEST_CASE("operations of two tensors refuse shapes that do not broadcast and mixed dtypes") {
-  const std::pair<const char*, Binary> arithmetic[] = {{"add", [](T a, T b) { return a + b; }},
-                                                       {"sub", [](T a, T b) { return a - b; }},
-                                                       {"mul", [](T a, T b) { return a * b; }},
-                                                       {"div", [](T a, T b) { return a / b; }},
-                                                       {"maximum", [](T a, T b) { return maximum(a, b); }},
-                                                       {"minimum", [](T a, T b) { return minimum(a, b); }},
-                                                       {"where", [](T a, T b) { return where(a, a, b); }}};
-  const std::pair<const char*, Binary> comparisons[] = {
-      {"equal", [](T a, T b) { return a == b; }},  {"not_equal", [](T a, T b) { return a != b; }},
-      {"less", [](T a, T b) { return a < b; }},    {"less_equal", [](T a, T b) { return a <= b; }},
-      {"greater", [](T a, T b) { return a > b; }}, {"greater_equal", [](T a, T b) { return a >= b; }}};
+  const std::pair<const char*, Binary> arithmetic[] = {
+      {"add", [](T a, T b) { return a + b; }},
+      {"sub", [](T a, T b) { return a - b; }},
+      {"mul", [](T a, T b) { return a * b; }},
+      {"div", [](T a, T b) { return a / b; }},
+      {"maximum", [](T a, T b) { return maximum(a, b); }},
+      {"minimum", [](T a, T b) { return minimum(a, b); }},
+      {"where", [](T a, T b) { return where(a, a, b); }}};
+  const std::pair<const char*, Binary> comparisons[] = {{"equal", [](T a, T b) { return a == b; }},
+                                                        {"not_equal", [](T a, T b) { return a != b; }},
+                                                        {"less", [](T a, T b) { return a < b; }},
+                                                        {"less_equal", [](T a, T b) { return a <= b; }},
+                                                        {"greater", [](T a, T b) { return a > b; }},
+                                                        {"greater_equal", [](T a, T b) { return a >= b; }}};
   const auto both = [](const std::string& name, Binary op) {
     refuses([=] { op(f, four); }, {name + ": shapes do not broadcast", "[2, 3] and [4]"});
-    refuses([=] { op(f, ones({3, 3})); }, {name + ": shapes do not broadcast", "[2, 3] and [3, 3]"});
+    refuses(
+        [=] {
+          op(f, ones({3, 3}));
+        },
+        {name + ": shapes do not broadcast", "[2, 3] and [3, 3]"});
     refuses([=] { op(f, d); }, {name + ": dtypes differ", "f32 [2, 3] and f64 [2, 3]", ".to(f32)"});
     refuses([=] { op(d, whole); }, {name + ": dtypes differ", "f64 [2, 3] and i64 [2, 3]"});
     refuses([=] { op(f, Tensor()); }, {"an undefined tensor was used"});
@@ -50,36 +57,37 @@ TEST_CASE("operations of two tensors refuse shapes that do not broadcast and mix
 }
 
 TEST_CASE("operations of one tensor refuse i64 and no tensor at all") {
-  const std::pair<const char*, Unary> ops[] = {{"neg", [](T x) { return -x; }},
-                                               {"add", [](T x) { return x + 1; }},
-                                               {"add", [](T x) { return x - 1; }},
-                                               {"sub", [](T x) { return 1 - x; }},
-                                               {"mul", [](T x) { return x * 2; }},
-                                               {"div", [](T x) { return x / 2; }},
-                                               {"div", [](T x) { return 2 / x; }},
-                                               {"pow", [](T x) { return pow(x, 2); }},
-                                               {"maximum", [](T x) { return maximum(x, 1); }},
-                                               {"minimum", [](T x) { return minimum(x, 1); }},
-                                               {"clamp", [](T x) { return clamp(x, 0, 1); }},
-                                               {"where", [](T x) { return where(x, x, 1); }},
-                                               {"where", [](T x) { return where(x, 1, x); }},
-                                               {"tanh", [](T x) { return tanh(x); }},
-                                               {"tanh_vjp", [](T x) { return tanh_vjp(x, x); }},
-                                               {"sigmoid_vjp", [](T x) { return sigmoid_vjp(x, x); }},
-                                               {"sigmoid", [](T x) { return sigmoid(x); }},
-                                               {"relu", [](T x) { return relu(x); }},
-                                               {"exp", [](T x) { return exp(x); }},
-                                               {"log", [](T x) { return log(x); }},
-                                               {"sqrt", [](T x) { return sqrt(x); }},
-                                               {"abs", [](T x) { return abs(x); }},
-                                               {"sum", [](T x) { return sum(x); }},
-                                               {"mean", [](T x) { return mean(x); }},
-                                               {"max", [](T x) { return max(x); }},
-                                               {"softmax", [](T x) { return softmax(x); }},
-                                               {"log_softmax", [](T x) { return log_softmax(x); }},
-                                               {"matmul", [](T x) { return matmul(x, transpose(x)); }},
-                                               {"addmm", [](T x) { return addmm(x, x, transpose(x)); }},
-                                               {"mse_loss", [](T x) { return mse_loss(x, x); }}};
+  const std::pair<const char*, Unary> ops[] = {
+      {"neg", [](T x) { return -x; }},
+      {"add", [](T x) { return x + 1; }},
+      {"add", [](T x) { return x - 1; }},
+      {"sub", [](T x) { return 1 - x; }},
+      {"mul", [](T x) { return x * 2; }},
+      {"div", [](T x) { return x / 2; }},
+      {"div", [](T x) { return 2 / x; }},
+      {"pow", [](T x) { return pow(x, 2); }},
+      {"maximum", [](T x) { return maximum(x, 1); }},
+      {"minimum", [](T x) { return minimum(x, 1); }},
+      {"clamp", [](T x) { return clamp(x, 0, 1); }},
+      {"where", [](T x) { return where(x, x, 1); }},
+      {"where", [](T x) { return where(x, 1, x); }},
+      {"tanh", [](T x) { return tanh(x); }},
+      {"tanh_vjp", [](T x) { return tanh_vjp(x, x); }},
+      {"sigmoid_vjp", [](T x) { return sigmoid_vjp(x, x); }},
+      {"sigmoid", [](T x) { return sigmoid(x); }},
+      {"relu", [](T x) { return relu(x); }},
+      {"exp", [](T x) { return exp(x); }},
+      {"log", [](T x) { return log(x); }},
+      {"sqrt", [](T x) { return sqrt(x); }},
+      {"abs", [](T x) { return abs(x); }},
+      {"sum", [](T x) { return sum(x); }},
+      {"mean", [](T x) { return mean(x); }},
+      {"max", [](T x) { return max(x); }},
+      {"softmax", [](T x) { return softmax(x); }},
+      {"log_softmax", [](T x) { return log_softmax(x); }},
+      {"matmul", [](T x) { return matmul(x, transpose(x)); }},
+      {"addmm", [](T x) { return addmm(x, x, transpose(x)); }},
+      {"mse_loss", [](T x) { return mse_loss(x, x); }}};
   for (const auto& [name, op] : ops) {
     refuses([op = op] { op(whole); }, {std::string(name) + ":", "expected", "i64"});
     refuses([op = op] { op(Tensor()); }, {"an undefined tensor was used"});
@@ -105,7 +113,11 @@ TEST_CASE("functions refuse arguments out of order and shapes that differ") {
   refuses([] { sigmoid_vjp(f, four); }, {"sigmoid_vjp", "[2, 3]", "[4]"});
   refuses([] { sigmoid_vjp(f, d); }, {"sigmoid_vjp", "f32", "f64"});
   refuses([] { where(four, f, f); }, {"where", "[4]", "[2, 3]"});
-  refuses([] { where(ones({2, 1}), ones({3}), ones({3, 1})); }, {"where: shapes do not broadcast: [2, 1] and [3, 1]"});
+  refuses(
+      [] {
+        where(ones({2, 1}), ones({3}), ones({3, 1}));
+      },
+      {"where: shapes do not broadcast: [2, 1] and [3, 1]"});
   refuses([] { tensor({1, std::nan("")}).to(i64); }, {"to", "nan", "i64"});
   refuses([] { tensor({1e30}).to(i64); }, {"to", "e+30", "i64"});
 }
@@ -126,13 +138,21 @@ TEST_CASE("matmul refuses what does not fit") {
         matmul(ones({7, 2, 1, 5}), ones({3, 5, 4}));
       },
       {"matmul: shapes do not broadcast", "[7, 2, 1, 5] and [3, 5, 4]"});
-  refuses([] { matmul(ones({4, 5}), ones({2, 3, 4})); }, {"matmul: inner sizes differ", "[4, 5] x [2, 3, 4]"});
+  refuses(
+      [] {
+        matmul(ones({4, 5}), ones({2, 3, 4}));
+      },
+      {"matmul: inner sizes differ", "[4, 5] x [2, 3, 4]"});
   refuses(
       [] {
         addmm(f, ones({2, 4, 5}), ones({3, 5, 4}));
       },
       {"matmul: shapes do not broadcast", "[2, 4, 5] and [3, 5, 4]"});
-  refuses([] { matmul(ones({2, 4, 5}), ones({4, 5})); }, {"matmul: inner sizes differ", "[2, 4, 5] x [4, 5]"});
+  refuses(
+      [] {
+        matmul(ones({2, 4, 5}), ones({4, 5}));
+      },
+      {"matmul: inner sizes differ", "[2, 4, 5] x [4, 5]"});
   refuses([] { matmul(f, Tensor()); }, {"an undefined tensor was used"});
   refuses([] { addmm(f, f, f); }, {"addmm: inner sizes differ", "[2, 3] x [2, 3]"});
   refuses([] { addmm(four, f, transpose(f)); }, {"add: shapes do not broadcast", "[4] and [2, 2]"});
@@ -146,8 +166,16 @@ TEST_CASE("changes of shape refuse sizes and axes that are not there") {
   refuses([] { reshape(f, {4, 2}); }, {"reshape: sizes differ", "[2, 3] to [4, 2]"});
   refuses([] { reshape(f, {4, -1}); }, {"reshape", "[2, 3] to [4, -1]"});
   refuses([] { reshape(f, {}); }, {"reshape: sizes differ", "[2, 3] to []"});
-  refuses([] { reshape(zeros({0}), {1L << 32, 1L << 32}); }, {"reshape", "[0] to [4294967296, 4294967296]"});
-  refuses([] { reshape(f, {1L << 62, 4, -1}); }, {"reshape", "[2, 3] to [4611686018427387904, 4, -1]"});
+  refuses(
+      [] {
+        reshape(zeros({0}), {1L << 32, 1L << 32});
+      },
+      {"reshape", "[0] to [4294967296, 4294967296]"});
+  refuses(
+      [] {
+        reshape(f, {1L << 62, 4, -1});
+      },
+      {"reshape", "[2, 3] to [4611686018427387904, 4, -1]"});
   refuses([] { permute(f, {0, 0}); }, {"permute: axis 0 is listed twice", "[2, 3]"});
   refuses([] { permute(f, {1, -1}); }, {"permute: axis -1 is listed twice", "[2, 3]"});
   refuses([] { permute(f, {0, 2}); }, {"permute: axis 2 is out of range", "[2, 3]"});
@@ -173,12 +201,14 @@ TEST_CASE("parts of a tensor refuse indices and axes and steps that are not ther
   refuses([] { select(zeros({0}), 0, 0); }, {"select: index 0", "[0]"});
   refuses([] { unstack(f, -3); }, {"unstack: axis -3", "[2, 3]"});
   refuses([] { unstack(full({}, 1), 0); }, {"unstack: axis 0", "[]"});
-  refuses([] { region_of(f, {.axis = 1, .start = 2, .size = 2}); }, {"region_of", "axis 1", "[2, 3]"});
+  refuses([] { region_of(f, {.axis = 1, .start = 2, .size = 2}); },
+          {"region_of", "axis 1", "[2, 3]"});
   refuses([] { region_of(f, {.axis = 2}); }, {"region_of", "axis 2", "[2, 3]"});
   refuses([] { region_of(f, {.start = -1}); }, {"region_of", "-1", "[2, 3]"});
   refuses([] { region_of(f, {.step = 0, .size = 2}); }, {"region_of", "[2, 3]"});
   refuses([] { region_of(f, {.size = 2, .drop = true}); }, {"region_of", "[2, 3]"});
-  refuses([] { region_of(f, {.step = std::numeric_limits<std::int64_t>::max(), .size = 3}); }, {"region_of", "[2, 3]"});
+  refuses([] { region_of(f, {.step = std::numeric_limits<std::int64_t>::max(), .size = 3}); },
+          {"region_of", "[2, 3]"});
   refuses([] { place(f, {.size = 2}, {4, 4}); }, {"place: expected shape [2, 4], got [2, 3]"});
   refuses([] { place(f, {.start = 3, .size = 2}, {4, 3}); }, {"place", "[4, 3]"});
   refuses([] { place(four, {.drop = true}, {4}); }, {"place: expected shape [], got [4]"});
@@ -190,11 +220,19 @@ TEST_CASE("stack and concat refuse lists that do not fit together") {
   refuses([&] { concat(none, 0); }, {"concat: expected one tensor or more, got none"});
   refuses([] { stack({f, four}, 0); }, {"stack: shapes differ", "[2, 3] and [4]"});
   refuses([] { stack({f, d}, 0); }, {"stack: dtypes differ", "f32", "f64"});
-  refuses([] { stack({whole, d}, 0); }, {"stack: dtypes differ", "i64", "f64", "cast one with .to(f64)"});
+  refuses(
+      [] {
+        stack({whole, d}, 0);
+      },
+      {"stack: dtypes differ", "i64", "f64", "cast one with .to(f64)"});
   refuses([] { stack({f, f}, 3); }, {"stack: axis 3", "[2, 3]"});
   refuses([] { stack({f, f}, -4); }, {"stack: axis -4", "[2, 3]"});
   refuses([] { stack({f, Tensor()}, 0); }, {"an undefined tensor was used"});
-  refuses([] { concat({f, ones({2, 4})}, 0); }, {"concat: shapes differ off axis 0", "[2, 3] and [2, 4]"});
+  refuses(
+      [] {
+        concat({f, ones({2, 4})}, 0);
+      },
+      {"concat: shapes differ off axis 0", "[2, 3] and [2, 4]"});
   refuses([] { concat({f, ones({6})}, 0); }, {"concat", "[2, 3] and [6]"});
   refuses([] { concat({f, d}, 1); }, {"concat: dtypes differ", "f32", "f64"});
   refuses([] { concat({f, f}, 2); }, {"concat: axis 2", "[2, 3]"});
@@ -221,19 +259,29 @@ TEST_CASE("reductions refuse axes that are not there or listed twice and a maxim
 TEST_CASE("indices refuse what is out of range or of another dtype or shape") {
   const Tensor index = tensor({{0, 1}, {2, 0}}, i64);
   refuses([&] { gather(f, index, 2); }, {"gather: axis 2", "[2, 3]"});
-  refuses([&] { gather(f, index, 0); }, {"gather: index 2 is out of range 0 .. 1 for axis 0 of shape [2, 3]"});
+  refuses([&] { gather(f, index, 0); },
+          {"gather: index 2 is out of range 0 .. 1 for axis 0 of shape [2, 3]"});
   refuses([] { gather(f, tensor({{-1}}, i64), 1); },
           {"gather: index -1 is out of range 0 .. 2 for axis 1 of shape [2, 3]"});
   refuses([] { gather(f, tensor({0, 1}, i64), 1); }, {"gather: index [2] does not fit [2, 3]"});
-  refuses([] { gather(f, zeros({3, 1}, i64), 1); }, {"gather: index [3, 1] does not fit [2, 3] off axis 1"});
-  refuses([] { gather(f, tensor({{0.0}}), 1); }, {"gather: the index must be i64, got f32", "[1, 1]"});
+  refuses(
+      [] {
+        gather(f, zeros({3, 1}, i64), 1);
+      },
+      {"gather: index [3, 1] does not fit [2, 3] off axis 1"});
+  refuses([] { gather(f, tensor({{0.0}}), 1); },
+          {"gather: the index must be i64, got f32", "[1, 1]"});
   refuses([&] { scatter_add(f, index, 1, {2, 3}); }, {"scatter_add", "[2, 3]", "[2, 2]"});
   refuses(
       [&] {
         scatter_add(ones({2, 2}), index, 1, {2, 2});
       },
       {"scatter_add: index 2 is out of range 0 .. 1 for axis 1 of shape [2, 2]"});
-  refuses([&] { scatter_add(ones({2, 2}), index, 1, {1, 3}); }, {"scatter_add: index [2, 2] does not fit [1, 3]"});
+  refuses(
+      [&] {
+        scatter_add(ones({2, 2}), index, 1, {1, 3});
+      },
+      {"scatter_add: index [2, 2] does not fit [1, 3]"});
   refuses([&] { scatter_add(ones({2, 2}, i64), index, 1, {2, 3}); }, {"scatter_add", "i64"});
   refuses(
       [] {
@@ -247,12 +295,29 @@ TEST_CASE("indices refuse what is out of range or of another dtype or shape") {
         embedding(zeros({0, 3}), tensor({0.0}, i64));
       },
       {"embedding: index 0 is out of range", "of shape [0, 3]"});
-  refuses([] { embedding(four, tensor({0.0}, i64)); }, {"embedding: expected a table [n, d]", "[4]"});
-  refuses([] { embedding(f, ones({2, 2})); }, {"embedding: the index must be i64, got f32 of shape [2, 2]"});
-  refuses([] { scatter_add(f, tensor({0, 2}, i64), 0, {2, 3}); }, {"scatter_add: index 2 is out of range"});
+  refuses([] { embedding(four, tensor({0.0}, i64)); },
+          {"embedding: expected a table [n, d]", "[4]"});
+  refuses(
+      [] {
+        embedding(f, ones({2, 2}));
+      },
+      {"embedding: the index must be i64, got f32 of shape [2, 2]"});
+  refuses(
+      [] {
+        scatter_add(f, tensor({0, 2}, i64), 0, {2, 3});
+      },
+      {"scatter_add: index 2 is out of range"});
   refuses([] { scatter_add(f, tensor({0.0}, i64), 0, {2, 3}); }, {"scatter_add", "[2, 3]", "[1]"});
-  refuses([] { scatter_add(f, tensor({0, 1}, i64), 0, {2}); }, {"scatter_add: values [2, 3] and index [2]", "fit [2]"});
-  refuses([] { scatter_add(f, tensor({{0, 1}}, i64), 0, {6}); }, {"scatter_add: index [1, 2] does not fit [6]"});
+  refuses(
+      [] {
+        scatter_add(f, tensor({0, 1}, i64), 0, {2});
+      },
+      {"scatter_add: values [2, 3] and index [2]", "fit [2]"});
+  refuses(
+      [] {
+        scatter_add(f, tensor({{0, 1}}, i64), 0, {6});
+      },
+      {"scatter_add: index [1, 2] does not fit [6]"});
   refuses([] { scatter_add(whole, tensor({0, 1}, i64), 0, {2, 3}); }, {"scatter_add", "i64"});
 }
 
@@ -261,15 +326,27 @@ TEST_CASE("losses refuse shapes that would broadcast and labels out of range and
   refuses([] { mse_loss(ones({3, 1}), ones({3})); }, {"mse_loss", "[3, 1]", "[3]"});
   refuses([] { mse_loss(f, d); }, {"mse_loss", "f32", "f64"});
   refuses([] { mse_loss(f, Tensor()); }, {"an undefined tensor was used"});
-  refuses([] { cross_entropy(f, tensor({0, 3}, i64)); }, {"cross_entropy: label 3 is out of range 0 .. 2", "[2, 3]"});
-  refuses([] { cross_entropy(f, tensor({0, -1}, i64)); }, {"cross_entropy: label -1 is out of range 0 .. 2", "[2, 3]"});
+  refuses(
+      [] {
+        cross_entropy(f, tensor({0, 3}, i64));
+      },
+      {"cross_entropy: label 3 is out of range 0 .. 2", "[2, 3]"});
+  refuses(
+      [] {
+        cross_entropy(f, tensor({0, -1}, i64));
+      },
+      {"cross_entropy: label -1 is out of range 0 .. 2", "[2, 3]"});
   refuses([&] { cross_entropy(f, labels.to(f32)); },
           {"cross_entropy: expected logits in f32 or f64 and labels in i64, got f32 and f32"});
   refuses([&] { cross_entropy(f, ones({2, 3}, i64)); }, {"cross_entropy", "[2, 3] and [2, 3]"});
   refuses([&] { cross_entropy(f, full({}, 1, i64)); }, {"cross_entropy", "[2, 3] and []"});
   refuses([&] { cross_entropy(full({}, 1), full({}, 0, i64)); }, {"cross_entropy", "[] and []"});
   refuses([&] { cross_entropy(whole, labels); }, {"cross_entropy", "i64"});
-  refuses([&] { cross_entropy(zeros({2, 0}), labels); }, {"cross_entropy: label 0 is out of range", "[2, 0]"});
+  refuses(
+      [&] {
+        cross_entropy(zeros({2, 0}), labels);
+      },
+      {"cross_entropy: label 0 is out of range", "[2, 0]"});
   refuses([&] { cross_entropy(f, Tensor()); }, {"an undefined tensor was used"});
 
   CHECK(same(labels, {0.0, 2}));
@@ -284,7 +361,11 @@ TEST_CASE("a tensor has at most six axes") {
   refuses([&] { reshape(six, {1, 1, 1, 1, 1, 1, 2}); }, {text});
   refuses([&] { broadcast_to(six, {1, 1, 1, 1, 1, 1, 2}); }, {text});
   refuses([&] { zeros({1, 1, 1, 1, 1, 1, 1}); }, {text});
-  refuses([&] { embedding(f, zeros({1, 1, 1, 1, 1, 1}, i64)); }, {"embedding:", "[1, 1, 1, 1, 1, 1]", "6 axes"});
+  refuses(
+      [&] {
+        embedding(f, zeros({1, 1, 1, 1, 1, 1}, i64));
+      },
+      {"embedding:", "[1, 1, 1, 1, 1, 1]", "6 axes"});
   refuses([&] { cross_entropy(ones({1, 1, 1, 1, 1, 1, 1}), zeros({1}, i64)); }, {text});
   refuses([&] { sum(six, {0, 1, 2, 3, 4, 5, 6}); }, {"a tensor has at most 6 axes"});
 }

@@ -17,7 +17,8 @@ struct Derivatives {
 };
 
 Derivatives power(const char* name, double p, bool both_sides) {
-  return {name, [p](const Tensor& x) { return pow(x, p); }, [p](double x) { return p * std::pow(x, p - 1); },
+  return {name, [p](const Tensor& x) { return pow(x, p); },
+          [p](double x) { return p * std::pow(x, p - 1); },
           [p](double x) { return p * (p - 1) * std::pow(x, p - 2); }, both_sides};
 }
 
@@ -32,10 +33,10 @@ TEST_CASE("derivatives near singularities are the analytic ones") {
        [](double x) { return -0.25 / (x * std::sqrt(x)); }, false},
       {"3 / x", [](const Tensor& x) { return 3 / x; }, [](double x) { return -3 / (x * x); },
        [](double x) { return 6 / (x * x * x); }, true},
-      {"tensor / x", [](const Tensor& x) { return full({}, 3, f64) / x; }, [](double x) { return -3 / (x * x); },
-       [](double x) { return 6 / (x * x * x); }, true},
-      {"abs", [](const Tensor& x) { return abs(x); }, [](double x) { return x < 0 ? -1 : 1; }, [](double) { return 0; },
-       true},
+      {"tensor / x", [](const Tensor& x) { return full({}, 3, f64) / x; },
+       [](double x) { return -3 / (x * x); }, [](double x) { return 6 / (x * x * x); }, true},
+      {"abs", [](const Tensor& x) { return abs(x); }, [](double x) { return x < 0 ? -1 : 1; },
+       [](double) { return 0; }, true},
       {"relu", [](const Tensor& x) { return relu(x); }, [](double x) { return x < 0 ? 0 : 1; },
        [](double) { return 0; }, true},
       power("pow(x, 0.5)", 0.5, false),

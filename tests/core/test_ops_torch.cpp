@@ -67,10 +67,10 @@ Function function_of(const std::string& op, const Fixture& data, const std::stri
   if (op == "amax") return of_one([a = axis(), k = keepdim()](T x) { return max(x, a, k); });
   if (op == "pow") return of_one([p = data.number(name, "exponent", 0)](T x) { return pow(x, p); });
   if (op == "clamp")
-    return of_one([low = data.number(name, "min", -inf), high = data.number(name, "max", inf)](T x) {
-      return clamp(x, low, high);
-    });
-  if (op == "mse_loss") return of_two([r = reduction(data, name)](T p, T t) { return mse_loss(p, t, {r}); });
+    return of_one([low = data.number(name, "min", -inf),
+                   high = data.number(name, "max", inf)](T x) { return clamp(x, low, high); });
+  if (op == "mse_loss")
+    return of_two([r = reduction(data, name)](T p, T t) { return mse_loss(p, t, {r}); });
   if (op == "cross_entropy") {
     const CrossEntropyOptions options{data.integer(name, "ignore_index"), reduction(data, name)};
     return of_two([options](T x, T labels) { return cross_entropy(x, labels, options); });

@@ -47,10 +47,12 @@ double ulps(T y, long double exact) {
   if (std::isnan(rounded) || std::isinf(rounded) || rounded == 0)
     return std::isnan(rounded) ? !std::isnan(y) : y != rounded;
   const T size = std::abs(rounded), unit = size - std::nextafter(size, T{0});
-  return static_cast<double>(std::abs(static_cast<long double>(y) - exact) / static_cast<long double>(unit));
+  return static_cast<double>(std::abs(static_cast<long double>(y) - exact) /
+                             static_cast<long double>(unit));
 }
 
-/// Every order of magnitude down to the denormal numbers, both signs, and a fine grid where the functions bend.
+/// Every order of magnitude down to the denormal numbers, both signs, and a fine grid where the
+/// functions bend.
 template <class T>
 std::vector<T> many_values() {
   using Limits = std::numeric_limits<T>;
@@ -172,5 +174,6 @@ TEST_CASE("operations are right without the vector unit") {
     }
   const Tensor x = tensor({-1e300, -3, 0, 2.5, 1e300}, f64);
   CHECK(test::close(tanh(x), {-1, std::tanh(-3), 0, std::tanh(2.5), 1}, 1e-15));
-  CHECK(test::close(sigmoid(x), {0.0, 1 / (1 + std::exp(3)), 0.5, 1 / (1 + std::exp(-2.5)), 1}, 1e-15));
+  CHECK(test::close(sigmoid(x), {0.0, 1 / (1 + std::exp(3)), 0.5, 1 / (1 + std::exp(-2.5)), 1},
+                    1e-15));
 }

@@ -11,7 +11,9 @@ namespace {
 
 const Tensor table = tensor({{0, 1, 2, 3}, {4, 5, 6, 7}, {8, 9, 10, 11}});
 
-bool shares_elements(const Tensor& a, const Tensor& b) { return a.node().storage == b.node().storage; }
+bool shares_elements(const Tensor& a, const Tensor& b) {
+  return a.node().storage == b.node().storage;
+}
 
 /// Calls f(multi-index, its element) for all of x.
 template <class F>
@@ -60,12 +62,13 @@ TEST_CASE("permute and transpose give views with other axes") {
     CAPTURE(seed);
     Draw draw(seed);
     const Tensor x = draw.values(draw.shape(3, 3));
-    const std::vector<int> order =
-        draw.one_of({std::vector{0, 1, 2}, {0, 2, 1}, {1, 0, 2}, {1, 2, 0}, {2, 0, 1}, {-1, 1, -3}});
+    const std::vector<int> order = draw.one_of(
+        {std::vector{0, 1, 2}, {0, 2, 1}, {1, 0, 2}, {1, 2, 0}, {2, 0, 1}, {-1, 1, -3}});
     const Tensor y = permute(x, Axes(order));
     for_each_element(y, [&](const std::vector<std::int64_t>& at, double v) {
       std::vector<std::int64_t> from(3);
-      for (std::size_t i = 0; i < 3; ++i) from[static_cast<std::size_t>((order[i] + 3) % 3)] = at[i];
+      for (std::size_t i = 0; i < 3; ++i)
+        from[static_cast<std::size_t>((order[i] + 3) % 3)] = at[i];
       CHECK(v == element(x, from));
     });
   }
@@ -142,8 +145,10 @@ TEST_CASE("one tensor may stand in a list twice") {
 
 TEST_CASE("place and region_of undo each other") {
   const Tensor x = tensor({{1, 2}, {3, 4}});
-  CHECK(same(place(x, {.axis = 1, .start = 1, .step = 2, .size = 2}, {2, 4}), {{0.0, 1, 0, 2}, {0.0, 3, 0, 4}}));
-  CHECK(same(place(tensor({1, 2}), {.axis = 0, .start = 1, .drop = true}, {3, 2}), {{0.0, 0}, {1, 2}, {0.0, 0}}));
+  CHECK(same(place(x, {.axis = 1, .start = 1, .step = 2, .size = 2}, {2, 4}),
+             {{0.0, 1, 0, 2}, {0.0, 3, 0, 4}}));
+  CHECK(same(place(tensor({1, 2}), {.axis = 0, .start = 1, .drop = true}, {3, 2}),
+             {{0.0, 0}, {1, 2}, {0.0, 0}}));
   CHECK(same(place(transpose(x), {.axis = 0, .size = 2}, {3, 2}), {{1, 3}, {2, 4}, {0.0, 0}}));
   for (std::uint64_t seed = 1; seed <= 100; ++seed) {
     CAPTURE(seed);

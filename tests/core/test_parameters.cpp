@@ -13,7 +13,8 @@ using namespace retrace;
 namespace {
 
 struct Net {
-  Tensor w = ones({27, 16}).requires_grad(true), long_name = ones({8}, f64).requires_grad(true), counts = ones({}, i64);
+  Tensor w = ones({27, 16}).requires_grad(true), long_name = ones({8}, f64).requires_grad(true),
+         counts = ones({}, i64);
 
   void parts(auto& list) {
     list("w", w);
@@ -76,8 +77,9 @@ std::vector<std::string> names_of(const Parameters& list) {
 
 TEST_CASE("parameters: the parts of a vector are named by their places") {
   static_assert(HasParts<Tower>);
-  const std::vector<std::string> names = {"layers.0.w",   "layers.0.b",   "layers.1.w", "layers.1.b",
-                                          "nested.1.0.w", "nested.1.0.b", "pair.1"};
+  const std::vector<std::string> names = {"layers.0.w", "layers.0.b",   "layers.1.w",
+                                          "layers.1.b", "nested.1.0.w", "nested.1.0.b",
+                                          "pair.1"};
   Tower tower;
   CHECK(names_of(parameters(tower)) == names);
   CHECK(names_of(parameters(Cell(), tower)).back() == "1.pair.1");
@@ -119,7 +121,8 @@ TEST_CASE("parameters: generators that a model has in several places stay one in
   }
 }
 
-TEST_CASE("parameters: a model with parts held by pointer is not cloned or shared and stays as it was") {
+TEST_CASE(
+    "parameters: a model with parts held by pointer is not cloned or shared and stays as it was") {
   Pointing model;
   const Tensor w = model.cell->w;
   const auto own = model.own.state(), pointed = model.generator->state();
@@ -145,5 +148,6 @@ TEST_CASE("parameters: a summary shows each tensor once and the totals") {
 }
 
 TEST_CASE("parameters: a summary of none is a table without rows") {
-  CHECK(summary(Parameters()) == "name  shape  dtype  elements\n0 elements in 0 bytes: 0 trained, 0 frozen\n");
+  CHECK(summary(Parameters()) ==
+        "name  shape  dtype  elements\n0 elements in 0 bytes: 0 trained, 0 frozen\n");
 }

@@ -26,13 +26,15 @@ Tensor plain_value(T a, T b) {
   for (std::int64_t i = 0; i < m; ++i)
     for (std::int64_t p = 0; p < k; ++p)
       for (std::int64_t j = 0; j < n; ++j)
-        to[i * n + j] += x[static_cast<std::size_t>(i * k + p)] * w[static_cast<std::size_t>(p * n + j)];
+        to[i * n + j] +=
+            x[static_cast<std::size_t>(i * k + p)] * w[static_cast<std::size_t>(p * n + j)];
   return y;
 }
 
 Tensor plain(T a, T b) {
   return record(
-      "plain", [&] { return plain_value(a, b); }, wrt(a, keep(b), [](T dy, T b) { return plain(dy, transpose(b)); }),
+      "plain", [&] { return plain_value(a, b); },
+      wrt(a, keep(b), [](T dy, T b) { return plain(dy, transpose(b)); }),
       wrt(b, keep(a), [](T dy, T a) { return plain(transpose(a), dy); }));
 }
 
@@ -50,15 +52,20 @@ Tensor plain_of_any(T a, T b) {
   return stack(each, 0);
 }
 
-/// An operation of a user, whose rules describe the same two matrices in another way for each of four `forms`.
+/// An operation of a user, whose rules describe the same two matrices in another way for each of
+/// four `forms`.
 Tensor by_factors(T a, T b, int forms) {
   const auto factor = [](T x, bool other) { return other ? transposed(transpose(x)) : Factor(x); };
-  const auto factor_of_transpose = [](T x, bool other) { return other ? Factor(transpose(x)) : transposed(x); };
+  const auto factor_of_transpose = [](T x, bool other) {
+    return other ? Factor(transpose(x)) : transposed(x);
+  };
   const bool one = forms & 1, two = forms & 2;
   return record(
       "by_factors", [&] { return matmul(a, b); },
-      wrt(a, keep(b), [=](T dy, T b) { return product(factor(dy, one), factor_of_transpose(b, two)); }),
-      wrt(b, keep(a), [=](T dy, T a) { return product(factor_of_transpose(a, two), factor(dy, one)); }));
+      wrt(a, keep(b),
+          [=](T dy, T b) { return product(factor(dy, one), factor_of_transpose(b, two)); }),
+      wrt(b, keep(a),
+          [=](T dy, T a) { return product(factor_of_transpose(a, two), factor(dy, one)); }));
 }
 
 /// How to multiply: as the library does, or by loops.
@@ -105,9 +112,11 @@ struct Sizes {
   std::int64_t work() const { return m * k * n; }
 };
 
-/// 0 to 1,000; now and then a row or a column, or where on AVX2 the BLAS begins to be ahead of the kernel here.
+/// 0 to 1,000; now and then a row or a column, or where on AVX2 the BLAS begins to be ahead of the
+/// kernel here.
 Sizes sizes(Draw& draw, std::int64_t most_work) {
-  if (draw.chance(0.03)) return {draw.integer(254, 258), draw.integer(510, 514), draw.integer(254, 258)};
+  if (draw.chance(0.03))
+    return {draw.integer(254, 258), draw.integer(510, 514), draw.integer(254, 258)};
   for (;;) {
     Sizes s{draw.size(1000), draw.size(1000), draw.size(1000)};
     if (draw.chance(0.3)) draw.one_of({&s.m, &s.k, &s.n})[0] = 1;
@@ -117,36 +126,49 @@ Sizes sizes(Draw& draw, std::int64_t most_work) {
 
 Case drawn(Draw& draw, DType dtype) {
   const auto matrix = [&](std::int64_t rows, std::int64_t columns) {
-    return draw.chance(0.7) ? draw.matrix(rows, columns, dtype) : transpose(draw.matrix(columns, rows, dtype));
+    return draw.chance(0.7) ? draw.matrix(rows, columns, dtype)
+                            : transpose(draw.matrix(columns, rows, dtype));
   };
   const auto values = [&](const Shape& shape) { return draw.values(shape).to(dtype); };
   const auto [m, k, n] = sizes(draw, 2'000'000);
   switch (draw.integer(0, 4)) {
     case 0:
-      return {[](auto xs, auto& p) { return p.of(xs[0], xs[1]); }, {matrix(m, k), matrix(k, n)}, matrix(m, n), "one"};
+      return {[](auto xs, auto& p) { return p.of(xs[0], xs[1]); },
+              {matrix(m, k), matrix(k, n)},
+              matrix(m, n),
+              "one"};
     case 1: {  // onto a row or a matrix, which expires or not
       const bool is_row = draw.chance(0.5), expires = draw.chance(0.5);
       const auto f = [expires](auto xs, auto& p) {
         return expires ? p.added(xs[0] + 0.0, xs[1], xs[2]) : p.added(xs[0], xs[1], xs[2]);
       };
-      return {f, {is_row ? values({n}) : matrix(m, n), matrix(m, k), matrix(k, n)}, matrix(m, n), "added"};
+      return {f,
+              {is_row ? values({n}) : matrix(m, n), matrix(m, k), matrix(k, n)},
+              matrix(m, n),
+              "added"};
     }
     case 2: {  // a batch of rows or of matrices
       const std::int64_t batch = draw.integer(1, 4);
-      const Shape left{draw.chance(0.3) ? 1 : batch, m, k}, right{draw.chance(0.3) ? 1 : batch, k, n};
+      const Shape left{draw.chance(0.3) ? 1 : batch, m, k},
+          right{draw.chance(0.3) ? 1 : batch, k, n};
       const bool is_turned = draw.chance(0.5);
       Tensor a = values(left), b = draw.chance(0.4) ? matrix(k, n) : values(right);
       if (is_turned) a = transpose(values({left[0], k, m}));
       if (is_turned && b.rank() == 3) b = transpose(values({right[0], n, k}));
       const std::int64_t out = b.rank() == 2 ? left[0] : std::max(left[0], right[0]);
-      return {[](auto xs, auto& p) { return p.of(xs[0], xs[1]); }, {a, b}, values({out, m, n}), "batch"};
+      return {[](auto xs, auto& p) { return p.of(xs[0], xs[1]); },
+              {a, b},
+              values({out, m, n}),
+              "batch"};
     }
-    case 3: {  // one matrix for several, of which short ones wait until they are long enough together
+    case 3: {  // one matrix for several, of which short ones wait until they are long enough
+               // together
       const int count = draw.integer(2, 6);
       Case made{{}, {matrix(k, n)}, {}, "queued"};
       std::int64_t rows = 0;
       for (int i = 0; i < count; ++i) {
-        made.inputs.push_back(matrix(draw.chance(0.5) ? m : draw.size(std::min<std::int64_t>(m, 300)), k));
+        made.inputs.push_back(
+            matrix(draw.chance(0.5) ? m : draw.size(std::min<std::int64_t>(m, 300)), k));
         rows += made.inputs.back().dim(0);
       }
       made.cotangent = matrix(rows, n);
@@ -167,7 +189,10 @@ Case drawn(Draw& draw, DType dtype) {
                       0);
       };
       const std::int64_t other = draw.size(std::min<std::int64_t>(m, 100));
-      return {f, {matrix(m, k), matrix(k, n), matrix(n, other)}, values({m * n + k * n + k * other}), "onto"};
+      return {f,
+              {matrix(m, k), matrix(k, n), matrix(n, other)},
+              values({m * n + k * n + k * other}),
+              "onto"};
     }
   }
 }
@@ -176,31 +201,37 @@ Case drawn(Draw& draw, DType dtype) {
 double most_terms(const Case& made) {
   std::int64_t most = 0;
   for (const Tensor& x : made.inputs)
-    most += std::max(x.dim(0), std::max(x.dim(-1), x.size() / std::max<std::int64_t>(1, x.dim(-1))));
+    most +=
+        std::max(x.dim(0), std::max(x.dim(-1), x.size() / std::max<std::int64_t>(1, x.dim(-1))));
   return static_cast<double>(most);
 }
 
-/// Whether each element is off by no more than rounding, at most half an epsilon of the sum of the terms' sizes for
-/// each term: where rows repeat, as some do here, all are rounded the same way.
+/// Whether each element is off by no more than rounding, at most half an epsilon of the sum of the
+/// terms' sizes for each term: where rows repeat, as some do here, all are rounded the same way.
 void check_close(const std::vector<Tensor>& given, const std::vector<Tensor>& expected,
                  const std::vector<Tensor>& sizes_of_terms, DType dtype, double count) {
-  const double epsilon = dtype == f32 ? std::numeric_limits<float>::epsilon() : std::numeric_limits<double>::epsilon();
+  const double epsilon =
+      dtype == f32 ? std::numeric_limits<float>::epsilon() : std::numeric_limits<double>::epsilon();
   const double tolerance = epsilon * (4 + count / 2);
   for (std::size_t i = 0; i < expected.size(); ++i) {
     CAPTURE(i);
     REQUIRE(given[i].shape() == expected[i].shape());
     CHECK(given[i].dtype() == dtype);
-    const std::vector<double> y = given[i].to(f64).to_vector<double>(), right = expected[i].to_vector<double>(),
+    const std::vector<double> y = given[i].to(f64).to_vector<double>(),
+                              right = expected[i].to_vector<double>(),
                               terms = sizes_of_terms[i].to_vector<double>();
     std::size_t wrong = 0;
-    for (std::size_t j = 0; j < y.size(); ++j) wrong += !(std::abs(y[j] - right[j]) <= tolerance * terms[j]);
+    for (std::size_t j = 0; j < y.size(); ++j)
+      wrong += !(std::abs(y[j] - right[j]) <= tolerance * terms[j]);
     CHECK(wrong == 0);
   }
 }
 
 }  // namespace
 
-TEST_CASE("products of matrices of any size and layout and use have the values and gradients of plain loops") {
+TEST_CASE(
+    "products of matrices of any size and layout and use have the values and gradients of plain "
+    "loops") {
   test::for_each_seed(100, [](std::uint64_t seed) {
     Draw draw(seed);
     const DType dtype = draw.one_of({f32, f64});
@@ -212,17 +243,20 @@ TEST_CASE("products of matrices of any size and layout and use have the values a
     for (const VectorUnit unit : test::vector_units()) {
       const test::LimitedTo scope(unit);
       for (int again = 0; again < 2; ++again) {  // then there may be a packed copy
-        INFO(made.name, " in ", retrace::name_of(dtype), " on ", test::name_of(unit), ", forms ", forms, ", sizes ",
-             made.inputs[0].shape(), " ", made.inputs[1].shape());
+        INFO(made.name, " in ", retrace::name_of(dtype), " on ", test::name_of(unit), ", forms ",
+             forms, ", sizes ", made.inputs[0].shape(), " ", made.inputs[1].shape());
         check_close(run(made, of_library(forms)), expected, terms, dtype, most_terms(made));
       }
     }
   });
 }
 
-TEST_CASE("products of matrices: a column as a row times a matrix so large that on AVX2 the BLAS is asked") {
+TEST_CASE(
+    "products of matrices: a column as a row times a matrix so large that on AVX2 the BLAS is "
+    "asked") {
   const std::int64_t k = 512, n = 65536;
-  const Tensor column = ones({k, 1}), row = reshape(broadcast_to(arange(0, 256), {256, 256}), {1, n});
+  const Tensor column = ones({k, 1}),
+               row = reshape(broadcast_to(arange(0, 256), {256, 256}), {1, n});
   const Tensor w = zeros({1, n}).requires_grad(true);
   const Tensor y = record(
       "own", [] { return zeros({}); }, wrt(w, keep(column, row), [=](T, T x, T dy) {
@@ -249,10 +283,22 @@ void check_refusals() {
   multiply({a, b, k}, n);
   CHECK(c == std::vector<T>(c.size(), T{25}));
   c = before;
-  test::refuses([&] { multiply({a, b, k}, n - 1); }, {"matmul: ", "9", "overlap", "[30, 20] x [20, 10]"});
+  test::refuses(
+      [&] {
+        multiply({a, b, k}, n - 1);
+      },
+      {"matmul: ", "9", "overlap", "[30, 20] x [20, 10]"});
   const std::int64_t far = std::int64_t{1} << 31;
-  test::refuses([&] { multiply({{factor.data(), far, 1}, b, k}, n); }, {"matmul: ", "no size or step of 2147483648"});
-  test::refuses([&] { multiply({a, {factor.data(), 1, far}, k}, n); }, {"matmul: ", "no size or step of 2147483648"});
+  test::refuses(
+      [&] {
+        multiply({{factor.data(), far, 1}, b, k}, n);
+      },
+      {"matmul: ", "no size or step of 2147483648"});
+  test::refuses(
+      [&] {
+        multiply({a, {factor.data(), 1, far}, k}, n);
+      },
+      {"matmul: ", "no size or step of 2147483648"});
   CHECK(c == before);
 }
 }  // namespace

@@ -14,7 +14,8 @@ using test::Values;
 
 namespace {
 
-/// |actual - expected| / max(1, |expected|) of one element; infinities and NaN have no distance but to others.
+/// |actual - expected| / max(1, |expected|) of one element; infinities and NaN have no distance but
+/// to others.
 double distance(double actual, double expected) {
   if (actual == expected || (std::isnan(actual) && std::isnan(expected))) return 0;
   const double d = std::abs(actual - expected) / std::max(1.0, std::abs(expected));
@@ -22,20 +23,23 @@ double distance(double actual, double expected) {
 }
 
 double distance(const Tensor& actual, const Tensor& expected) {
-  if (actual.shape() != expected.shape() || actual.dtype() != f64) return std::numeric_limits<double>::infinity();
+  if (actual.shape() != expected.shape() || actual.dtype() != f64)
+    return std::numeric_limits<double>::infinity();
   const std::vector<double> a = actual.to_vector<double>(), b = expected.to_vector<double>();
   double worst = 0;
   for (std::size_t i = 0; i < a.size(); ++i) worst = std::max(worst, distance(a[i], b[i]));
   return worst;
 }
 
-/// The sum of all elements, the k-th one with a weight that follows from k, as tests/differential/programs.py has it.
+/// The sum of all elements, the k-th one with a weight that follows from k, as
+/// tests/differential/programs.py has it.
 Tensor weighted_sum(const std::vector<Tensor>& xs) {
   Tensor total = full({}, 0, f64);
   std::int64_t k = 0;
   for (const Tensor& x : xs) {
     Tensor weights = empty(x.shape(), f64);
-    for (double& w : weights.mutable_span<double>()) w = (static_cast<double>(k++ * 37 % 100) - 49.5) / 32;
+    for (double& w : weights.mutable_span<double>())
+      w = (static_cast<double>(k++ * 37 % 100) - 49.5) / 32;
     total = total + sum(x * weights);
   }
   return total;
@@ -44,20 +48,23 @@ Tensor weighted_sum(const std::vector<Tensor>& xs) {
 std::vector<Tensor> gradients(const Tensor& y, const std::vector<Tensor>& xs, bool create_graph) {
   std::vector<Tensor> none;
   for (const Tensor& x : xs) none.push_back(zeros(x.shape(), f64));
-  return y.requires_grad() ? grad(y, xs, {.create_graph = create_graph, .allow_unused = true}) : none;
+  return y.requires_grad() ? grad(y, xs, {.create_graph = create_graph, .allow_unused = true})
+                           : none;
 }
 
 std::vector<Tensor> gradients_of_backward(const Run& run) {
   weighted_sum(run.results).backward();
   std::vector<Tensor> all;
-  for (const Tensor& x : run.leaves) all.push_back(x.grad().defined() ? x.grad() : zeros(x.shape(), f64));
+  for (const Tensor& x : run.leaves)
+    all.push_back(x.grad().defined() ? x.grad() : zeros(x.shape(), f64));
   return all;
 }
 
 /// What PyTorch made of one program: results, gradients, second gradients.
 class Expected {
  public:
-  Expected(const Program& program, std::span<const double> numbers) : numbers_(numbers.subspan(program.numbers_at)) {}
+  Expected(const Program& program, std::span<const double> numbers)
+      : numbers_(numbers.subspan(program.numbers_at)) {}
 
   std::vector<Tensor> next(const std::vector<Shape>& shapes) {
     std::vector<Tensor> all;
@@ -77,7 +84,8 @@ struct Check {
   double worst = 0;
   bool ok = true;
 
-  void operator()(const std::string& what, const std::vector<Tensor>& actual, const std::vector<Tensor>& expected) {
+  void operator()(const std::string& what, const std::vector<Tensor>& actual,
+                  const std::vector<Tensor>& expected) {
     for (std::size_t i = 0; i < expected.size(); ++i) {
       const double d = distance(actual[i], expected[i]);
       worst = std::max(worst, d);
@@ -88,7 +96,8 @@ struct Check {
   }
 };
 
-/// The largest distance between what retrace makes of a program, by every way, and what PyTorch does.
+/// The largest distance between what retrace makes of a program, by every way, and what PyTorch
+/// does.
 double check(const Program& program, std::span<const double> numbers) {
   INFO(program.text);
   Check check;
@@ -96,16 +105,19 @@ double check(const Program& program, std::span<const double> numbers) {
   std::vector<Shape> leaf_shapes;
   for (const Tensor& x : held.leaves) leaf_shapes.push_back(x.shape());
   Expected expected(program, numbers);
-  const std::vector<Tensor> results = expected.next(program.result_shapes), first = expected.next(leaf_shapes);
+  const std::vector<Tensor> results = expected.next(program.result_shapes),
+                            first = expected.next(leaf_shapes);
 
   check("result", held.results, results);
   check("result, values let go,", let_go.results, results);
-  check("result, unrecorded,", no_grad([&] { return Run(program, Values::let_go); }).results, results);
+  check("result, unrecorded,", no_grad([&] { return Run(program, Values::let_go); }).results,
+        results);
   check("gradient by backward of leaf", gradients_of_backward(let_go), first);
   const std::vector<Tensor> recorded = gradients(weighted_sum(held.results), held.leaves, true);
   check("gradient by grad of leaf", recorded, first);
   if (program.second_order)
-    check("second gradient of leaf", gradients(weighted_sum(recorded), held.leaves, false), expected.next(leaf_shapes));
+    check("second gradient of leaf", gradients(weighted_sum(recorded), held.leaves, false),
+          expected.next(leaf_shapes));
   if (!check.ok) MESSAGE("DIFFERENT: ", program.text.substr(0, program.text.find(" at ")));
   return check.worst;
 }
@@ -119,7 +131,8 @@ TEST_CASE("values and gradients and second gradients of random programs are thos
   const std::vector<Program> programs = test::read_programs(path + ".txt");
   const Tensor numbers = read_safetensors(path + ".safetensors").tensors.at("numbers");
   double worst = 0;
-  for (const Program& program : programs) worst = std::max(worst, check(program, numbers.span<double>()));
+  for (const Program& program : programs)
+    worst = std::max(worst, check(program, numbers.span<double>()));
   CHECK(programs.size() >= (given ? 1 : 300));
   if (given) MESSAGE(programs.size(), " programs, largest relative difference ", worst);
 }

@@ -45,16 +45,19 @@ std::string bytes(std::initializer_list<T> values) {
 TEST_CASE("safetensors: a file is written as the reference implementation writes it") {
   const TemporaryDirectory directory;
   const std::string path = directory.path("w.safetensors");
-  const Parameters parameters = list(
-      {{"b", tensor({1.5, 2})}, {"n", tensor({{-1}, {7}}, i64)}, {"a", tensor(0.25)}, {"d", tensor({1, 2, 3}, f64)}});
+  const Parameters parameters = list({{"b", tensor({1.5, 2})},
+                                      {"n", tensor({{-1}, {7}}, i64)},
+                                      {"a", tensor(0.25)},
+                                      {"d", tensor({1, 2, 3}, f64)}});
   save(path, parameters, {{"k", "v"}, {"format", "pt"}});
   const std::string header =
       R"({"__metadata__":{"format":"pt","k":"v"},"n":{"dtype":"I64","shape":[2,1],"data_offsets":[0,16]},)"
       R"("d":{"dtype":"F64","shape":[3],"data_offsets":[16,40]},"a":{"dtype":"F32","shape":[],"data_offsets":[40,44]},)"
       R"("b":{"dtype":"F32","shape":[2],"data_offsets":[44,52]}}    )";
   REQUIRE(header.size() == 0x108);
-  CHECK(read_bytes(path) == std::string("\10\1\0\0\0\0\0\0", 8) + header + bytes<std::int64_t>({-1, 7}) +
-                                bytes<double>({1, 2, 3}) + bytes<float>({0.25, 1.5, 2}));
+  CHECK(read_bytes(path) == std::string("\10\1\0\0\0\0\0\0", 8) + header +
+                                bytes<std::int64_t>({-1, 7}) + bytes<double>({1, 2, 3}) +
+                                bytes<float>({0.25, 1.5, 2}));
 
   save(path, {});
   CHECK(read_bytes(path) == file("{}      ", ""));
@@ -65,10 +68,12 @@ TEST_CASE("safetensors: every bit comes back") {
   const TemporaryDirectory directory;
   const std::string path = directory.path("w.safetensors");
   std::vector<float> floats;
-  for (const std::uint32_t bits : {0x80000000u, 0x7fc12345u, 0xffc00001u, 0x7f812345u, 0x7f800000u, 0x00000001u})
+  for (const std::uint32_t bits :
+       {0x80000000u, 0x7fc12345u, 0xffc00001u, 0x7f812345u, 0x7f800000u, 0x00000001u})
     floats.push_back(std::bit_cast<float>(bits));
   std::vector<double> doubles;
-  for (const std::uint64_t bits : {0x8000000000000000u, 0x7ff8000000abcdefu, 0xfff0000000000001u, std::uint64_t{1}})
+  for (const std::uint64_t bits :
+       {0x8000000000000000u, 0x7ff8000000abcdefu, 0xfff0000000000001u, std::uint64_t{1}})
     doubles.push_back(std::bit_cast<double>(bits));
   const std::vector<std::int64_t> whole = {std::numeric_limits<std::int64_t>::min(), -1, 0,
                                            std::numeric_limits<std::int64_t>::max()};
@@ -89,7 +94,8 @@ TEST_CASE("safetensors: every bit comes back") {
   for (const Parameter& p : parameters) with_nul.add(p.name, p.value);
   with_nul.add(std::string("a\0b", 3), tensor(5));
 
-  const Metadata metadata = {{"", ""}, {"größe", "\xf0\x9f\x90\x98\n"}, {"json", R"({"a": [1, "\u00e9"]})"}};
+  const Metadata metadata = {
+      {"", ""}, {"größe", "\xf0\x9f\x90\x98\n"}, {"json", R"({"a": [1, "\u00e9"]})"}};
   save(path, with_nul, metadata);
   const SafetensorsFile back = read_safetensors(path);
   CHECK(back.metadata == metadata);
@@ -101,7 +107,8 @@ TEST_CASE("safetensors: every bit comes back") {
     REQUIRE(read.shape() == p.value.shape());
     REQUIRE(read.dtype() == p.value.dtype());
     visit(read.dtype(), [&](auto zero) {
-      const auto a = std::as_bytes(p.value.span<decltype(zero)>()), b = std::as_bytes(read.span<decltype(zero)>());
+      const auto a = std::as_bytes(p.value.span<decltype(zero)>()),
+                 b = std::as_bytes(read.span<decltype(zero)>());
       CHECK(std::equal(a.begin(), a.end(), b.begin(), b.end()));
     });
     CHECK(!read.requires_grad());
@@ -130,7 +137,8 @@ TEST_CASE("safetensors: views are saved in row-major order") {
 
 TEST_CASE("safetensors: a file from Python") {
   const SafetensorsFile file = read_safetensors(RETRACE_TEST_DATA "/rnn.safetensors");
-  CHECK(file.metadata.at("case0") == R"({"batch": 1, "features": 2, "h0": false, "steps": 3, "units": 4})");
+  CHECK(file.metadata.at("case0") ==
+        R"({"batch": 1, "features": 2, "h0": false, "steps": 3, "units": 4})");
   CHECK(file.tensors.at("case0.w_x").shape() == Shape{2, 4});
   CHECK(file.tensors.at("case0.w_x").dtype() == f64);
   CHECK(file.tensors.at("case8.w_x").dtype() == f32);
@@ -147,12 +155,14 @@ TEST_CASE("safetensors: a file from Python") {
 TEST_CASE("safetensors: what the format leaves open is read") {
   const TemporaryDirectory directory;
   const std::string path = directory.path("w.safetensors");
-  // space between tokens and behind, fields and tensors in any order, an escaped name, data not aligned
-  write_bytes(path, file("{\"b\" : {\"shape\":[ 1 ],\t\"data_offsets\":\n[4, 12],\"dtype\":\"F64\"},\r\n"
-                         R"("\u0061":{"data_offsets":[0,4],"dtype":"F32","shape":[]},)"
-                         R"("none":{"dtype":"I64","shape":[0,9],"data_offsets":[4,4]},"__metadata__":{}} )"
-                         "   \n",
-                         bytes<float>({0.5}) + bytes<double>({0.125})));
+  // space between tokens and behind, fields and tensors in any order, an escaped name, data not
+  // aligned
+  write_bytes(
+      path, file("{\"b\" : {\"shape\":[ 1 ],\t\"data_offsets\":\n[4, 12],\"dtype\":\"F64\"},\r\n"
+                 R"("\u0061":{"data_offsets":[0,4],"dtype":"F32","shape":[]},)"
+                 R"("none":{"dtype":"I64","shape":[0,9],"data_offsets":[4,4]},"__metadata__":{}} )"
+                 "   \n",
+                 bytes<float>({0.5}) + bytes<double>({0.125})));
   const SafetensorsFile read = read_safetensors(path);
   REQUIRE(read.tensors.size() == 3);
   CHECK(read.tensors.at("a").item() == 0.5);
@@ -183,22 +193,28 @@ TEST_CASE("safetensors: a file that does not fit the model is refused and change
   save(path, list({{"a", tensor({1, 2})}, {"b", tensor({3})}}));
   const Tensor a = zeros({2}), b = zeros({1});
   const auto refused = [&](const Parameters& parameters, const std::string& text) {
-    CHECK_THROWS_WITH_AS(load(path, parameters), ("cannot load " + path + ": " + text).c_str(), Error);
+    CHECK_THROWS_WITH_AS(load(path, parameters), ("cannot load " + path + ": " + text).c_str(),
+                         Error);
     CHECK(a.to_vector<float>() == std::vector<float>{0, 0});
     CHECK(b.item() == 0);
   };
   refused(list({{"a", a}, {"b", b}, {"c", tensor(1)}}), "tensor 'c': not in the file");
   refused(list({{"a", a}}), "tensor 'b': not in the model");
   refused(list({{"a", a}, {"c", b}}), "tensor 'c': not in the file; tensor 'b': not in the model");
-  refused(list({{"a", a}, {"b", zeros({2})}}), "tensor 'b': f32 [1] in the file, f32 [2] in the model");
-  refused(list({{"a", a}, {"b", zeros({1, 1})}}), "tensor 'b': f32 [1] in the file, f32 [1, 1] in the model");
-  refused(list({{"a", a}, {"b", zeros({})}}), "tensor 'b': f32 [1] in the file, f32 [] in the model");
-  refused(list({{"a", a}, {"b", zeros({1}, f64)}}), "tensor 'b': f32 [1] in the file, f64 [1] in the model");
+  refused(list({{"a", a}, {"b", zeros({2})}}),
+          "tensor 'b': f32 [1] in the file, f32 [2] in the model");
+  refused(list({{"a", a}, {"b", zeros({1, 1})}}),
+          "tensor 'b': f32 [1] in the file, f32 [1, 1] in the model");
+  refused(list({{"a", a}, {"b", zeros({})}}),
+          "tensor 'b': f32 [1] in the file, f32 [] in the model");
+  refused(list({{"a", a}, {"b", zeros({1}, f64)}}),
+          "tensor 'b': f32 [1] in the file, f64 [1] in the model");
   Tensor leaf = zeros({1}).requires_grad(true);
-  refused(
-      list({{"a", a}, {"b", leaf * 2}}),
-      "tensor 'b': the result of 'mul', which cannot be set; make the tensor that it is computed from the parameter "
-      "and compute it in operator(), which keeps them tied, or detach() it for a weight of its own");
+  refused(list({{"a", a}, {"b", leaf * 2}}),
+          "tensor 'b': the result of 'mul', which cannot be set; make the tensor that it is "
+          "computed from the parameter "
+          "and compute it in operator(), which keeps them tied, or detach() it for a weight of its "
+          "own");
   save(path, list({{"a", tensor({1, 2})}, {"b", tensor({3, 4})}}));
   refused(list({{"a", a}, {"b", broadcast_to(zeros({1}), {2})}}),
           "tensor 'b': axis 0 of this view [2] repeats elements, which cannot be set");
@@ -207,16 +223,19 @@ TEST_CASE("safetensors: a file that does not fit the model is refused and change
 
   Parameters many;
   for (int i = 0; i < 100; ++i) many.add(std::to_string(i), zeros({}));
-  CHECK_THROWS_WITH_AS(load(path, many),
-                       Contains("tensor '5': not in the file; and 94 more; tensor 'a': not in the model"), Error);
-  Parameters four;  // with two in the file that are not among them six in all, none of which is left out
+  CHECK_THROWS_WITH_AS(
+      load(path, many),
+      Contains("tensor '5': not in the file; and 94 more; tensor 'a': not in the model"), Error);
+  Parameters
+      four;  // with two in the file that are not among them six in all, none of which is left out
   for (int i = 0; i < 4; ++i) four.add(std::to_string(i), zeros({}));
-  CHECK_THROWS_WITH_AS(load(path, four),
-                       ("cannot load " + path +
-                        ": tensor '0': not in the file; tensor '1': not in the file; tensor '2': not in the file; "
-                        "tensor '3': not in the file; tensor 'a': not in the model; tensor 'b': not in the model")
-                           .c_str(),
-                       Error);
+  CHECK_THROWS_WITH_AS(
+      load(path, four),
+      ("cannot load " + path +
+       ": tensor '0': not in the file; tensor '1': not in the file; tensor '2': not in the file; "
+       "tensor '3': not in the file; tensor 'a': not in the model; tensor 'b': not in the model")
+          .c_str(),
+      Error);
 }
 
 TEST_CASE("safetensors: what cannot be saved is refused and the old file stays") {
@@ -224,13 +243,15 @@ TEST_CASE("safetensors: what cannot be saved is refused and the old file stays")
   const std::string path = directory.path("w.safetensors");
   save(path, list({{"a", tensor({1, 2})}}));
   const std::string before = read_bytes(path);
-  const auto refused = [&](const Parameters& parameters, const Metadata& metadata, const std::string& text) {
-    CHECK_THROWS_WITH_AS(save(path, parameters, metadata), Contains(("cannot write " + path + ": " + text).c_str()),
-                         Error);
+  const auto refused = [&](const Parameters& parameters, const Metadata& metadata,
+                           const std::string& text) {
+    CHECK_THROWS_WITH_AS(save(path, parameters, metadata),
+                         Contains(("cannot write " + path + ": " + text).c_str()), Error);
     CHECK(read_bytes(path) == before);
     CHECK(directory.files() == 1);
   };
-  refused(list({{"__metadata__", tensor(1)}}), {}, "tensor '__metadata__': the format uses this name itself");
+  refused(list({{"__metadata__", tensor(1)}}), {},
+          "tensor '__metadata__': the format uses this name itself");
   refused(list({{"a\xff", tensor(1)}}), {}, "tensor 'a\xef\xbf\xbd': it is not valid UTF-8");
   refused({}, {{"\xc3", ""}}, "__metadata__, '\xef\xbf\xbd': it is not valid UTF-8");
   refused({}, {{"k", "\xed\xa0\x80"}}, "__metadata__, 'k': it is not valid UTF-8");
@@ -241,7 +262,8 @@ TEST_CASE("safetensors: large headers up to the 100 MB of the format are written
   const std::string path = directory.path("w.safetensors");
   const auto metadata = [](std::size_t n) { return Metadata{{"k", std::string(n, 'v')}}; };
   CHECK_THROWS_WITH_AS(save(path, {}, metadata(100'000'000 - 24)),
-                       Contains("header: 100000008 bytes of names and metadata, at most 100000000"), Error);
+                       Contains("header: 100000008 bytes of names and metadata, at most 100000000"),
+                       Error);
   CHECK(directory.files() == 0);
   save(path, {}, metadata(100'000'000 - 25));
   CHECK(read_safetensors(path).metadata == metadata(100'000'000 - 25));
@@ -249,7 +271,8 @@ TEST_CASE("safetensors: large headers up to the 100 MB of the format are written
   write_bytes(path, std::string("\1\xe1\xf5\5\0\0\0\0{}", 10));  // 100,000,001
   std::filesystem::resize_file(path, 100'000'100);
   CHECK_THROWS_WITH_AS(read_safetensors(path),
-                       Contains("header length: 100000001 bytes, more than the 100000000 allowed"), Error);
+                       Contains("header length: 100000001 bytes, more than the 100000000 allowed"),
+                       Error);
 }
 
 TEST_CASE("safetensors: what people take for weights is called by its name") {
@@ -257,11 +280,13 @@ TEST_CASE("safetensors: what people take for weights is called by its name") {
   const std::string path = directory.path("w.safetensors");
   const auto looks_like = [&](const std::string& bytes, const std::string& look) {
     write_bytes(path, bytes);
-    const std::string text = "cannot read " + path + ": it is no safetensors file, but looks like " + look;
+    const std::string text =
+        "cannot read " + path + ": it is no safetensors file, but looks like " + look;
     CHECK_THROWS_WITH_AS(read_safetensors(path), Contains(text.c_str()), Error);
     CHECK_THROWS_WITH_AS(load(path, {}), Contains(text.c_str()), Error);
   };
-  looks_like("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n", "a Git LFS pointer");
+  looks_like("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n",
+             "a Git LFS pointer");
   looks_like("<!DOCTYPE html>\n<html><head>", "a page of HTML or XML");
   looks_like("\n  <html lang=\"en\">", "a page of HTML or XML");
   looks_like(std::string("PK\3\4\0\0\10\10\0\0", 10), "a ZIP archive, as .pt and .npz files are");
@@ -296,8 +321,8 @@ TEST_CASE("safetensors: a disk without room leaves the old file") {
   CHECK(message == "cannot write " + path + ": File too large");
   CHECK(read_bytes(path) == before);
   CHECK(directory.files() == 1);
-  CHECK_THROWS_WITH_AS(save("/dev/null", list({{"a", tensor(1)}})), "cannot write /dev/null: it is not a regular file",
-                       Error);
+  CHECK_THROWS_WITH_AS(save("/dev/null", list({{"a", tensor(1)}})),
+                       "cannot write /dev/null: it is not a regular file", Error);
 }
 
 TEST_CASE("safetensors: places that cannot be written") {
@@ -306,7 +331,8 @@ TEST_CASE("safetensors: places that cannot be written") {
   write_bytes(directory.path("file"), "");
   std::filesystem::create_symlink("circle", directory.path("circle"));
   const auto refused = [&](const std::string& path, const std::string& reason) {
-    CHECK_THROWS_WITH_AS(save(path, parameters), ("cannot write " + path + ": " + reason).c_str(), Error);
+    CHECK_THROWS_WITH_AS(save(path, parameters), ("cannot write " + path + ": " + reason).c_str(),
+                         Error);
   };
   refused(directory.path(""), "it is not a regular file");
   refused(directory.path("none/w"), "No such file or directory");
@@ -348,14 +374,16 @@ TEST_CASE("safetensors: permissions and links of the old file stay") {
   CHECK(std::filesystem::is_symlink(directory.path("there/link")));
   CHECK(read_safetensors(directory.path("target")).tensors.contains("a"));
 
-  // A file that another save is writing, which has a lock on it, is not touched; one that was left is removed.
+  // A file that another save is writing, which has a lock on it, is not touched; one that was left
+  // is removed.
   write_bytes(directory.path("new.0.tmp"), "other");
   for (const char* left : {"new.1.tmp", "new.7.tmp"}) write_bytes(directory.path(left), "left");
   const int other = ::open(directory.path("new.0.tmp").c_str(), O_WRONLY);
   REQUIRE(::flock(other, LOCK_EX) == 0);
   save(directory.path("new"), parameters);
   CHECK(read_bytes(directory.path("new.0.tmp")) == "other");
-  for (const char* left : {"new.1.tmp", "new.7.tmp"}) CHECK(!std::filesystem::exists(directory.path(left)));
+  for (const char* left : {"new.1.tmp", "new.7.tmp"})
+    CHECK(!std::filesystem::exists(directory.path(left)));
   CHECK(read_safetensors(directory.path("new")).tensors.contains("a"));
   ::close(other);
   save(directory.path("new"), parameters);

@@ -65,12 +65,16 @@ TEST_CASE("safetensors: malformed layouts") { check(malformed_layouts); }
 
 TEST_CASE("safetensors: what is no regular file is refused and not waited for") {
   const TemporaryDirectory directory;
-  CHECK_THROWS_WITH_AS(read_safetensors(directory.path("none")),
-                       ("cannot read " + directory.path("none") + ": No such file or directory").c_str(), Error);
-  CHECK_THROWS_WITH_AS(read_safetensors(directory.path("")), doctest::Contains("it is not a regular file"), Error);
-  CHECK_THROWS_WITH_AS(read_safetensors("/dev/zero"), "cannot read /dev/zero: it is not a regular file", Error);
+  CHECK_THROWS_WITH_AS(
+      read_safetensors(directory.path("none")),
+      ("cannot read " + directory.path("none") + ": No such file or directory").c_str(), Error);
+  CHECK_THROWS_WITH_AS(read_safetensors(directory.path("")),
+                       doctest::Contains("it is not a regular file"), Error);
+  CHECK_THROWS_WITH_AS(read_safetensors("/dev/zero"),
+                       "cannot read /dev/zero: it is not a regular file", Error);
   REQUIRE(::mkfifo(directory.path("pipe").c_str(), 0600) == 0);
-  CHECK_THROWS_WITH_AS(read_safetensors(directory.path("pipe")), doctest::Contains("it is not a regular file"), Error);
+  CHECK_THROWS_WITH_AS(read_safetensors(directory.path("pipe")),
+                       doctest::Contains("it is not a regular file"), Error);
 }
 
 TEST_CASE("safetensors: one prefix that explains why no name fits is said") {
@@ -82,17 +86,20 @@ TEST_CASE("safetensors: one prefix that explains why no name fits is said") {
       all.add(prefix + name, tensor({1, 2}));
     return all;
   };
-  const auto message = [&](const Parameters& model) { return message_of([&] { load(path, model); }); };
+  const auto message = [&](const Parameters& model) {
+    return message_of([&] { load(path, model); });
+  };
   for (const std::string prefix : {"module.", "_orig_mod.", "model.net."}) {
     CAPTURE(prefix);
     save(path, named(prefix));
     const std::string text = message(named(""));
     CHECK(text.find("tensor 'emb.w': not in the file; ") != text.npos);
     CHECK(text.find("tensor '" + prefix + "emb.w': not in the model; ") != text.npos);
-    CHECK(text.find(": the names in the file are those in the model with '" + prefix + "' in front; tensor") !=
-          text.npos);
+    CHECK(text.find(": the names in the file are those in the model with '" + prefix +
+                    "' in front; tensor") != text.npos);
     save(path, named(""));
-    CHECK(message(named(prefix)).find(": the names in the model are those in the file with '" + prefix + "'") !=
+    CHECK(message(named(prefix))
+              .find(": the names in the model are those in the file with '" + prefix + "'") !=
           text.npos);
   }
   Parameters almost = named("module.");

@@ -11,8 +11,8 @@ using test::Draw;
 using test::OpCase;
 using test::OpRow;
 
-// Whatever is changed in place between forward and backward: either an error that says so and names an operation, or
-// the gradient as it would have been. Never a third thing.
+// Whatever is changed in place between forward and backward: either an error that says so and names
+// an operation, or the gradient as it would have been. Never a third thing.
 namespace {
 
 std::vector<Tensor> leaves_of(const OpCase& made) {
@@ -91,12 +91,15 @@ TEST_CASE("stale values: the result of any operation changed before backward") {
   CHECK(outcome.right > 50);
 }
 
-TEST_CASE("stale values: a change in place through any handle or view reaches the packed form of a matrix") {
+TEST_CASE(
+    "stale values: a change in place through any handle or view reaches the packed form of a "
+    "matrix") {
   Tensor w = randn({96, 96}, Generator(1), f64);
   const Tensor x = randn({96, 96}, Generator(2), f64);
   const auto up_to_date = [&] {
     for (int i = 0; i < 3; ++i) CHECK(test::same(matmul(x, w), matmul(x, w.clone())));
-    for (int i = 0; i < 3; ++i) CHECK(test::same(matmul(x, transpose(w)), matmul(x, transpose(w).clone())));
+    for (int i = 0; i < 3; ++i)
+      CHECK(test::same(matmul(x, transpose(w)), matmul(x, transpose(w).clone())));
   };
   up_to_date();
   w.fill(0.5);
@@ -126,7 +129,8 @@ TEST_CASE("stale values: a change in place is noticed by gradients of gradients"
 
 TEST_CASE("stale values: what is assigned to must have its elements to itself") {
   Tensor row = tensor({1, 2});
-  const std::string text = "assign: axis 0 of this view [3, 2] repeats elements; assign to a clone() of it";
+  const std::string text =
+      "assign: axis 0 of this view [3, 2] repeats elements; assign to a clone() of it";
   CHECK_THROWS_WITH_AS(broadcast_to(row, {3, 2}).assign(ones({3, 2})), text.c_str(), Error);
   CHECK(test::same(row, {1, 2}));
   broadcast_to(row, {3, 2}).fill(5);  // one value for all

@@ -19,13 +19,15 @@ TEST_CASE("tensor: nested literals give shape and values, f32 unless told") {
   CHECK(tensor({{1, 2}}).shape() == Shape{1, 2});
   CHECK(tensor({{{5}}}).shape() == Shape{1, 1, 1});
   CHECK(tensor({1, 2}, i64).at<std::int64_t>({1}) == 2);
-  CHECK_THROWS_WITH_AS(tensor({{1, 2}, {3}}), "tensor: the lists are not of equal shape: [2] and [1]", Error);
+  CHECK_THROWS_WITH_AS(tensor({{1, 2}, {3}}),
+                       "tensor: the lists are not of equal shape: [2] and [1]", Error);
   CHECK_THROWS_WITH_AS(tensor({1.5}, i64), "tensor: 1.5 is no i64 within 2^53", Error);
 }
 
 TEST_CASE("tensor: from vectors, full, zeros, ones, arange") {
   CHECK(same(tensor(std::vector<double>{1, 2, 3, 4}, {2, 2}), {{1, 2}, {3, 4}}));
-  CHECK_THROWS_WITH_AS(tensor(std::vector<float>{1, 2}, {3}), "tensor: 2 values do not fill shape [3]", Error);
+  CHECK_THROWS_WITH_AS(tensor(std::vector<float>{1, 2}, {3}),
+                       "tensor: 2 values do not fill shape [3]", Error);
   CHECK(same(full({2}, 0.5), {0.5, 0.5}));
   CHECK(same(zeros({1, 2}), {{0, 0}}));
   CHECK(same(ones({2}, i64), {1, 1}));
@@ -40,13 +42,18 @@ TEST_CASE("tensor: from vectors, full, zeros, ones, arange") {
   CHECK_THROWS_WITH_AS(arange(0, 1, 0), Contains("a step that is not 0"), Error);
 }
 
-TEST_CASE("tensor: a whole number that a double cannot tell from its neighbour is refused and not rounded") {
+TEST_CASE(
+    "tensor: a whole number that a double cannot tell from its neighbour is refused and not "
+    "rounded") {
   constexpr std::int64_t limit = std::int64_t{1} << 53;
   CHECK(tensor({limit - 1, 1 - limit}, i64).at<std::int64_t>({1}) == 1 - limit);
-  CHECK_THROWS_WITH_AS(tensor({limit + 1}, i64), Contains("tensor: 9007199254740992 is no i64"), Error);
-  CHECK_THROWS_WITH_AS(full({}, -0x1p53, i64), Contains("full: -9007199254740992 is no i64"), Error);
+  CHECK_THROWS_WITH_AS(tensor({limit + 1}, i64), Contains("tensor: 9007199254740992 is no i64"),
+                       Error);
+  CHECK_THROWS_WITH_AS(full({}, -0x1p53, i64), Contains("full: -9007199254740992 is no i64"),
+                       Error);
   CHECK(tensor(std::vector{limit + 1}, {1}).item<std::int64_t>() == limit + 1);
-  CHECK_THROWS_WITH_AS((void)(arange(3) == 0x1p53), Contains("compared with 9007199254740992, which is no i64"), Error);
+  CHECK_THROWS_WITH_AS((void)(arange(3) == 0x1p53),
+                       Contains("compared with 9007199254740992, which is no i64"), Error);
 }
 
 TEST_CASE("tensor: impossible shapes are refused") {
@@ -71,7 +78,8 @@ TEST_CASE("tensor: item, at and spans check what they are asked for") {
   CHECK(full({}, -0x1p63, f64).item<std::int64_t>() == std::numeric_limits<std::int64_t>::min());
   CHECK_THROWS_WITH_AS(full({}, 0x1p63, f64).to(i64), Contains("does not fit i64"), Error);
   CHECK_THROWS_WITH_AS(x.item(), "item: expected one element, got shape [2, 2]", Error);
-  CHECK_THROWS_WITH_AS(x.at({0, 2}), "at: index 2 is out of range for axis 1 of shape [2, 2]", Error);
+  CHECK_THROWS_WITH_AS(x.at({0, 2}), "at: index 2 is out of range for axis 1 of shape [2, 2]",
+                       Error);
   CHECK_THROWS_WITH_AS(x.at({0}), "at: expected 2 indices for shape [2, 2], got 1", Error);
   CHECK_THROWS_WITH_AS(x.span<double>(), "span: the tensor [2, 2] is f32, not f64", Error);
   const Tensor view = transpose(x);
@@ -98,7 +106,8 @@ TEST_CASE("tensor: copies share, clone copies, views write through") {
 TEST_CASE("tensor: assign refuses another shape or dtype and changes nothing") {
   Tensor x = tensor({1, 2});
   CHECK_THROWS_WITH_AS(x.assign(tensor({1, 2, 3})), "assign: expected [2] f32, got [3] f32", Error);
-  CHECK_THROWS_WITH_AS(x.assign(tensor({1, 2}, f64)), "assign: expected [2] f32, got [2] f64", Error);
+  CHECK_THROWS_WITH_AS(x.assign(tensor({1, 2}, f64)), "assign: expected [2] f32, got [2] f64",
+                       Error);
   CHECK(same(x, {1, 2}));
 }
 
@@ -112,7 +121,8 @@ TEST_CASE("tensor: conversion between dtypes is differentiable between floats an
   CHECK(x.to(f32).same_as(x));
   CHECK(same(arange(3).to(f64), {0, 1, 2}));
   CHECK_THROWS_WITH_AS(tensor({1e30}).to(i64), Contains("does not fit i64"), Error);
-  CHECK_THROWS_WITH_AS(full({1}, std::numeric_limits<double>::quiet_NaN()).to(i64), Contains("nan"), Error);
+  CHECK_THROWS_WITH_AS(full({1}, std::numeric_limits<double>::quiet_NaN()).to(i64), Contains("nan"),
+                       Error);
 }
 
 TEST_CASE("generator: the sequence is pinned, copies share it and clones start equal") {
@@ -155,18 +165,22 @@ TEST_CASE("uniform: rounding never reaches the upper bound") {
 }
 
 TEST_CASE("multinomial: weights whose sum overflows are refused") {
-  CHECK_THROWS_WITH_AS(multinomial(tensor({1e308, 1e308}, f64), 1, Generator(1)), Contains("is not finite"), Error);
+  CHECK_THROWS_WITH_AS(multinomial(tensor({1e308, 1e308}, f64), 1, Generator(1)),
+                       Contains("is not finite"), Error);
 }
 
 TEST_CASE("random tensors: moments, bounds and seeds") {
-  const Tensor x = randn({10000}, Generator(1), f64), u = uniform({10000}, -2, 3, Generator(1), f64);
+  const Tensor x = randn({10000}, Generator(1), f64),
+               u = uniform({10000}, -2, 3, Generator(1), f64);
   CHECK(mean(x).item() == doctest::Approx(0).epsilon(0.05));
   CHECK(mean(x * x).item() == doctest::Approx(1).epsilon(0.05));
   CHECK(max(u).item() < 3);
   CHECK(-max(-u).item() >= -2);
   CHECK(mean(u).item() == doctest::Approx(0.5).epsilon(0.1));
   CHECK(same(randn({5}, Generator(1), f64), slice(x, 0, 0, 5)));
-  CHECK_THROWS_WITH_AS(randn({2}, Generator(1), i64), Contains("randn: expected f32 or f64"), Error);
+  CHECK_THROWS_WITH_AS(randn({2}, Generator(1), i64), Contains("randn: expected f32 or f64"),
+                       Error);
   CHECK_THROWS_WITH_AS(uniform({2}, 1, 0, Generator(1)), Contains("above the upper bound"), Error);
-  CHECK_THROWS_WITH_AS(uniform({2}, -1e308, 1e308, Generator(1), f64), Contains("is not finite"), Error);
+  CHECK_THROWS_WITH_AS(uniform({2}, -1e308, 1e308, Generator(1), f64), Contains("is not finite"),
+                       Error);
 }

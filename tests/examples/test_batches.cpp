@@ -48,13 +48,16 @@ TEST_CASE("batches: a lane reads whole words one after the other over all reads"
     const Batch batch = lanes.read(5);
     CHECK(batch.input.shape() == retrace::Shape{3, 5});
     for (int row = 0; row < 3; ++row) {
-      for (const std::int64_t x : symbols(retrace::select(batch.input, 0, row))) inputs[row].push_back(x);
-      for (const std::int64_t x : symbols(retrace::select(batch.target, 0, row))) targets[row].push_back(x);
+      for (const std::int64_t x : symbols(retrace::select(batch.input, 0, row)))
+        inputs[row].push_back(x);
+      for (const std::int64_t x : symbols(retrace::select(batch.target, 0, row)))
+        targets[row].push_back(x);
     }
   }
   for (int row = 0; row < 3; ++row) {
     CHECK(inputs[row][0] == 0);
-    for (std::size_t i = 0; i + 1 < inputs[row].size(); ++i) CHECK(inputs[row][i + 1] == targets[row][i]);
+    for (std::size_t i = 0; i + 1 < inputs[row].size(); ++i)
+      CHECK(inputs[row][i + 1] == targets[row][i]);
     // Word i is made of i % 7 + 1 times the symbol i + 1.
     for (std::size_t i = 1, length = 0; i < inputs[row].size(); ++i) {
       if (inputs[row][i] != 0) {
@@ -87,7 +90,9 @@ TEST_CASE("batches: every epoch shows every word once in another order") {
 
 TEST_CASE("batches: the generator alone decides the order") {
   const Encoded words = many_words();
-  const auto text = [&](std::uint64_t seed) { return symbols(Lanes(words, 4, Generator(seed)).read(50).input); };
+  const auto text = [&](std::uint64_t seed) {
+    return symbols(Lanes(words, 4, Generator(seed)).read(50).input);
+  };
   CHECK(text(1) == text(1));
   CHECK(text(1) != text(2));
 }

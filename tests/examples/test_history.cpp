@@ -21,11 +21,14 @@ constexpr double infinity = std::numeric_limits<double>::infinity();
 
 History of(const std::vector<double>& values) {
   History history;
-  for (const double value : values) history.add("loss", static_cast<double>(history["loss"].size()), value);
+  for (const double value : values)
+    history.add("loss", static_cast<double>(history["loss"].size()), value);
   return history;
 }
 
-std::string sparkline(const std::vector<double>& values, int width = 60) { return of(values).sparkline("loss", width); }
+std::string sparkline(const std::vector<double>& values, int width = 60) {
+  return of(values).sparkline("loss", width);
+}
 
 }  // namespace
 
@@ -46,7 +49,8 @@ TEST_CASE("history: curves keep their points and their order") {
 
 TEST_CASE("history: a step that goes back or is no number is refused and changes nothing") {
   History history = of({1, 2});
-  CHECK_THROWS_WITH_AS(history.add("loss", 0.5, 3), "history: step 0.5 of 'loss' comes after step 1", retrace::Error);
+  CHECK_THROWS_WITH_AS(history.add("loss", 0.5, 3),
+                       "history: step 0.5 of 'loss' comes after step 1", retrace::Error);
   CHECK_THROWS_AS(history.add("loss", no_number, 3), retrace::Error);
   CHECK_THROWS_AS(history.add("new", infinity, 3), retrace::Error);
   CHECK(history["loss"].size() == 2);
@@ -71,7 +75,8 @@ TEST_CASE("history: a sparkline fits its width and shows means") {
   for (const int points : {59, 60, 61, 119, 1000}) {
     std::vector<double> values;
     for (int i = 0; i < points; ++i) values.push_back(i);
-    CHECK(sparkline(values).size() == 3U * static_cast<unsigned>(std::min(points, 60)));  // three bytes each
+    CHECK(sparkline(values).size() ==
+          3U * static_cast<unsigned>(std::min(points, 60)));  // three bytes each
   }
 }
 

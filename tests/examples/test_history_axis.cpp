@@ -10,7 +10,9 @@ using history::tick_label;
 using history::Ticks;
 
 TEST_CASE("axis: ticks are round and equally far apart and inside the range") {
-  const auto values = [](double low, double high, int wanted) { return nice_ticks(low, high, wanted).values; };
+  const auto values = [](double low, double high, int wanted) {
+    return nice_ticks(low, high, wanted).values;
+  };
   CHECK(values(0, 6000, 6) == std::vector<double>{0, 1000, 2000, 3000, 4000, 5000, 6000});
   CHECK(values(2.1, 4.3, 5) == std::vector<double>{2.5, 3, 3.5, 4});
   CHECK(values(-1, 1, 4) == std::vector<double>{-1, -0.5, 0, 0.5, 1});

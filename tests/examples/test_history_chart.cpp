@@ -62,7 +62,8 @@ void check_well_formed(const std::string& svg) {
 
 }  // namespace
 
-TEST_CASE("chart: shows a long curve smoothed and a short one as dots and baselines with their values") {
+TEST_CASE(
+    "chart: shows a long curve smoothed and a short one as dots and baselines with their values") {
   const std::string svg = falling(100).svg({.title = "Words",
                                             .subtitle = "a subtitle",
                                             .y_label = "nats",
@@ -71,8 +72,9 @@ TEST_CASE("chart: shows a long curve smoothed and a short one as dots and baseli
   CHECK(count(svg, "<path") == 3);    // training, smoothed, held out
   CHECK(count(svg, "<circle") == 4);  // three points and the legend
   CHECK(count(svg, "dasharray") == 2);
-  for (const char* text : {">Words<", ">a subtitle<", ">nats<", ">step<", ">bigram 2.517<", ">trigram 2.227<",
-                           ">training loss<", ">smoothed<", ">held-out loss, 2.125 at the end<"}) {
+  for (const char* text :
+       {">Words<", ">a subtitle<", ">nats<", ">step<", ">bigram 2.517<", ">trigram 2.227<",
+        ">training loss<", ">smoothed<", ">held-out loss, 2.125 at the end<"}) {
     CHECK_MESSAGE(has(svg, text), text);
   }
 }
@@ -107,7 +109,8 @@ TEST_CASE("chart: the legend has as many rows as it needs and the picture grows 
       const std::string svg = many(curves).svg({.width = width});
       double right = 0, bottom = 0, highest = 1e9, lowest = 0;  // of the legend, and of the curves
       int labels = 0;
-      for (const std::smatch& label : matches(svg, "<text x=\"([0-9.]+)\" y=\"([0-9.]+)\">([^<]+)")) {
+      for (const std::smatch& label :
+           matches(svg, "<text x=\"([0-9.]+)\" y=\"([0-9.]+)\">([^<]+)")) {
         const double x = std::stod(label[1]), y = std::stod(label[2]);
         const bool is_in_new_row = y > bottom;
         CHECK((is_in_new_row ? x == 113 : y == bottom && x > right + 29));
@@ -124,7 +127,8 @@ TEST_CASE("chart: the legend has as many rows as it needs and the picture grows 
         lowest = std::max(lowest, std::stod(point[1]));
       }
       CHECK(highest > bottom + 10);
-      CHECK(lowest - highest == doctest::Approx(360 / 1.1).epsilon(0.001));  // whatever the legend takes
+      CHECK(lowest - highest ==
+            doctest::Approx(360 / 1.1).epsilon(0.001));  // whatever the legend takes
       CHECK(std::stod(matches(svg, "height=\"([0-9]+)\"")[0][1]) > lowest + 62);
     }
   }
@@ -160,15 +164,19 @@ TEST_CASE("chart: values that are not finite leave a gap") {
   CHECK_FALSE(has(svg, "bigram"));
   CHECK(has(svg, "short, 2.000 at the end"));
 
-  const std::string nothing = chart_svg({{"loss", {{1, nan}}}}, {.baselines = {{"bigram", infinity}}});
+  const std::string nothing =
+      chart_svg({{"loss", {{1, nan}}}}, {.baselines = {{"bigram", infinity}}});
   check_well_formed(nothing);
   CHECK(has(nothing, "no losses to show"));
 }
 
-TEST_CASE("chart: the file stays small however long the run was") { CHECK(falling(1000000).svg().size() < 100000); }
+TEST_CASE("chart: the file stays small however long the run was") {
+  CHECK(falling(1000000).svg().size() < 100000);
+}
 
 TEST_CASE("chart: too small a picture is refused") {
-  CHECK_THROWS_WITH_AS(chart_svg({}, {.width = 100}), "chart: 100 x 500 pixels is below 560 x 240", retrace::Error);
+  CHECK_THROWS_WITH_AS(chart_svg({}, {.width = 100}), "chart: 100 x 500 pixels is below 560 x 240",
+                       retrace::Error);
 }
 
 TEST_CASE("chart: a file is replaced as a whole and nothing is left beside it") {
@@ -189,16 +197,18 @@ TEST_CASE("chart: a symbolic link is followed and not replaced") {
 }
 
 TEST_CASE("chart: what is no regular file is refused and not replaced") {
-  CHECK_THROWS_WITH_AS(History().write_svg("/dev/null"), "cannot write /dev/null: it is not a regular file",
-                       retrace::Error);
+  CHECK_THROWS_WITH_AS(History().write_svg("/dev/null"),
+                       "cannot write /dev/null: it is not a regular file", retrace::Error);
   CHECK(std::filesystem::is_character_file("/dev/null"));
 }
 
 TEST_CASE("chart: a file that cannot be written is refused with the reason") {
   const TemporaryDirectory folder;
   const std::string path = folder.path("missing/loss.svg");
-  CHECK_THROWS_WITH_AS(History().write_svg(path), ("cannot write " + path + ": No such file or directory").c_str(),
+  CHECK_THROWS_WITH_AS(History().write_svg(path),
+                       ("cannot write " + path + ": No such file or directory").c_str(),
                        retrace::Error);
   CHECK_THROWS_WITH_AS(History().write_svg(folder.path("")),
-                       ("cannot write " + folder.path("") + ": it is not a regular file").c_str(), retrace::Error);
+                       ("cannot write " + folder.path("") + ": it is not a regular file").c_str(),
+                       retrace::Error);
 }

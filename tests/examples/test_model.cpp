@@ -47,8 +47,8 @@ TEST_CASE("model: logits for every symbol and a state for every layer - of an LS
 TEST_CASE("model: a cell of another name is refused") {
   words::NetOptions options = two_layers;
   options.cell = "elman";
-  CHECK_THROWS_WITH_AS(Net(options, Generator(1)), "network: the cell is 'elman', not rnn, gru or lstm",
-                       retrace::Error);
+  CHECK_THROWS_WITH_AS(Net(options, Generator(1)),
+                       "network: the cell is 'elman', not rnn, gru or lstm", retrace::Error);
 }
 
 TEST_CASE("model: parameters are named and counted") {
@@ -64,7 +64,8 @@ TEST_CASE("model: parameters of other cells have the same names and more columns
   for (const auto& [cell, gates] : {std::pair{"gru", 3}, std::pair{"lstm", 4}}) {
     words::NetOptions options = two_layers;
     options.cell = cell;
-    CHECK(retrace::parameters(Net(options, Generator(1)))["rnn.1.w_x"].shape() == retrace::Shape{4, gates * 4});
+    CHECK(retrace::parameters(Net(options, Generator(1)))["rnn.1.w_x"].shape() ==
+          retrace::Shape{4, gates * 4});
   }
 }
 
@@ -75,8 +76,10 @@ TEST_CASE("model: a sequence in two parts gives what it gives in one") {
     const Net::Output begin = net(symbols({0, 1, 2}));
     const Net::Output rest = net(symbols({3, 4}), begin.states);
     const std::vector<float> expected = whole.to_vector<float>();
-    const std::vector<float> got = retrace::concat({begin.logits, rest.logits}, 1).to_vector<float>();
-    for (std::size_t i = 0; i < got.size(); ++i) CHECK(got[i] == doctest::Approx(expected[i]).epsilon(1e-5));
+    const std::vector<float> got =
+        retrace::concat({begin.logits, rest.logits}, 1).to_vector<float>();
+    for (std::size_t i = 0; i < got.size(); ++i)
+      CHECK(got[i] == doctest::Approx(expected[i]).epsilon(1e-5));
   });
 }
 
@@ -95,9 +98,12 @@ TEST_CASE("model: dropout zeroes in training only and on what enters every layer
   const Tensor zero = retrace::zeros({1, 5, 4});
   const retrace::Parameters parameters = retrace::parameters(net);
   Tensor h = retrace::zeros({1, 4});
-  for (int i = 0; i < 5; ++i) h = retrace::tanh(retrace::matmul(h, parameters["rnn.1.w_h"]) + parameters["rnn.1.b"]);
-  const std::vector<float> expected = h.to_vector<float>(), got = output.states[1].to_vector<float>();
-  for (std::size_t i = 0; i < got.size(); ++i) CHECK(got[i] == doctest::Approx(expected[i]).epsilon(1e-5));
+  for (int i = 0; i < 5; ++i)
+    h = retrace::tanh(retrace::matmul(h, parameters["rnn.1.w_h"]) + parameters["rnn.1.b"]);
+  const std::vector<float> expected = h.to_vector<float>(),
+                           got = output.states[1].to_vector<float>();
+  for (std::size_t i = 0; i < got.size(); ++i)
+    CHECK(got[i] == doctest::Approx(expected[i]).epsilon(1e-5));
 }
 
 TEST_CASE("model: cross entropy judges every word on its own with its end") {
@@ -141,22 +147,26 @@ TEST_CASE("sampler: characters come as often as the network says") {
   const Net net(two_layers, Generator(1));
   const std::vector<double> expected = [&] {
     const Tensor logits = net(symbols({0, 1})).logits;
-    return retrace::softmax(retrace::select(logits, 1, 1) / 0.5).to(retrace::f64).to_vector<double>();
+    return retrace::softmax(retrace::select(logits, 1, 1) / 0.5)
+        .to(retrace::f64)
+        .to_vector<double>();
   }();
   constexpr int count = 4000;
   std::vector<double> seen(5, 0.0);
-  for (const std::string& word :
-       words::invent(net, vocabulary, {.count = count, .temperature = 0.5, .prime = "a"}, Generator(5))) {
+  for (const std::string& word : words::invent(
+           net, vocabulary, {.count = count, .temperature = 0.5, .prime = "a"}, Generator(5))) {
     seen[word.size() == 1 ? 0 : static_cast<std::size_t>(word[1] - 'a' + 1)] += 1.0 / count;
   }
-  for (std::size_t i = 0; i < seen.size(); ++i) CHECK(seen[i] == doctest::Approx(expected[i]).epsilon(0.1));
+  for (std::size_t i = 0; i < seen.size(); ++i)
+    CHECK(seen[i] == doctest::Approx(expected[i]).epsilon(0.1));
 }
 
 TEST_CASE("sampler: a prime with an unknown character is refused") {
   const Net net({.symbols = 3, .embedding = 2, .units = 2}, Generator(1));
   const words::Vocabulary vocabulary({"", "a", "b"});
   CHECK_THROWS_WITH_AS(words::invent(net, vocabulary, {.prime = "ax"}, Generator(1)),
-                       "encode: the character 'x' of 'ax' is not in the vocabulary", retrace::Error);
+                       "encode: the character 'x' of 'ax' is not in the vocabulary",
+                       retrace::Error);
 }
 
 TEST_CASE("sampler: a word that does not end is cut off") {

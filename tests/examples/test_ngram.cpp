@@ -22,7 +22,8 @@ constexpr int end = words::Vocabulary::end;
 }  // namespace
 
 TEST_CASE("n-gram: a unigram model as computed by hand") {
-  // Predictions: a b end, a end. c(a) = 2, c(b) = 1, c(end) = 2, in all 5; 3 different symbols; uniform 1/3.
+  // Predictions: a b end, a end. c(a) = 2, c(b) = 1, c(end) = 2, in all 5; 3 different symbols;
+  // uniform 1/3.
   const NGram unigram(1, 3, two_words);
   CHECK(unigram.probability({}, 1) == doctest::Approx((2 + 3.0 / 3) / 8));
   CHECK(unigram.probability({}, 2) == doctest::Approx((1 + 3.0 / 3) / 8));
@@ -30,7 +31,8 @@ TEST_CASE("n-gram: a unigram model as computed by hand") {
 }
 
 TEST_CASE("n-gram: a bigram model as computed by hand") {
-  // After the start: a twice, one symbol. After a: b once, end once, two symbols. After b: end once, one symbol.
+  // After the start: a twice, one symbol. After a: b once, end once, two symbols. After b: end
+  // once, one symbol.
   const NGram bigram(2, 3, two_words);
   const double a = 3.0 / 8;
   const double b = 2.0 / 8;
@@ -49,7 +51,8 @@ TEST_CASE("n-gram: a context never seen leaves the shorter one") {
   const NGram trigram(3, 3, two_words);
   const NGram bigram(2, 3, two_words);
   CHECK(trigram.probability(Word{2, 2}, 1) == doctest::Approx(bigram.probability(Word{2}, 1)));
-  CHECK(trigram.probability(Word{1, 2, 2}, end) == doctest::Approx(bigram.probability(Word{2}, end)));
+  CHECK(trigram.probability(Word{1, 2, 2}, end) ==
+        doctest::Approx(bigram.probability(Word{2}, end)));
 }
 
 TEST_CASE("n-gram: probabilities are positive and sum to 1 after every history") {
@@ -88,10 +91,13 @@ TEST_CASE("n-gram: cross entropy is the mean over characters and word ends") {
 }
 
 TEST_CASE("n-gram: what makes no model is refused") {
-  CHECK_THROWS_WITH_AS(NGram(0, 3, two_words), "n-gram: order is 0, but must be at least 1", retrace::Error);
+  CHECK_THROWS_WITH_AS(NGram(0, 3, two_words), "n-gram: order is 0, but must be at least 1",
+                       retrace::Error);
   CHECK_THROWS_WITH_AS(NGram(2, 3, {}), "n-gram: no words to count", retrace::Error);
-  CHECK_THROWS_WITH_AS(NGram(2, 2, two_words), "n-gram: symbol 2 is not below the vocabulary size 2", retrace::Error);
-  CHECK_THROWS_WITH_AS(NGram(60, 3, two_words), "n-gram: order 60 is too high for 3 symbols", retrace::Error);
+  CHECK_THROWS_WITH_AS(NGram(2, 2, two_words),
+                       "n-gram: symbol 2 is not below the vocabulary size 2", retrace::Error);
+  CHECK_THROWS_WITH_AS(NGram(60, 3, two_words), "n-gram: order 60 is too high for 3 symbols",
+                       retrace::Error);
   const NGram bigram(2, 3, two_words);
   CHECK_THROWS_AS(bigram.probability({}, 3), retrace::Error);
   CHECK_THROWS_AS(bigram.probability(Word{-1}, 1), retrace::Error);
@@ -109,6 +115,8 @@ TEST_CASE("n-gram: the figures of the Debian word list") {
   const auto training = vocabulary.encode(sides.training);
   const auto held_out = vocabulary.encode(sides.held_out);
   // The list changes a little between releases of Debian.
-  CHECK(NGram(2, vocabulary.size(), training).cross_entropy(held_out) == doctest::Approx(2.52).epsilon(0.01));
-  CHECK(NGram(3, vocabulary.size(), training).cross_entropy(held_out) == doctest::Approx(2.23).epsilon(0.01));
+  CHECK(NGram(2, vocabulary.size(), training).cross_entropy(held_out) ==
+        doctest::Approx(2.52).epsilon(0.01));
+  CHECK(NGram(3, vocabulary.size(), training).cross_entropy(held_out) ==
+        doctest::Approx(2.23).epsilon(0.01));
 }

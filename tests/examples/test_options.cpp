@@ -43,12 +43,14 @@ TEST_CASE("options: without any the run has a fixed number of steps on the stand
 
 TEST_CASE("options: every one reaches its field") {
   const Command c =
-      parse({"a.txt", "--units",    "8",   "--layers",      "2",   "--embedding", "7",      "--batch",
-             "3",     "--lr",       "0.5", "--decay",       "0.2", "--momentum",  "0.8",    "--clip",
-             "4",     "--sequence", "9",   "--seed",        "11",  "--held-out",  "0.25",   "--seconds",
-             "60",    "--epochs",   "4",   "--evaluations", "5",   "--samples",   "12",     "--temperature",
-             "0.7",   "--prime",    "qu",  "--save-every",  "0",   "--out",       "folder", "--cell",
-             "gru",   "--dropout",  "0.3"});
+      parse({"a.txt", "--units",       "8",      "--layers",      "2",    "--embedding",
+             "7",     "--batch",       "3",      "--lr",          "0.5",  "--decay",
+             "0.2",   "--momentum",    "0.8",    "--clip",        "4",    "--sequence",
+             "9",     "--seed",        "11",     "--held-out",    "0.25", "--seconds",
+             "60",    "--epochs",      "4",      "--evaluations", "5",    "--samples",
+             "12",    "--temperature", "0.7",    "--prime",       "qu",   "--save-every",
+             "0",     "--out",         "folder", "--cell",        "gru",  "--dropout",
+             "0.3"});
   CHECK(c.run.text == "a.txt");
   CHECK(c.run.cell == "gru");
   CHECK(c.run.dropout == 0.3);
@@ -141,7 +143,8 @@ TEST_CASE("options: every number is right or refused by name") {
       CHECK(refusal({row.name, value}).empty());
     }
     std::vector<const char*> wrong = row.wrong;
-    wrong.insert(wrong.end(), {"nan", "-nan", "inf", "-inf", "1e999", "", "one", " 1", "1x", "99999999999999999999"});
+    wrong.insert(wrong.end(), {"nan", "-nan", "inf", "-inf", "1e999", "", "one", " 1", "1x",
+                               "99999999999999999999"});
     for (const char* value : wrong) {
       CAPTURE(value);
       CHECK(refusal({row.name, value}).find(row.name) != std::string::npos);
@@ -166,7 +169,8 @@ TEST_CASE("options: help names every option and does nothing else") {
 }
 
 TEST_CASE("options: those of a run survive being stored") {
-  const RunOptions options = parse({"a b.txt", "--lr", "0.1", "--seconds", "0.3", "--seed", "9223372036854775807"}).run;
+  const RunOptions options =
+      parse({"a b.txt", "--lr", "0.1", "--seconds", "0.3", "--seed", "9223372036854775807"}).run;
   retrace::Metadata metadata;
   words::store(options, metadata);
   retrace::Metadata again;
@@ -200,14 +204,18 @@ TEST_CASE("options: a resumed run keeps its own but for its text and length") {
   CHECK(words::resumed_options(saved, parse({"--resume", "x"})).text == "a.txt");
   CHECK(words::resumed_options(saved, parse({"--resume", "x", "--units", "8"})).units == 8);
 
-  const RunOptions longer = words::resumed_options(saved, parse({"b.txt", "--resume", "x", "--steps", "500"}));
+  const RunOptions longer =
+      words::resumed_options(saved, parse({"b.txt", "--resume", "x", "--steps", "500"}));
   CHECK(longer.text == "b.txt");
   CHECK(longer.units == 8);
   CHECK(longer.epochs == 0);
   CHECK(longer.steps == 500);
   CHECK(longer.lr == saved.lr);
-  CHECK(words::resumed_options(saved, parse({"--resume", "x", "--steps", "500", "--lr", "0.5"})).lr == 0.5);
-  CHECK_THROWS_AS(words::resumed_options(saved, parse({"--resume", "x", "--lr", "0.5"})), retrace::Error);
+  CHECK(
+      words::resumed_options(saved, parse({"--resume", "x", "--steps", "500", "--lr", "0.5"})).lr ==
+      0.5);
+  CHECK_THROWS_AS(words::resumed_options(saved, parse({"--resume", "x", "--lr", "0.5"})),
+                  retrace::Error);
 
   CHECK_THROWS_WITH_AS(words::resumed_options(saved, parse({"--resume", "x", "--units", "9"})),
                        "--units: the run in x was started with 8, not 9", retrace::Error);

@@ -34,7 +34,8 @@ class Program {
     posix_spawn_file_actions_t files;
     posix_spawn_file_actions_init(&files);
     for (const auto& [number, path] : {std::pair{1, &out_}, std::pair{2, &error_}})
-      posix_spawn_file_actions_addopen(&files, number, path->c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0644);
+      posix_spawn_file_actions_addopen(&files, number, path->c_str(), O_WRONLY | O_CREAT | O_TRUNC,
+                                       0644);
     arguments.insert(arguments.begin(), WORDS_PROGRAM);
     std::vector<char*> pointers;
     pointers.reserve(arguments.size() + 1);
@@ -89,8 +90,10 @@ Result run(const TemporaryDirectory& scratch, const std::vector<std::string>& ar
 /// A small network for the tiny list, to be trained into `folder`.
 std::vector<std::string> tiny_run(const TemporaryDirectory& scratch, const std::string& folder,
                                   const std::vector<std::string>& more) {
-  std::vector<std::string> arguments{scratch.file("list", tiny_list()), "--out", scratch.path(folder)};
-  for (const char* option : {"--units", "12", "--embedding", "5", "--layers", "2", "--batch", "8", "--sequence", "4"})
+  std::vector<std::string> arguments{scratch.file("list", tiny_list()), "--out",
+                                     scratch.path(folder)};
+  for (const char* option :
+       {"--units", "12", "--embedding", "5", "--layers", "2", "--batch", "8", "--sequence", "4"})
     arguments.emplace_back(option);
   arguments.insert(arguments.end(), more.begin(), more.end());
   return arguments;
@@ -106,10 +109,12 @@ std::string timeless_bytes(const std::string& checkpoint) {
   return read_bytes(checkpoint + ".timeless");
 }
 
-/// The weights, the picture and the curves in two folders, and the checkpoints but for the time they took.
+/// The weights, the picture and the curves in two folders, and the checkpoints but for the time
+/// they took.
 void check_equal_runs(const std::string& a, const std::string& b) {
   // One comparison each: doctest would print the bytes.
-  const bool equal_checkpoints = timeless_bytes(words::checkpoint_file(a)) == timeless_bytes(words::checkpoint_file(b));
+  const bool equal_checkpoints =
+      timeless_bytes(words::checkpoint_file(a)) == timeless_bytes(words::checkpoint_file(b));
   CHECK(equal_checkpoints);
   for (const auto& file : {words::weights_file, words::picture_file, words::history_file}) {
     CAPTURE(file(a));
@@ -163,7 +168,8 @@ TEST_CASE("program: help is no error") {
 
 TEST_CASE("program: a run tells what it does and leaves weights that invent words") {
   const TemporaryDirectory scratch;
-  const Result trained = run(scratch, tiny_run(scratch, "run", {"--steps", "300", "--samples", "50"}));
+  const Result trained =
+      run(scratch, tiny_run(scratch, "run", {"--steps", "300", "--samples", "50"}));
   CAPTURE(trained.out);
   CHECK(trained.status == 0);
   CHECK(trained.errors.empty());
@@ -194,9 +200,11 @@ TEST_CASE("program: a run tells what it does and leaves weights that invent word
   const std::string curves = read_bytes(scratch.path("run/history.csv"));
   CHECK(curves.starts_with("step,training loss,held-out loss\n1,"));
   CHECK(std::count(curves.begin(), curves.end(), '\n') == 301);
-  CHECK(retrace::read_safetensors(scratch.path("run/weights.safetensors")).tensors.count("rnn.1.w_h") == 1);
+  CHECK(retrace::read_safetensors(scratch.path("run/weights.safetensors"))
+            .tensors.count("rnn.1.w_h") == 1);
 
-  const std::vector<std::string> sample{"--from", scratch.path("run"), "--samples", "30", "--prime", "mi"};
+  const std::vector<std::string> sample{"--from", scratch.path("run"), "--samples",
+                                        "30",     "--prime",           "mi"};
   const Result words = run(scratch, sample);
   CHECK(words.status == 0);
   CHECK(std::count(words.out.begin(), words.out.end(), '\n') == 30);
@@ -206,7 +214,8 @@ TEST_CASE("program: a run tells what it does and leaves weights that invent word
 
 TEST_CASE("program: two runs of equal options leave equal files") {
   const TemporaryDirectory scratch;
-  for (const char* folder : {"a", "b"}) CHECK(run(scratch, tiny_run(scratch, folder, {"--steps", "60"})).status == 0);
+  for (const char* folder : {"a", "b"})
+    CHECK(run(scratch, tiny_run(scratch, folder, {"--steps", "60"})).status == 0);
   check_equal_runs(scratch.path("a"), scratch.path("b"));
 }
 
@@ -237,7 +246,8 @@ TEST_CASE("program: a resumed run has the weights of its checkpoint and not late
   const TemporaryDirectory scratch;
   CHECK(run(scratch, tiny_run(scratch, "run", {"--steps", "40"})).status == 0);
   CHECK(run(scratch, tiny_run(scratch, "later", {"--steps", "80"})).status == 0);
-  const std::string weights = words::weights_file(scratch.path("run")), before = read_bytes(weights);
+  const std::string weights = words::weights_file(scratch.path("run")),
+                    before = read_bytes(weights);
   write_bytes(weights, read_bytes(words::weights_file(scratch.path("later"))));
   CHECK(run(scratch, {"--resume", scratch.path("run")}).status == 0);
   const bool as_before = read_bytes(weights) == before;
@@ -270,8 +280,10 @@ TEST_CASE("program: what does not fit is not resumed") {
   CHECK(run(scratch, tiny_run(scratch, "run", {"--steps", "20"})).status == 0);
   const std::string folder = scratch.path("run");
   check_refused(scratch, {"--resume", folder, "--units", "13"}, "started with 12, not 13");
-  check_refused(scratch, {scratch.file("other", tiny_list() + "kalo\n"), "--resume", folder}, "another text");
-  check_refused(scratch, {scratch.file("letters", tiny_list() + "xyz\n"), "--resume", folder}, "another text");
+  check_refused(scratch, {scratch.file("other", tiny_list() + "kalo\n"), "--resume", folder},
+                "another text");
+  check_refused(scratch, {scratch.file("letters", tiny_list() + "xyz\n"), "--resume", folder},
+                "another text");
   const std::string checkpoint = folder + "/checkpoint.safetensors", whole = read_bytes(checkpoint);
   scratch.file("run/checkpoint.safetensors", whole.substr(0, whole.size() / 2));
   check_refused(scratch, {"--resume", folder}, "checkpoint.safetensors");
@@ -307,5 +319,6 @@ TEST_CASE("program: a text is read as it is and passages of it are invented") {
   CHECK(longer.status == 0);
   CHECK(longer.out.find("rate        ") != std::string::npos);
   check_refused(scratch, {"--resume", scratch.path("run"), "--steps", "5"}, "has done 410");
-  check_refused(scratch, {"--resume", scratch.path("run"), "--as", "list"}, "started with text, not list");
+  check_refused(scratch, {"--resume", scratch.path("run"), "--as", "list"},
+                "started with text, not list");
 }

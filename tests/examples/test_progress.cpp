@@ -23,7 +23,11 @@ struct Stage {
   Stage& operator=(const Stage&) = delete;
 
   ProgressOptions options(bool is_terminal) {
-    return {.out = file, .clock = [this] { return now; }, .is_terminal = is_terminal, .columns = 100, .colour = false};
+    return {.out = file,
+            .clock = [this] { return now; },
+            .is_terminal = is_terminal,
+            .columns = 100,
+            .colour = false};
   }
 
   std::string text() const {
@@ -120,7 +124,8 @@ TEST_CASE("progress: the bar on a terminal is redrawn in place at most ten times
   }
   const std::string text = stage.text();
   CHECK(count(text,
-              "\r━━━━━━━━━━━━━━━━━━━━────────────────────  50%  step 500/1,000  loss 2.000  500 chars/s  0:02 "
+              "\r━━━━━━━━━━━━━━━━━━━━────────────────────  50%  step 500/1,000  loss 2.000  500 "
+              "chars/s  0:02 "
               "left\x1b[K") == 1);
   CHECK(text.ends_with("0:02 taken\x1b[K\n"));
 }
@@ -136,7 +141,8 @@ TEST_CASE("progress: the line fits the window and gives up the bar first") {
     progress.update(500, 2, 1000);
     const std::string text = stage.text();
     std::size_t width = 0;  // code points but for "\r" and "\x1b[K"
-    for (const char c : text.substr(1, text.size() - 4)) width += (static_cast<unsigned char>(c) & 0xC0) != 0x80;
+    for (const char c : text.substr(1, text.size() - 4))
+      width += (static_cast<unsigned char>(c) & 0xC0) != 0x80;
     CHECK(width <= static_cast<std::size_t>(columns - 1));
     CHECK((count(text, "━") > 0) == (columns > 70));
   }

@@ -12,7 +12,8 @@ namespace {
 using retrace::test::TemporaryDirectory;
 using Strings = std::vector<std::string>;
 
-words::Data data_of(const TemporaryDirectory& scratch, std::string_view text, const char* as = "list") {
+words::Data data_of(const TemporaryDirectory& scratch, std::string_view text,
+                    const char* as = "list") {
   words::RunOptions options;
   options.as = as;
   options.text = scratch.file("text", text);
@@ -31,7 +32,9 @@ TEST_CASE("report: invented words count once and those of the text are no news")
         "invented   0 different words in 2, 0.0 % of them not in the text\n");
 }
 
-TEST_CASE("report: words are listed with commas in lines of bounded length and lines of text on their own") {
+TEST_CASE(
+    "report: words are listed with commas in lines of bounded length and lines of text on their "
+    "own") {
   const TemporaryDirectory scratch;
   const words::Data list = data_of(scratch, tiny_list());
   CHECK(words::list({"a", "b", "a", "c", "d"}, 3, list) == "a, b, c");
@@ -40,7 +43,8 @@ TEST_CASE("report: words are listed with commas in lines of bounded length and l
   for (int i = 0; i < 100; ++i) many.push_back("word" + std::to_string(i));
   const std::string lines = words::list(many, 100, list) + "\n";
   std::size_t begin = 0;
-  for (std::size_t end = lines.find('\n'); end != std::string::npos; end = lines.find('\n', begin)) {
+  for (std::size_t end = lines.find('\n'); end != std::string::npos;
+       end = lines.find('\n', begin)) {
     CHECK(end - begin <= 100);
     begin = end + 1;
   }

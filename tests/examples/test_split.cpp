@@ -32,7 +32,8 @@ TEST_CASE("split: a word and its possessive fall on the same side") {
   for (std::uint64_t seed = 0; seed < 20; ++seed) {
     const words::Split sides = words::split(all, 0.3, seed);
     const std::set<std::string> held_out(sides.held_out.begin(), sides.held_out.end());
-    for (std::size_t i = 0; i < all.size(); i += 2) CHECK(held_out.count(all[i]) == held_out.count(all[i + 1]));
+    for (std::size_t i = 0; i < all.size(); i += 2)
+      CHECK(held_out.count(all[i]) == held_out.count(all[i + 1]));
   }
 }
 
@@ -54,7 +55,8 @@ TEST_CASE("split: every word is on one side (in order) and the share is met") {
 TEST_CASE("split: the seed decides and decides alone") {
   Strings letters;
   for (char c = 'a'; c <= 'z'; ++c) letters.emplace_back(1, c);
-  // Fixed, and computed by a program in another language: the split must not depend on a standard library.
+  // Fixed, and computed by a program in another language: the split must not depend on a standard
+  // library.
   CHECK(words::split(letters, 0.2, 1).held_out == Strings{"d", "i", "j", "m", "n", "v"});
   CHECK(words::split(letters, 0.2, 2).held_out == Strings{"a", "r", "u", "x", "y", "z"});
 }
@@ -68,7 +70,8 @@ TEST_CASE("split: neither side is ever empty") {
 TEST_CASE("split: too few words and a share out of range are refused") {
   const Strings nine{"a", "b", "c", "d", "e", "f", "g", "h", "i"};
   CHECK_THROWS_WITH_AS(words::split(nine, 0.1, 1),
-                       "9 different words are too few to hold some out; at least 10 are needed", retrace::Error);
+                       "9 different words are too few to hold some out; at least 10 are needed",
+                       retrace::Error);
   CHECK_THROWS_AS(words::split(pairs(), 0, 1), retrace::Error);
   CHECK_THROWS_AS(words::split(pairs(), 1, 1), retrace::Error);
 }

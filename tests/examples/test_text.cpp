@@ -37,7 +37,8 @@ TEST_CASE("text: white space inside a line makes it running text with lines for 
   CHECK(corpus.items == Strings{"ant", "the bee flies"});
 }
 
-TEST_CASE("text: blank lines and a byte order mark and the line ends of every system leave no trace") {
+TEST_CASE(
+    "text: blank lines and a byte order mark and the line ends of every system leave no trace") {
   const Corpus corpus = parse_corpus(
       "\xEF\xBB\xBF"
       "ant\r\n\r\n  bee \n\t\n\ncat\rdog",
@@ -57,7 +58,8 @@ TEST_CASE("text: control characters do not reach the items") {
               "cd\n") == Strings{"a [31mb", "cd"});
 }
 
-TEST_CASE("text: a long line is cut after a sentence or else at a space or else at the longest length") {
+TEST_CASE(
+    "text: a long line is cut after a sentence or else at a space or else at the longest length") {
   const std::string filler(60, 'x');
   const std::string other(60, 'o');
   CHECK(items("Pi is 3.14. " + filler + " " + other) == Strings{"Pi is 3.14.", filler, other});
@@ -76,7 +78,8 @@ TEST_CASE("text: the longest length counts characters and not bytes") {
 TEST_CASE("text: malformed UTF-8 is refused with the byte offset") {
   const auto refused = [](std::string_view bytes) {
     CHECK_THROWS_WITH_AS(items("ab\n" + std::string(bytes) + "\ncd\n"),
-                         "list: not UTF-8 text: malformed character at byte offset 3", retrace::Error);
+                         "list: not UTF-8 text: malformed character at byte offset 3",
+                         retrace::Error);
   };
   refused("\xE9");              // Latin-1
   refused("\xC3");              // cut short
@@ -86,32 +89,37 @@ TEST_CASE("text: malformed UTF-8 is refused with the byte offset") {
   refused("\xED\xA0\x80");      // surrogate
   refused("\xF4\x90\x80\x80");  // above U+10FFFF
   refused("\x80");              // a continuation with nothing to continue
-  CHECK_THROWS_WITH_AS(items(std::string_view("ab\0c", 4)), "list: not a text file: zero byte at byte offset 2",
-                       retrace::Error);
+  CHECK_THROWS_WITH_AS(items(std::string_view("ab\0c", 4)),
+                       "list: not a text file: zero byte at byte offset 2", retrace::Error);
   CHECK(items("\U0010FFFF\n\uD7FF\n\uE000\n").size() == 3);
 }
 
 TEST_CASE("text: a text with nothing to learn from is refused") {
   CHECK_THROWS_WITH_AS(items(""), "list: the file is empty", retrace::Error);
-  CHECK_THROWS_WITH_AS(items("\xEF\xBB\xBF"), "list: the file holds only blank lines", retrace::Error);
-  CHECK_THROWS_WITH_AS(items(" \r\n\t\n"), "list: the file holds only blank lines", retrace::Error);
-  CHECK_THROWS_WITH_AS(items("é\néé\n"),
-                       "list: 'é' is the only character in the file; at least 2 different ones are needed",
+  CHECK_THROWS_WITH_AS(items("\xEF\xBB\xBF"), "list: the file holds only blank lines",
                        retrace::Error);
+  CHECK_THROWS_WITH_AS(items(" \r\n\t\n"), "list: the file holds only blank lines", retrace::Error);
+  CHECK_THROWS_WITH_AS(
+      items("é\néé\n"),
+      "list: 'é' is the only character in the file; at least 2 different ones are needed",
+      retrace::Error);
 }
 
 TEST_CASE("text: a file that cannot be read is refused with the reason") {
   const std::filesystem::path folder = std::filesystem::temp_directory_path();
   const std::string missing = (folder / "retrace-no-such-file").string();
-  CHECK_THROWS_WITH_AS(words::read_corpus(missing), ("cannot read " + missing + ": No such file or directory").c_str(),
+  CHECK_THROWS_WITH_AS(words::read_corpus(missing),
+                       ("cannot read " + missing + ": No such file or directory").c_str(),
                        retrace::Error);
   CHECK_THROWS_WITH_AS(words::read_corpus(folder.string()),
-                       ("cannot read " + folder.string() + ": Is a directory").c_str(), retrace::Error);
+                       ("cannot read " + folder.string() + ": Is a directory").c_str(),
+                       retrace::Error);
 }
 
 TEST_CASE("text: a file is read whole") {
   const std::string path =
-      (std::filesystem::temp_directory_path() / ("retrace-test-text-" + std::to_string(::getpid()))).string();
+      (std::filesystem::temp_directory_path() / ("retrace-test-text-" + std::to_string(::getpid())))
+          .string();
   Strings expected;
   {
     std::ofstream file(path, std::ios::binary);
@@ -121,7 +129,8 @@ TEST_CASE("text: a file is read whole") {
     }
   }
   CHECK(words::read_corpus(path).items == expected);
-  CHECK_THROWS_WITH_AS(words::read_file(path, 0), ("cannot read " + path + ": it is larger than 0 MiB").c_str(),
+  CHECK_THROWS_WITH_AS(words::read_file(path, 0),
+                       ("cannot read " + path + ": it is larger than 0 MiB").c_str(),
                        retrace::Error);
   std::filesystem::remove(path);
 }
@@ -151,7 +160,8 @@ TEST_CASE("vocabulary: decode undoes encode and stops at the end mark") {
   CHECK(vocabulary.decode(vocabulary.encode("vudéjà")) == "vudéjà");
   const int v = vocabulary.encode("v")[0];
   CHECK(vocabulary.decode({v, v, Vocabulary::end, v}) == "vv");
-  CHECK_THROWS_WITH_AS(vocabulary.decode({7}), "decode: 7 is no symbol of a vocabulary of 7", retrace::Error);
+  CHECK_THROWS_WITH_AS(vocabulary.decode({7}), "decode: 7 is no symbol of a vocabulary of 7",
+                       retrace::Error);
 }
 
 TEST_CASE("vocabulary: its symbols are enough to build it again") {
@@ -163,7 +173,8 @@ TEST_CASE("vocabulary: its symbols are enough to build it again") {
 
 TEST_CASE("vocabulary: an unknown character is refused by name") {
   const Vocabulary vocabulary = Vocabulary::of({"ab"});
-  CHECK_THROWS_WITH_AS(vocabulary.encode("aéb"), "encode: the character 'é' of 'aéb' is not in the vocabulary",
+  CHECK_THROWS_WITH_AS(vocabulary.encode("aéb"),
+                       "encode: the character 'é' of 'aéb' is not in the vocabulary",
                        retrace::Error);
   CHECK_THROWS_WITH_AS(vocabulary.encode("a\xFF"), "encode: the word is not UTF-8", retrace::Error);
 }

@@ -108,7 +108,8 @@ TEST_CASE("trainer: a resumed run is bit for bit the run that never stopped") {
     second.resume(scratch.path("middle"));
     CHECK(second.position().step == stop);
     train(second, 40 - stop);
-    const bool equal = checkpoint_of(scratch, second, data) == expected;  // doctest would print the bytes
+    const bool equal =
+        checkpoint_of(scratch, second, data) == expected;  // doctest would print the bytes
     CHECK(equal);
   }
 }
@@ -187,8 +188,10 @@ TEST_CASE("checkpoint: one of another text or another network is refused") {
   other_text.text = scratch.file("other", tiny_list() + "kalo\n");
   const Data other_data = words::load_data(other_text);
   Trainer of_other_text(other_text, other_data);
-  CHECK_THROWS_WITH_AS(of_other_text.resume(path),
-                       ("cannot resume " + path + ": the run was started with another text").c_str(), retrace::Error);
+  CHECK_THROWS_WITH_AS(
+      of_other_text.resume(path),
+      ("cannot resume " + path + ": the run was started with another text").c_str(),
+      retrace::Error);
 
   const auto refused = [&](auto&& change) {
     RunOptions other = options;
@@ -213,8 +216,9 @@ TEST_CASE("checkpoint: every field that is missing or no number is refused by na
   retrace::Parameters tensors;
   for (const auto& [name, value] : file.tensors) tensors.add(name, value);
 
-  for (const char* field : {"step", "characters", "seconds_taken", "best_step", "epoch", "words_of_epoch",
-                            "generator_0", "generator_before_epoch_3", "text_fingerprint", "vocabulary"}) {
+  for (const char* field :
+       {"step", "characters", "seconds_taken", "best_step", "epoch", "words_of_epoch",
+        "generator_0", "generator_before_epoch_3", "text_fingerprint", "vocabulary"}) {
     const std::string name = field;
     CAPTURE(name);
     for (const char* value : {"", "x", "-1", "1e9999"}) {
@@ -248,7 +252,8 @@ TEST_CASE("checkpoint: weights come back with their vocabulary") {
   CHECK_THROWS_AS(words::load_weights(scratch.path("checkpoint")), retrace::Error);
 }
 
-TEST_CASE("trainer: a run that gets another length lets its learning rate fall on from where it stood") {
+TEST_CASE(
+    "trainer: a run that gets another length lets its learning rate fall on from where it stood") {
   const TemporaryDirectory scratch;
   RunOptions options = tiny_options(scratch);
   const Data data = words::load_data(options);
@@ -319,7 +324,8 @@ TEST_CASE("trainer: a text is learnt as it is and judged by its end") {
   options.steps = 300;
   const Data data = words::load_data(options);
   REQUIRE(data.training.size() == 1);
-  const std::string begin = data.vocabulary.decode(data.training[0]), end = data.vocabulary.decode(data.held_out[0]);
+  const std::string begin = data.vocabulary.decode(data.training[0]),
+                    end = data.vocabulary.decode(data.held_out[0]);
   CHECK(begin + end == poem);
   CHECK(end.size() == poem.size() / 5);
   Trainer trainer(options, data);
@@ -335,7 +341,8 @@ TEST_CASE("trainer: a text is learnt as it is and judged by its end") {
   CHECK(cross_entropy(trainer.state().net, data.held_out) < before / 4);
 
   options.text = scratch.file("short", poem.substr(0, 99));
-  CHECK_THROWS_WITH_AS(words::load_data(options),
-                       "a text of 99 characters is too short to hold some out; at least 100 are needed",
-                       retrace::Error);
+  CHECK_THROWS_WITH_AS(
+      words::load_data(options),
+      "a text of 99 characters is too short to hold some out; at least 100 are needed",
+      retrace::Error);
 }

@@ -8,6 +8,7 @@ inline std::string tiny_list() {
   std::string text;
   for (const char* first : {"ka", "lo", "mi", "nu"})
     for (const char* second : {"n", "ra", "ste", "lill"})
-      for (const char* third : {"", "s", "'s", "a"}) text += std::string(first) + second + third + "\n";
+      for (const char* third : {"", "s", "'s", "a"})
+        text += std::string(first) + second + third + "\n";
   return text;
 }

@@ -1,4 +1,5 @@
-// Any bytes are a file to the loader: it reads them or refuses them with an Error, in little time and memory.
+// Any bytes are a file to the loader: it reads them or refuses them with an Error, in little time
+// and memory.
 
 #include <sanitizer/allocator_interface.h>
 #include <sys/mman.h>

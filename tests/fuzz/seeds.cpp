@@ -1,4 +1,5 @@
-// seeds FOLDER: files for the fuzzer to begin with: those that the suite holds malformed, and well-formed ones.
+// seeds FOLDER: files for the fuzzer to begin with: those that the suite holds malformed, and
+// well-formed ones.
 
 #include <filesystem>
 
@@ -13,8 +14,10 @@ int main(int argc, char** argv) {
   const std::filesystem::path folder = argv[1];
   std::filesystem::create_directories(folder);
   int malformed = 0;
-  for (const auto& files : {malformed_lengths, malformed_json, malformed_parts, malformed_fields, malformed_layouts})
-    for (const Malformed& file : files) write_bytes(folder / fmt::format("malformed.{}", malformed++), file.bytes);
+  for (const auto& files :
+       {malformed_lengths, malformed_json, malformed_parts, malformed_fields, malformed_layouts})
+    for (const Malformed& file : files)
+      write_bytes(folder / fmt::format("malformed.{}", malformed++), file.bytes);
   for (std::uint64_t seed = 1; seed <= 100; ++seed) {
     const StateDict dict = random_state_dict(seed);
     retrace::save(folder / fmt::format("{}.safetensors", seed), dict.tensors, dict.metadata);

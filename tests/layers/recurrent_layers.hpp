@@ -45,7 +45,8 @@ std::vector<Tensor*> tensors_of(States<State>& states) {
 
 /// A state of random values for a batch.
 template <class Layer>
-typename Layer::State random_state(const Layer& layer, const Tensor& x, const Generator& generator) {
+typename Layer::State random_state(const Layer& layer, const Tensor& x,
+                                   const Generator& generator) {
   NoGrad scope;
   auto state = layer(x, {}).state;
   for (Tensor* t : tensors_of(state)) *t = uniform(t->shape(), -1, 1, generator, t->dtype());

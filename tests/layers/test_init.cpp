@@ -19,7 +19,8 @@ TEST_CASE("init::glorot: uniform within the bound of one gate and reproducible")
   const GRU gru(300, 100, Generator(1));
   init::glorot(gru.w_x, Generator(2), 3);
   const double bound = std::sqrt(6.0 / 400);
-  const double largest = max(abs(gru.w_x)).item(), deviation = std::sqrt(mean(gru.w_x * gru.w_x).item());
+  const double largest = max(abs(gru.w_x)).item(),
+               deviation = std::sqrt(mean(gru.w_x * gru.w_x).item());
   CHECK(largest <= bound);
   CHECK(largest > 0.999 * bound);
   CHECK(deviation == doctest::Approx(bound / std::sqrt(3)).epsilon(0.01));
@@ -57,7 +58,9 @@ TEST_CASE("init: what is a part of a larger tensor is filled where it lies") {
   init::identity(transpose(q));
   CHECK(same(q, {{1, 0, 0}, {0, 1, 0}, {0, 0, 1}}));
   init::identity(slice(wide, 1, 2, 8));
-  CHECK(same(wide, {{7, 7, 1, 0, 0, 1, 0, 0, 7}, {7, 7, 0, 1, 0, 0, 1, 0, 7}, {7, 7, 0, 0, 1, 0, 0, 1, 7}}));
+  CHECK(same(
+      wide,
+      {{7, 7, 1, 0, 0, 1, 0, 0, 7}, {7, 7, 0, 1, 0, 0, 1, 0, 7}, {7, 7, 0, 0, 1, 0, 0, 1, 7}}));
 }
 
 TEST_CASE("init::identity and init::forget_gate set what they name and no more") {

@@ -80,8 +80,10 @@ TEST_CASE("Embedding: rows by index, and an index that is not there") {
   layer.w.assign(tensor({{1, 2}, {3, 4}, {5, 6}}));
   CHECK(same(layer(tensor({{2, 0}, {1, 2}}, i64)), {{{5, 6}, {1, 2}}, {{3, 4}, {5, 6}}}));
   CHECK_THROWS_WITH_AS(layer(tensor({0, 3}, i64)),
-                       "embedding: index 3 is out of range 0 .. 2 for axis 0 of shape [3, 2]", Error);
-  CHECK_THROWS_WITH_AS(layer(ones({2})), Contains("embedding: the index must be i64, got f32"), Error);
+                       "embedding: index 3 is out of range 0 .. 2 for axis 0 of shape [3, 2]",
+                       Error);
+  CHECK_THROWS_WITH_AS(layer(ones({2})), Contains("embedding: the index must be i64, got f32"),
+                       Error);
   CHECK_THROWS_WITH_AS(Embedding(0, 3, Generator(1)), Contains("count = 0"), Error);
   CHECK_THROWS_WITH_AS(Embedding(3, 0, Generator(1)), Contains("width = 0"), Error);
 }
@@ -104,18 +106,21 @@ TEST_CASE("Dropout: active in training mode only, and reproducible") {
   const Generator unused(7);
   CHECK(same(Dropout(0, unused)(x), x));
   CHECK(unused.state() == Generator(7).state());
-  CHECK_THROWS_WITH_AS(Dropout(-0.1, Generator(1)), "Dropout: the probability must be in [0, 1), got -0.1", Error);
-  CHECK_THROWS_WITH_AS(Dropout(1, Generator(1)), "Dropout: the probability must be in [0, 1), got 1", Error);
+  CHECK_THROWS_WITH_AS(Dropout(-0.1, Generator(1)),
+                       "Dropout: the probability must be in [0, 1), got -0.1", Error);
+  CHECK_THROWS_WITH_AS(Dropout(1, Generator(1)),
+                       "Dropout: the probability must be in [0, 1), got 1", Error);
 }
 
 TEST_CASE("Sequential: layers and plain functions in a row, parameters named by place") {
   const Generator g(1);
   Sequential net(
-      Embedding(5, 3, g), SimpleRNN(3, 4, g), Dropout(0.5, g), [](const Tensor& x) { return tanh(x); },
-      Linear(4, 5, g));
+      Embedding(5, 3, g), SimpleRNN(3, 4, g), Dropout(0.5, g),
+      [](const Tensor& x) { return tanh(x); }, Linear(4, 5, g));
   const Tensor y = net(tensor({{0, 1, 2}, {3, 4, 0}}, i64));
   CHECK(y.shape() == Shape{2, 3, 5});
-  CHECK(names_of(parameters(net)) == std::vector<std::string>{"0.w", "1.w_x", "1.w_h", "1.b", "4.w", "4.b"});
+  CHECK(names_of(parameters(net)) ==
+        std::vector<std::string>{"0.w", "1.w_x", "1.w_h", "1.b", "4.w", "4.b"});
   Sequential last(SimpleRNN(3, 4, g, {.last_only = true}), Linear(4, 1, g));
   CHECK(last(ones({2, 6, 3})).shape() == Shape{2, 1});
   Sequential nested(last, Linear(1, 1, g));
@@ -128,8 +133,8 @@ TEST_CASE("Sequential: callable when const if its layers are and otherwise when 
     Tensor operator()(const Tensor& x) const { return body(x); }
   };
   const Linear linear(3, 2, Generator(1));
-  const Model model{Sequential<Sequential<Linear>, Tensor (*)(const Tensor&)>(Sequential(linear),
-                                                                              [](const Tensor& x) { return tanh(x); })};
+  const Model model{Sequential<Sequential<Linear>, Tensor (*)(const Tensor&)>(
+      Sequential(linear), [](const Tensor& x) { return tanh(x); })};
   CHECK(same(model(ones({4, 3})), tanh(linear(ones({4, 3})))));
 
   Sequential counting(linear, [calls = 0.0](const Tensor& x) mutable { return x * 0 + ++calls; });
@@ -142,7 +147,8 @@ TEST_CASE("Sequential: callable when const if its layers are and otherwise when 
 TEST_CASE("parameters: named by the model, prefixed for several, tied tensors once") {
   Net net(5, 3, 4, Generator(1));
   const Parameters list = parameters(net);
-  CHECK(names_of(list) == std::vector<std::string>{"emb.w", "rnn.w_x", "rnn.w_h", "rnn.b", "head.w", "head.b"});
+  CHECK(names_of(list) ==
+        std::vector<std::string>{"emb.w", "rnn.w_x", "rnn.w_h", "rnn.b", "head.w", "head.b"});
   CHECK(list.trained_elements() == 5 * 3 + 3 * 4 + 4 * 4 + 4 + 4 * 5 + 5);
   CHECK(list["rnn.w_h"].same_as(net.rnn.w_h));
   CHECK_THROWS_WITH_AS(list["rnn.w"], Contains("there is no 'rnn.w' among: emb.w, rnn.w_x"), Error);
@@ -172,8 +178,10 @@ struct TiedNet {
 
 }  // namespace
 
-TEST_CASE("parameters: weights tied through a transpose are one that is trained by both of its uses") {
-  const Tensor x = tensor({{3, 1, 4}, {1, 2, 0}}, i64), labels = tensor({{1, 4, 1}, {2, 0, 3}}, i64);
+TEST_CASE(
+    "parameters: weights tied through a transpose are one that is trained by both of its uses") {
+  const Tensor x = tensor({{3, 1, 4}, {1, 2, 0}}, i64),
+               labels = tensor({{1, 4, 1}, {2, 0, 3}}, i64);
   TiedNet net{{5, 3, Generator(1), {.dtype = f64}}, zeros({5}, f64).requires_grad(true)};
   const Parameters weights = parameters(net);
   CHECK(names_of(weights) == std::vector<std::string>{"emb.w", "b"});
@@ -191,21 +199,25 @@ TEST_CASE("parameters: weights tied through a transpose are one that is trained 
   CHECK(cross_entropy(net(x), labels).item() < loss.item());
 }
 
-TEST_CASE("parameters: one that is computed from another is refused with the advice that ties them") {
+TEST_CASE(
+    "parameters: one that is computed from another is refused with the advice that ties them") {
   Net net(5, 4, 4, Generator(1));
   const Parameters before = parameters(net);
   net.head.w = transpose(net.emb.w);
   const Parameters weights = parameters(net);
-  const auto advice = Contains("make the tensor that it is computed from the parameter and compute it in operator()");
+  const auto advice = Contains(
+      "make the tensor that it is computed from the parameter and compute it in operator()");
   CHECK_THROWS_WITH_AS(SGD(weights, {}), advice, Error);
-  CHECK_THROWS_WITH_AS(Adam(weights, {}), Contains("'head.w' [4, 5] is the result of 'transpose', not a leaf"), Error);
+  CHECK_THROWS_WITH_AS(Adam(weights, {}),
+                       Contains("'head.w' [4, 5] is the result of 'transpose', not a leaf"), Error);
   CHECK_THROWS_WITH_AS(add_gradients(before, weights), advice, Error);
   CHECK_THROWS_WITH_AS(add_gradients(weights, before), advice, Error);
   const TemporaryDirectory directory;
   const std::string file = directory.path("tied.safetensors");
   save(file, weights);
   CHECK_THROWS_WITH_AS(load(file, weights), advice, Error);
-  CHECK_THROWS_WITH_AS(net.head.w.requires_grad(true), Contains("tell the one it is computed from"), Error);
+  CHECK_THROWS_WITH_AS(net.head.w.requires_grad(true), Contains("tell the one it is computed from"),
+                       Error);
 }
 
 TEST_CASE("clone: a model of its own with equal values where a plain copy shares") {
@@ -235,7 +247,8 @@ TEST_CASE("a character model trains as the same model does in PyTorch") {
     CHECK(close(loss, select(data.tensor("train", "loss"), 0, i), 1e-10));
     sgd.zero_grad();
     loss.backward();
-    CHECK(clip_grad_norm(list, 1.0) == doctest::Approx(data.tensor("train", "norm").at({i})).epsilon(1e-9));
+    CHECK(clip_grad_norm(list, 1.0) ==
+          doctest::Approx(data.tensor("train", "norm").at({i})).epsilon(1e-9));
     sgd.step();
   }
   for (const Parameter& p : list) CHECK(close(p.value, data.tensor("final", p.name), 1e-9, 1e-12));

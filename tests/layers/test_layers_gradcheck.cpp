@@ -56,13 +56,14 @@ Tensor joined(std::vector<Tensor> xs) {
   return concat(xs, 0);
 }
 
-/// All states and the carried one side by side; from a given state, or from zeros; of sequences of one length or of
-/// several.
+/// All states and the carried one side by side; from a given state, or from zeros; of sequences of
+/// one length or of several.
 template <class Layer>
 OpCase recurrent(Draw& d) {
   const int features = d.integer(1, 3), units = d.integer(1, 3), steps = d.integer(1, 4);
   const int batch = d.chance(0.05) ? 0 : d.integer(1, 3);
-  const RecurrentOptions options{.last_only = d.chance(0.3), .reverse = d.chance(0.3), .dtype = f64};
+  const RecurrentOptions options{
+      .last_only = d.chance(0.3), .reverse = d.chance(0.3), .dtype = f64};
   const Tensor lengths = d.chance(0.4) ? d.indices({batch}, steps + 1) : Tensor();
   const bool has_state = d.chance(0.5);
   const auto weight = [&](const Shape& shape) { return d.values(shape, -1, 1); };
@@ -91,8 +92,8 @@ OpCase recurrent(Draw& d) {
 
 OpCase normalized(Draw& d) {
   const int width = d.integer(1, 4);
-  const double eps =
-      d.one_of({0.1, 1.0});  // with a small one rows of nearly equal values are too steep for differences
+  const double eps = d.one_of(
+      {0.1, 1.0});  // with a small one rows of nearly equal values are too steep for differences
   const auto with_weights = [=](T x, T w, T b) {
     LayerNorm layer(width, {.eps = eps, .dtype = f64});
     layer.w = w;
@@ -100,15 +101,17 @@ OpCase normalized(Draw& d) {
     return layer(x);
   };
   const Shape shape = d.shape(0, 2);
-  return op_case(with_weights, d.values(shape.inserted(shape.rank(), width)), d.values({width}), d.values({width}));
+  return op_case(with_weights, d.values(shape.inserted(shape.rank(), width)), d.values({width}),
+                 d.values({width}));
 }
 
 OpCase chained(Draw& d) {
   const int symbols = d.integer(1, 4), units = d.integer(1, 3);
   const Generator mask = d.generator();
   const auto with_weights = [=](T index, T table, T w_x, T w_h, T b, T w) {
-    Sequential net{Embedding(symbols, units, any, {.dtype = f64}), SimpleRNN(units, units, any, {.dtype = f64}),
-                   Dropout(0.4, mask.clone()), Linear(units, symbols, any, {.bias = false, .dtype = f64})};
+    Sequential net{Embedding(symbols, units, any, {.dtype = f64}),
+                   SimpleRNN(units, units, any, {.dtype = f64}), Dropout(0.4, mask.clone()),
+                   Linear(units, symbols, any, {.bias = false, .dtype = f64})};
     net.layer<0>().w = table;
     net.layer<1>().w_x = w_x;
     net.layer<1>().w_h = w_h;
@@ -118,8 +121,9 @@ OpCase chained(Draw& d) {
     return net(index);
   };
   const auto weight = [&](const Shape& shape) { return d.values(shape, -1, 1); };
-  return op_case(with_weights, d.indices({d.integer(1, 3), d.integer(1, 4)}, symbols), weight({symbols, units}),
-                 weight({units, units}), weight({units, units}), weight({units}), weight({units, symbols}));
+  return op_case(with_weights, d.indices({d.integer(1, 3), d.integer(1, 4)}, symbols),
+                 weight({symbols, units}), weight({units, units}), weight({units, units}),
+                 weight({units}), weight({units, symbols}));
 }
 
 }  // namespace

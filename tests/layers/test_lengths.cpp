@@ -12,7 +12,8 @@ using namespace retrace::test;
 namespace {
 
 constexpr double rtol = 1e-12, atol = 1e-14;
-constexpr double inf = std::numeric_limits<double>::infinity(), NaN = std::numeric_limits<double>::quiet_NaN();
+constexpr double inf = std::numeric_limits<double>::infinity(),
+                 NaN = std::numeric_limits<double>::quiet_NaN();
 
 /// sum(y * dy) and the same of each tensor of a state: what gradients are taken of.
 template <class State>
@@ -33,9 +34,11 @@ void check_alone(RecurrentOptions options, double behind, std::uint64_t seed) {
   const int batch = draw.integer(1, 4), steps = draw.integer(1, 6), features = draw.integer(1, 3);
   Layer layer = make<Layer>(features, draw.integer(1, 4), options);
   Tensor x = draw.values({batch, steps, features}), lengths = draw.indices({batch}, steps + 1);
-  const Tensor within = reshape(lengths, {batch, 1, 1}) > reshape(arange(steps), {steps, 1});  // [batch, steps, 1]
+  const Tensor within =
+      reshape(lengths, {batch, 1, 1}) > reshape(arange(steps), {steps, 1});  // [batch, steps, 1]
   x = where(within, x, behind).requires_grad(true);
-  auto state = mapped(random_state(layer, x, draw.generator()), [](const Tensor& t) { return t.clone(); });
+  auto state =
+      mapped(random_state(layer, x, draw.generator()), [](const Tensor& t) { return t.clone(); });
   for (Tensor* t : tensors_of(state)) t->requires_grad(true);
 
   const auto [y, end] = layer(x, state, lengths);
@@ -52,9 +55,11 @@ void check_alone(RecurrentOptions options, double behind, std::uint64_t seed) {
     CAPTURE(i);
     CAPTURE(length);
     const auto row = [i](const Tensor& t) { return slice(t, 0, i, i + 1); };
-    auto own_state = mapped(state, [&](const Tensor& t) { return row(t.detach()).clone().requires_grad(true); });
+    auto own_state =
+        mapped(state, [&](const Tensor& t) { return row(t.detach()).clone().requires_grad(true); });
     CHECK(same(slice(row(x.grad()), 1, length, steps), zeros({1, steps - length, features}, f64)));
-    if (!last_only) CHECK(same(slice(row(y), 1, length, steps), zeros({1, steps - length, layer.width()}, f64)));
+    if (!last_only)
+      CHECK(same(slice(row(y), 1, length, steps), zeros({1, steps - length, layer.width()}, f64)));
     if (length == 0) {  // the state is handed on as it came
       auto end_row = mapped(end, row);
       for (std::size_t k = 0; k < tensors_of(end_row).size(); ++k)
@@ -77,7 +82,8 @@ void check_alone(RecurrentOptions options, double behind, std::uint64_t seed) {
   for (std::size_t k = 0; k < weights.size(); ++k) {
     CAPTURE(weights[k].name);
     const Tensor alone = weights[k].value.grad();
-    CHECK(close(together[k], alone.defined() ? alone : zeros(together[k].shape(), f64), rtol, atol));
+    CHECK(
+        close(together[k], alone.defined() ? alone : zeros(together[k].shape(), f64), rtol, atol));
   }
 }
 
@@ -88,7 +94,8 @@ TEST_CASE("lengths: a batch gives what each sequence gives alone in values and g
     using Layer = std::remove_pointer_t<decltype(type)>;
     for (std::uint64_t seed = 1; seed <= 30; ++seed)
       for (const double behind : {1e3, inf, NaN})
-        check_alone<Layer>({.last_only = seed % 3 == 0, .reverse = seed % 5 == 0, .dtype = f64}, behind, seed);
+        check_alone<Layer>({.last_only = seed % 3 == 0, .reverse = seed % 5 == 0, .dtype = f64},
+                           behind, seed);
   });
 }
 

@@ -50,7 +50,8 @@ void check_against_torch(const Fixture& data, const std::string& name) {
   const std::size_t kinds = data.has(name, "c_n") ? 2 : 1;
   Tensor starts[2];
   for (std::size_t kind = 0; kind < kinds; ++kind)
-    if (data.has(name, "h0")) starts[kind] = tensor(kind == 0 ? "h0" : "c0").clone().requires_grad(true);
+    if (data.has(name, "h0"))
+      starts[kind] = tensor(kind == 0 ? "h0" : "c0").clone().requires_grad(true);
   const auto parts = tensors_of(state);
   for (std::size_t i = 0; i < parts.size(); ++i) {
     const Tensor& all = starts[i % kinds];
@@ -69,7 +70,8 @@ void check_against_torch(const Fixture& data, const std::string& name) {
   }
   loss.backward();
   CHECK(close(x.grad(), tensor("dx"), rtol, atol));
-  for (const Parameter& p : parameters(layer)) CHECK(close(p.value.grad(), tensor("d" + p.name), rtol, atol));
+  for (const Parameter& p : parameters(layer))
+    CHECK(close(p.value.grad(), tensor("d" + p.name), rtol, atol));
   if (starts[0].defined()) CHECK(close(starts[0].grad(), tensor("dh0"), rtol, atol));
   if (starts[1].defined()) CHECK(close(starts[1].grad(), tensor("dc0"), rtol, atol));
 }
@@ -77,7 +79,8 @@ void check_against_torch(const Fixture& data, const std::string& name) {
 template <class Layer>
 void check_forms_against_torch(const std::string& kind) {
   const Fixture data("layers");
-  for (const std::string form : {"plain", "state", "lengths"}) check_against_torch<Layer>(data, kind + "." + form);
+  for (const std::string form : {"plain", "state", "lengths"})
+    check_against_torch<Layer>(data, kind + "." + form);
   for (const std::string form : {"both", "both_lengths"})
     check_against_torch<Bidirectional<Layer>>(data, kind + "." + form);
   check_against_torch<Stacked<Layer>>(data, kind + ".stacked");
@@ -129,7 +132,8 @@ TEST_CASE("recurrent layers: step by step is the same as all steps at once") {
   check(make<Stacked<LSTM>>(3, 4));
 }
 
-TEST_CASE("recurrent layers: a sequence too long to be projected at once gives what its steps give") {
+TEST_CASE(
+    "recurrent layers: a sequence too long to be projected at once gives what its steps give") {
   const auto check = [](auto* type) {
     using Layer = std::remove_pointer_t<decltype(type)>;
     const Tensor x = random_input({64, 40, 2}), turned = stack(
@@ -139,8 +143,10 @@ TEST_CASE("recurrent layers: a sequence too long to be projected at once gives w
                                                       return steps;
                                                     }(),
                                                     1);
-    const Layer layer = make<Layer>(2, 64), back = make<Layer>(2, 64, {.reverse = true, .dtype = f64});
-    typename Layer::State state = mapped(random_state(layer, x, Generator(0)), [](const Tensor&) { return Tensor(); });
+    const Layer layer = make<Layer>(2, 64),
+                back = make<Layer>(2, 64, {.reverse = true, .dtype = f64});
+    typename Layer::State state =
+        mapped(random_state(layer, x, Generator(0)), [](const Tensor&) { return Tensor(); });
     const auto [y, end] = layer(x, {});
     const auto [y_back, end_back] = back(turned, {});
     for (int t = 0; t < 40; ++t) {
@@ -171,11 +177,14 @@ TEST_CASE("recurrent layers: chunks with a carried state give the outputs of the
   check(make<Stacked<GRU>>(3, 4));
 }
 
-TEST_CASE("recurrent layers: last_only gives the output of the last step and of both ways the last of each") {
+TEST_CASE(
+    "recurrent layers: last_only gives the output of the last step and of both ways the last of "
+    "each") {
   for_each_recurrent([](const char*, auto* type) {
     using Layer = std::remove_pointer_t<decltype(type)>;
     const Tensor x = random_input({2, 5, 3});
-    const Layer all = make<Layer>(3, 4), last = make<Layer>(3, 4, {.last_only = true, .dtype = f64});
+    const Layer all = make<Layer>(3, 4),
+                last = make<Layer>(3, 4, {.last_only = true, .dtype = f64});
     const Tensor y = all(x), end = last(x);
     CHECK(end.shape() == Shape{2, all.width()});
     CHECK(close(slice(end, 1, 0, 4), slice(select(y, 1, -1), 1, 0, 4), 1e-13));
@@ -184,7 +193,9 @@ TEST_CASE("recurrent layers: last_only gives the output of the last step and of 
   });
 }
 
-TEST_CASE("recurrent layers: detaching a state ends the gradient and not detaching is refused with advice") {
+TEST_CASE(
+    "recurrent layers: detaching a state ends the gradient and not detaching is refused with "
+    "advice") {
   for_each_recurrent([](const char*, auto* type) {
     using Layer = std::remove_pointer_t<decltype(type)>;
     Layer layer = make<Layer>(3, 4);
@@ -205,7 +216,8 @@ TEST_CASE("recurrent layers: a state that is not there yet is detached to one th
     const Layer layer = make<Layer>(3, 4);
     const Tensor x = random_input({2, 3, 3});
     CHECK(same(layer(x, typename Layer::State().detach()).y, layer(x)));
-    const auto absent = mapped(random_state(layer, x, Generator(3)), [](const Tensor&) { return Tensor(); });
+    const auto absent =
+        mapped(random_state(layer, x, Generator(3)), [](const Tensor&) { return Tensor(); });
     auto detached = absent.detach();
     for (const Tensor* t : tensors_of(detached)) CHECK_FALSE(t->defined());
   });
@@ -216,15 +228,17 @@ TEST_CASE("recurrent layers: a state that is not there yet is detached to one th
 
 TEST_CASE("recurrent layers: inside Sequential and as parts of a model") {
   const Generator g(1);
-  Sequential net(Embedding(5, 3, g), Bidirectional<GRU>(3, 4, g), LayerNorm(8), LSTM(8, 6, g, {.last_only = true}),
-                 Linear(6, 5, g));
+  Sequential net(Embedding(5, 3, g), Bidirectional<GRU>(3, 4, g), LayerNorm(8),
+                 LSTM(8, 6, g, {.last_only = true}), Linear(6, 5, g));
   CHECK(net(tensor({{0, 1, 2}, {3, 4, 0}}, i64)).shape() == Shape{2, 5});
-  CHECK(names_of(parameters(net)) == std::vector<std::string>{"0.w", "1.forward.w_x", "1.forward.w_h", "1.forward.b",
-                                                              "1.forward.b_hn", "1.backward.w_x", "1.backward.w_h",
-                                                              "1.backward.b", "1.backward.b_hn", "2.w", "2.b", "3.w_x",
-                                                              "3.w_h", "3.b", "4.w", "4.b"});
+  CHECK(names_of(parameters(net)) ==
+        std::vector<std::string>{"0.w", "1.forward.w_x", "1.forward.w_h", "1.forward.b",
+                                 "1.forward.b_hn", "1.backward.w_x", "1.backward.w_h",
+                                 "1.backward.b", "1.backward.b_hn", "2.w", "2.b", "3.w_x", "3.w_h",
+                                 "3.b", "4.w", "4.b"});
   const Stacked<LSTM> stack(2, 3, 4, g);
-  CHECK(names_of(parameters(stack)) == std::vector<std::string>{"0.w_x", "0.w_h", "0.b", "1.w_x", "1.w_h", "1.b"});
+  CHECK(names_of(parameters(stack)) ==
+        std::vector<std::string>{"0.w_x", "0.w_h", "0.b", "1.w_x", "1.w_h", "1.b"});
   CHECK(stack.layers[1].w_x.shape() == Shape{4, 16});
   Stacked<LSTM> copy = clone(stack);
   copy.layers[0].w_x.fill(0);
@@ -234,7 +248,8 @@ TEST_CASE("recurrent layers: inside Sequential and as parts of a model") {
 TEST_CASE("GRU and LSTM: their graphs are nodes of the core") {
   const auto ops_of = [](const auto& layer) {
     std::multiset<std::string> ops;
-    for (const GraphNode& n : recorded_graph(layer(randn({2, 5, 3}, Generator(2)).requires_grad(true))))
+    for (const GraphNode& n :
+         recorded_graph(layer(randn({2, 5, 3}, Generator(2)).requires_grad(true))))
       ops.insert(n.op);
     return ops;
   };

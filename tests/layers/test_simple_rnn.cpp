@@ -22,12 +22,16 @@ SimpleRNN notebook_rnn() {
   return rnn;
 }
 
-Tensor notebook_input() { return (tensor({{{1, 2}, {2, 3}, {3, 4}}}, f64) / 100).requires_grad(true); }
+Tensor notebook_input() {
+  return (tensor({{{1, 2}, {2, 3}, {3, 4}}}, f64) / 100).requires_grad(true);
+}
 
 /// An RNN whose weights are those of a case of the fixtures.
 SimpleRNN rnn_of(const Fixture& data, const std::string& name) {
   SimpleRNN rnn(1, 1, Generator(0));
-  const auto weight = [&](const char* part) { return data.tensor(name, part).clone().requires_grad(true); };
+  const auto weight = [&](const char* part) {
+    return data.tensor(name, part).clone().requires_grad(true);
+  };
   rnn.w_x = weight("w_x");
   rnn.w_h = weight("w_h");
   rnn.b = weight("b");
@@ -42,12 +46,17 @@ TEST_CASE("SimpleRNN: the notebook's forward figures") {
   CHECK(close(select(y, 1, -1), {{0.79494228, 0.81839002, 0.83939649, 0.85584174}}, 0, 5e-9));
 }
 
-TEST_CASE("SimpleRNN: the true gradient of the notebook's third problem, against finite differences too") {
+TEST_CASE(
+    "SimpleRNN: the true gradient of the notebook's third problem, against finite differences "
+    "too") {
   const SimpleRNN rnn = notebook_rnn();
   const Tensor x = notebook_input();
   const Tensor h = select(rnn(x), 1, -1);
   h.backward(h.detach());
-  CHECK(close(x.grad(), {{{2.886053e-4, 3.981738e-4}, {2.907629e-3, 4.086865e-3}, {3.946000e-2, 5.796616e-2}}}, 2e-7));
+  CHECK(
+      close(x.grad(),
+            {{{2.886053e-4, 3.981738e-4}, {2.907629e-3, 4.086865e-3}, {3.946000e-2, 5.796616e-2}}},
+            2e-7));
   CHECK(gradcheck(
       [](const Tensor& x, const Tensor& w_x, const Tensor& w_h, const Tensor& b) {
         SimpleRNN rnn(2, 4, Generator(0), {.dtype = f64});
@@ -131,14 +140,17 @@ TEST_CASE("SimpleRNN: truncated backpropagation in chunks agrees with PyTorch") 
 TEST_CASE("SimpleRNN: its graph is matmul, add and tanh nodes and views") {
   const SimpleRNN rnn(3, 4, Generator(1));
   std::multiset<std::string> ops;
-  for (const GraphNode& n : recorded_graph(rnn(randn({2, 5, 3}, Generator(2)).requires_grad(true)))) ops.insert(n.op);
-  // One product and one addition of the bias for all inputs; a product, an addition and a tanh for each step.
+  for (const GraphNode& n : recorded_graph(rnn(randn({2, 5, 3}, Generator(2)).requires_grad(true))))
+    ops.insert(n.op);
+  // One product and one addition of the bias for all inputs; a product, an addition and a tanh for
+  // each step.
   CHECK(ops.count("matmul") == 1 + 5);
   CHECK(ops.count("tanh") == 5);
   CHECK(ops.count("add") == 1 + 5);
   const std::set<std::string> computing = {"matmul", "add", "tanh"};
   const std::set<std::string> arranging = {"leaf", "permute", "clone", "unstack", "stack"};
-  for (const std::string& op : ops) CHECK_MESSAGE((computing.contains(op) || arranging.contains(op)), op);
+  for (const std::string& op : ops)
+    CHECK_MESSAGE((computing.contains(op) || arranging.contains(op)), op);
 }
 
 TEST_CASE("SimpleRNN: step by step is the same as all steps at once") {
@@ -183,10 +195,14 @@ TEST_CASE("SimpleRNN: a state that is not detached is refused with advice") {
 
 TEST_CASE("SimpleRNN: wrong shapes are refused with both shapes") {
   const SimpleRNN rnn(3, 4, Generator(1));
-  CHECK_THROWS_WITH_AS(rnn(ones({2, 5, 2})), "SimpleRNN: expected x [batch, steps, 3], got [2, 5, 2]", Error);
-  CHECK_THROWS_WITH_AS(rnn(ones({5, 3})), "SimpleRNN: expected x [batch, steps, 3], got [5, 3]", Error);
-  CHECK_THROWS_WITH_AS(rnn(ones({2, 0, 3})), "SimpleRNN: expected one step or more, got x [2, 0, 3]", Error);
-  CHECK_THROWS_WITH_AS(rnn(ones({2, 5, 3}), ones({2, 3})), "SimpleRNN: expected a state [2, 4], got [2, 3]", Error);
+  CHECK_THROWS_WITH_AS(rnn(ones({2, 5, 2})),
+                       "SimpleRNN: expected x [batch, steps, 3], got [2, 5, 2]", Error);
+  CHECK_THROWS_WITH_AS(rnn(ones({5, 3})), "SimpleRNN: expected x [batch, steps, 3], got [5, 3]",
+                       Error);
+  CHECK_THROWS_WITH_AS(rnn(ones({2, 0, 3})),
+                       "SimpleRNN: expected one step or more, got x [2, 0, 3]", Error);
+  CHECK_THROWS_WITH_AS(rnn(ones({2, 5, 3}), ones({2, 3})),
+                       "SimpleRNN: expected a state [2, 4], got [2, 3]", Error);
   CHECK_THROWS_WITH_AS(rnn(ones({2, 5, 3}, f64)), Contains("f64"), Error);
   CHECK_THROWS_WITH_AS(SimpleRNN(0, 4, Generator(1)), Contains("features = 0"), Error);
   CHECK_THROWS_WITH_AS(SimpleRNN(3, 0, Generator(1)), Contains("units = 0"), Error);

@@ -19,7 +19,8 @@ struct Net {
   Linear head;
 
   explicit Net(DType dtype = f64)
-      : rnn(3, 5, Generator(1), {.last_only = true, .dtype = dtype}), head(5, 2, Generator(2), {.dtype = dtype}) {}
+      : rnn(3, 5, Generator(1), {.last_only = true, .dtype = dtype}),
+        head(5, 2, Generator(2), {.dtype = dtype}) {}
   Tensor operator()(const Tensor& x) { return head(rnn(x)); }
   void parts(auto& list) {
     list("rnn", rnn);
@@ -27,7 +28,9 @@ struct Net {
   }
 };
 
-Tensor part_of(const Tensor& x, int i, int n) { return slice(x, 0, x.dim(0) * i / n, x.dim(0) * (i + 1) / n); }
+Tensor part_of(const Tensor& x, int i, int n) {
+  return slice(x, 0, x.dim(0) * i / n, x.dim(0) * (i + 1) / n);
+}
 
 /// Ten steps by a team, the loss being a sum over the batch.
 Parameters trained(int threads) {
@@ -44,7 +47,8 @@ Parameters trained(int threads) {
       const Tensor y = own(part_of(x, i, threads));
       sum(y * y).backward();
     });
-    for (std::size_t i = 1; i < nets.size(); ++i) add_gradients(parameters(net), parameters(nets[i]));
+    for (std::size_t i = 1; i < nets.size(); ++i)
+      add_gradients(parameters(net), parameters(nets[i]));
     sgd.step();
   }
   return parameters(net);
@@ -87,7 +91,8 @@ TEST_CASE("a shared model has the same elements and gradients of its own") {
   CHECK_FALSE(net.head.w.grad().defined());
   add_gradients(mine, theirs);
   CHECK(same(net.rnn.w_h.grad(), other.rnn.w_h.grad() * 2));
-  CHECK_THROWS_WITH_AS(add_gradients(mine, parameters(net.rnn)), "add_gradients: 5 parameters and 3", Error);
+  CHECK_THROWS_WITH_AS(add_gradients(mine, parameters(net.rnn)),
+                       "add_gradients: 5 parameters and 3", Error);
   CHECK_THROWS_WITH_AS(add_gradients(parameters(net.rnn), parameters(Sequential{net.rnn})),
                        "add_gradients: '0.w_x' in place of 'w_x'", Error);
 }
@@ -107,7 +112,8 @@ TEST_CASE("a team trains with dropout and each thread draws random numbers of it
       });
     return y;
   };
-  const std::vector<Tensor> y = dropped(3, false), again = dropped(3, false), equal = dropped(2, true);
+  const std::vector<Tensor> y = dropped(3, false), again = dropped(3, false),
+                            equal = dropped(2, true);
   for (std::size_t i = 0; i < 3; ++i) {
     CHECK(same(y[i], again[i]));
     CHECK_FALSE(same(y[i], y[(i + 1) % 3]).ok);
@@ -120,7 +126,8 @@ TEST_CASE("a team runs every part once and hands on what failed") {
   Team team(3);
   CHECK(team.size() == 3);
   std::vector<int> calls(3);
-  for (int round = 0; round < 1000; ++round) team.run([&](int i) { ++calls[static_cast<std::size_t>(i)]; });
+  for (int round = 0; round < 1000; ++round)
+    team.run([&](int i) { ++calls[static_cast<std::size_t>(i)]; });
   CHECK(calls == std::vector<int>(3, 1000));
   for (const int failing : {0, 1, 2}) {
     const auto f = [&](int i) {

@@ -87,13 +87,15 @@ Names exchanged(const Model& model) {
 TEST_CASE("torch: layers have the names of PyTorch") {
   const Generator g(1);
   CHECK(exchanged(Linear(3, 2, g)) == Names{"bias", "weight"});
-  CHECK(exchanged(Sequential(Embedding(3, 2, g), LayerNorm(2))) == Names{"0.weight", "1.bias", "1.weight"});
-  CHECK(exchanged(GRU(3, 4, g)) == Names{"bias_hh_l0", "bias_ih_l0", "weight_hh_l0", "weight_ih_l0"});
+  CHECK(exchanged(Sequential(Embedding(3, 2, g), LayerNorm(2))) ==
+        Names{"0.weight", "1.bias", "1.weight"});
+  CHECK(exchanged(GRU(3, 4, g)) ==
+        Names{"bias_hh_l0", "bias_ih_l0", "weight_hh_l0", "weight_ih_l0"});
   CHECK(exchanged(Stacked<Bidirectional<LSTM>>(2, 3, 4, g)) ==
         Names{"bias_hh_l0", "bias_hh_l0_reverse", "bias_hh_l1", "bias_hh_l1_reverse",  //
               "bias_ih_l0", "bias_ih_l0_reverse", "bias_ih_l1", "bias_ih_l1_reverse",  //
-              "weight_hh_l0", "weight_hh_l0_reverse", "weight_hh_l1", "weight_hh_l1_reverse", "weight_ih_l0",
-              "weight_ih_l0_reverse", "weight_ih_l1", "weight_ih_l1_reverse"});
+              "weight_hh_l0", "weight_hh_l0_reverse", "weight_hh_l1", "weight_hh_l1_reverse",
+              "weight_ih_l0", "weight_ih_l0_reverse", "weight_ih_l1", "weight_ih_l1_reverse"});
 }
 
 TEST_CASE("torch: a struct derived from a layer is a struct of parts and loses none") {
@@ -102,7 +104,8 @@ TEST_CASE("torch: a struct derived from a layer is a struct of parts and loses n
   CHECK(exchanged(Sequential(Scaled(3, 2, g), Linear(2, 1, g))) ==
         Names{"0.b", "0.scale", "0.w", "1.bias", "1.weight"});
   CHECK(exchanged(LeakyGRU(3, 4, g)) == Names{"b", "b_hn", "leak", "w_h", "w_x"});
-  CHECK(exchanged(Stacked<LeakyGRU>(1, 3, 4, g)) == Names{"_l0.b", "_l0.b_hn", "_l0.leak", "_l0.w_h", "_l0.w_x"});
+  CHECK(exchanged(Stacked<LeakyGRU>(1, 3, 4, g)) ==
+        Names{"_l0.b", "_l0.b_hn", "_l0.leak", "_l0.w_h", "_l0.w_x"});
   const Names both = exchanged(Bidirectional<LeakyGRU>(3, 4, g));
   CHECK(both.size() == 10);
   CHECK(both[2] == "_l0.leak");
@@ -115,10 +118,11 @@ TEST_CASE("torch: a vector of layers is a ModuleList") {
   Tower tower;
   tower.layers = {LSTM(3, 4, g), LSTM(4, 4, g)};
   tower.heads = {{}, {Scaled(4, 2, g)}};
-  CHECK(exchanged(tower) == Names{"heads.1.0.b", "heads.1.0.scale", "heads.1.0.w",  //
-                                  "layers.0.bias_hh_l0", "layers.0.bias_ih_l0", "layers.0.weight_hh_l0",
-                                  "layers.0.weight_ih_l0", "layers.1.bias_hh_l0", "layers.1.bias_ih_l0",
-                                  "layers.1.weight_hh_l0", "layers.1.weight_ih_l0", "scales.0", "scales.1"});
+  CHECK(exchanged(tower) ==
+        Names{"heads.1.0.b", "heads.1.0.scale", "heads.1.0.w",  //
+              "layers.0.bias_hh_l0", "layers.0.bias_ih_l0", "layers.0.weight_hh_l0",
+              "layers.0.weight_ih_l0", "layers.1.bias_hh_l0", "layers.1.bias_ih_l0",
+              "layers.1.weight_hh_l0", "layers.1.weight_ih_l0", "scales.0", "scales.1"});
 }
 
 TEST_CASE("torch: reversed layers that PyTorch has not got are refused") {
@@ -126,8 +130,8 @@ TEST_CASE("torch: reversed layers that PyTorch has not got are refused") {
   const Generator g(1);
   const std::string path = folder.path("weights");
   const auto refused = [&](auto layer) {
-    const std::initializer_list<std::string> text = {"tensor '0.weight_ih_l0",
-                                                     ": PyTorch has reverse = true in the second half"};
+    const std::initializer_list<std::string> text = {
+        "tensor '0.weight_ih_l0", ": PyTorch has reverse = true in the second half"};
     refuses([&] { save_torch(path, Sequential(layer)); }, text);
     refuses([&] { load_torch(path, Sequential(layer)); }, text);
     CHECK(folder.files() == 0);

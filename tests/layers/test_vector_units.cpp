@@ -16,9 +16,11 @@ struct Sizes {
   std::int64_t batch, steps, features, units;
 };
 
-/// The outputs of a layer with one number per step on top, and the gradients by the input and by all weights.
+/// The outputs of a layer with one number per step on top, and the gradients by the input and by
+/// all weights.
 template <class Layer>
-std::vector<Tensor> outputs_and_gradients(const Layer& layer, const Linear& head, const Tensor& x, const Tensor& dy) {
+std::vector<Tensor> outputs_and_gradients(const Layer& layer, const Linear& head, const Tensor& x,
+                                          const Tensor& dy) {
   std::vector<Tensor> inputs{x.detach().requires_grad(true)};
   for (const Parameter& p : parameters(layer, head)) inputs.push_back(p.value);
   const Tensor y = head(layer(inputs[0]));
@@ -29,11 +31,13 @@ std::vector<Tensor> outputs_and_gradients(const Layer& layer, const Linear& head
 
 /// The same by one sequence at a time, whose products are vectors' and mostly small.
 template <class Layer>
-std::vector<Tensor> one_by_one(const Layer& layer, const Linear& head, const Tensor& x, const Tensor& dy) {
+std::vector<Tensor> one_by_one(const Layer& layer, const Linear& head, const Tensor& x,
+                               const Tensor& dy) {
   std::vector<Tensor> all;
   std::vector<Tensor> ys, dxs;
   for (std::int64_t i = 0; i < x.dim(0); ++i) {
-    std::vector<Tensor> own = outputs_and_gradients(layer, head, slice(x, 0, i, i + 1), slice(dy, 0, i, i + 1));
+    std::vector<Tensor> own =
+        outputs_and_gradients(layer, head, slice(x, 0, i, i + 1), slice(dy, 0, i, i + 1));
     ys.push_back(own[0]);
     dxs.push_back(own[1]);
     if (all.empty()) all = own;
@@ -50,7 +54,8 @@ void check(const Sizes& s, DType dtype) {
               in_f64 = make<Layer>(s.features, s.units, {.dtype = f64});
   const Generator generator(2);
   const std::int64_t width = layer(zeros({1, 1, s.features}, dtype)).dim(-1);
-  const Linear head(width, 1, generator, {.dtype = dtype}), head_in_f64(width, 1, Generator(2), {.dtype = f64});
+  const Linear head(width, 1, generator, {.dtype = dtype}),
+      head_in_f64(width, 1, Generator(2), {.dtype = f64});
   const auto copy = [](const Parameters& from, const Parameters& to) {
     for (std::size_t i = 0; i < from.size(); ++i) to[i].value.assign(from[i].value.to(f64));
   };
@@ -78,11 +83,13 @@ void check(const Sizes& s, DType dtype) {
 
 }  // namespace
 
-TEST_CASE("recurrent layers with one output give a batch the values and gradients of its sequences one by one") {
+TEST_CASE(
+    "recurrent layers with one output give a batch the values and gradients of its sequences one "
+    "by one") {
   for (const Sizes& s : {Sizes{128, 3, 1, 64}, {300, 2, 1, 1}, {5, 4, 3, 37}, {20, 1, 70, 129}})
     for (const DType dtype : {f64, f32}) {
-      INFO("batch ", s.batch, ", steps ", s.steps, ", features ", s.features, ", units ", s.units, ", ",
-           retrace::name_of(dtype));
+      INFO("batch ", s.batch, ", steps ", s.steps, ", features ", s.features, ", units ", s.units,
+           ", ", retrace::name_of(dtype));
       for_each_recurrent([&]<class Layer>(const char*, Layer*) { check<Layer>(s, dtype); });
     }
 }

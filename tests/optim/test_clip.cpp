@@ -32,8 +32,8 @@ TEST_CASE("clip_grad_norm: gradients and norms agree with PyTorch") {
     const double norm = clip_grad_norm(list, data.tensor(name, "max_norm").item());
     CHECK(norm == doctest::Approx(data.tensor(name, "norm").item()).epsilon(tolerance));
     for (int i = 0; i < count; ++i)
-      CHECK(close(list[static_cast<std::size_t>(i)].value.grad(), data.tensor(name, "clipped" + std::to_string(i)),
-                  tolerance));
+      CHECK(close(list[static_cast<std::size_t>(i)].value.grad(),
+                  data.tensor(name, "clipped" + std::to_string(i)), tolerance));
   }
   Tensor large = zeros({2}).requires_grad(true);  // whose square f32 does not hold
   large.set_grad(tensor({3e30, 4e30}));
@@ -48,10 +48,12 @@ TEST_CASE("clip_grad_norm: gradients and norms agree with PyTorch") {
 }
 
 TEST_CASE("clip_grad_value: elements move to the limit and NaN stays") {
-  constexpr double inf = std::numeric_limits<double>::infinity(), nan = std::numeric_limits<double>::quiet_NaN();
+  constexpr double inf = std::numeric_limits<double>::infinity(),
+                   nan = std::numeric_limits<double>::quiet_NaN();
   for (const DType dtype : {f32, f64}) {
     CAPTURE(dtype);
-    Tensor w = zeros({7}, dtype).requires_grad(true), strided = zeros({2, 2}, dtype).requires_grad(true);
+    Tensor w = zeros({7}, dtype).requires_grad(true),
+           strided = zeros({2, 2}, dtype).requires_grad(true);
     w.set_grad(tensor({-inf, -3, -2, -0.5, 2, 2.5, nan}, dtype));
     strided.set_grad(transpose(tensor({{1, 3}, {-4, 0}}, dtype)));
     clip_grad_value(list_of({w, leaf({1}), strided}), 2);
@@ -59,12 +61,14 @@ TEST_CASE("clip_grad_value: elements move to the limit and NaN stays") {
     CHECK(same(strided.grad(), {{1, -2}, {2, 0}}));
     clip_grad_value(list_of({strided}), 0);
     CHECK(same(strided.grad(), {{0, 0}, {0, 0}}));
-    CHECK_THROWS_WITH_AS(clip_grad_value(list_of({w}), -1), Contains("must not be negative, got -1"), Error);
+    CHECK_THROWS_WITH_AS(clip_grad_value(list_of({w}), -1),
+                         Contains("must not be negative, got -1"), Error);
   }
 }
 
 TEST_CASE("clip_grad_norm: the norm is right wherever its squares leave the range of f64") {
-  for (const double m : {5e-324, 1e-320, 1e-300, 1e-200, 1e-162, 1e-130, 1.0, 1e130, 1e154, 1e200, 1e307, 1.7e308}) {
+  for (const double m :
+       {5e-324, 1e-320, 1e-300, 1e-200, 1e-162, 1e-130, 1.0, 1e130, 1e154, 1e200, 1e307, 1.7e308}) {
     CAPTURE(m);
     Tensor w = leaf({0, 0}), v = leaf({0});
     w.set_grad(tensor({m, -m}, f64));
@@ -80,7 +84,8 @@ TEST_CASE("clip_grad_norm: the norm is right wherever its squares leave the rang
   Tensor large = leaf({0, 0}), small = tensor({0}).requires_grad(true);
   large.set_grad(tensor({1e200, 1e200}, f64));
   small.set_grad(tensor({3}));
-  CHECK(clip_grad_norm(list_of({large, small}), 1) == doctest::Approx(std::sqrt(2.0) * 1e200).epsilon(1e-15));
+  CHECK(clip_grad_norm(list_of({large, small}), 1) ==
+        doctest::Approx(std::sqrt(2.0) * 1e200).epsilon(1e-15));
   CHECK(close(large.grad(), {std::sqrt(0.5), std::sqrt(0.5)}, 1e-15));
   CHECK(small.grad().item() == 0);
 }
@@ -93,7 +98,8 @@ TEST_CASE("clip_grad_norm: f32 gradients of any size and limits far below them")
       const double value = static_cast<double>(static_cast<float>(m));
       Tensor w = zeros({2}).requires_grad(true);
       w.set_grad(tensor({value, value}));
-      const double norm = clip_grad_norm(list_of({w}), limit), factor = std::min(1.0, limit / (norm + 1e-6));
+      const double norm = clip_grad_norm(list_of({w}), limit),
+                   factor = std::min(1.0, limit / (norm + 1e-6));
       CHECK(norm == doctest::Approx(std::sqrt(2.0) * value).epsilon(1e-14));
       CHECK(close(w.grad(), {value * factor, value * factor}, 1e-7, 1e-45));
     }
@@ -117,14 +123,16 @@ TEST_CASE("clip_grad_norm: an infinite gradient and an infinite limit do as in P
 }
 
 TEST_CASE("clipping changes gradients where they lie unless somebody else sees them") {
-  const std::vector<void (*)(const Parameters&)> clips = {[](const Parameters& list) { clip_grad_norm(list, 1); },
-                                                          [](const Parameters& list) { clip_grad_value(list, 1); }};
+  const std::vector<void (*)(const Parameters&)> clips = {
+      [](const Parameters& list) { clip_grad_norm(list, 1); },
+      [](const Parameters& list) { clip_grad_value(list, 1); }};
   for (const auto clip : clips)
     for (const DType dtype : {f32, f64}) {
       const auto all_at_most_one = [](const Tensor& w) {
         for (const double v : w.grad().to(f64).to_vector<double>()) CHECK((v > 0 && v <= 1));
       };
-      Tensor w = zeros({2, 3}, dtype).requires_grad(true), v = zeros({2, 3}, dtype).requires_grad(true);
+      Tensor w = zeros({2, 3}, dtype).requires_grad(true),
+             v = zeros({2, 3}, dtype).requires_grad(true);
       sum(w * 3).backward();
       const std::byte* place = w.grad().node().data;
       clip(list_of({w}));
@@ -178,7 +186,8 @@ TEST_CASE("clipping gives the same bits on every vector unit and long sums keep 
       CAPTURE(dtype);
       CAPTURE(n);
       const Tensor g = randn({n}, Generator(1), dtype);
-      double squares = 0, lost = 0;  // Kahan's sum: long double is no more than double under valgrind
+      double squares = 0,
+             lost = 0;  // Kahan's sum: long double is no more than double under valgrind
       for (const double v : g.to(f64).to_vector<double>()) {
         const double term = v * v - lost, sum = squares + term;
         lost = (sum - squares) - term;

@@ -32,25 +32,32 @@ std::vector<Setting> settings() {
     for (const double momentum : {0.0, 0.9})
       for (const double dampening : {0.0, 0.5})
         add("SGD", [=](const Parameters& list) {
-          return SGD(list, {.momentum = momentum, .dampening = dampening, .weight_decay = weight_decay});
+          return SGD(list,
+                     {.momentum = momentum, .dampening = dampening, .weight_decay = weight_decay});
         });
     add("SGD", [=](const Parameters& list) {
       return SGD(list, {.momentum = 0.9, .weight_decay = weight_decay, .nesterov = true});
     });
     for (const bool on : {false, true}) {
-      add("Adam", [=](const Parameters& list) { return Adam(list, {.weight_decay = weight_decay, .amsgrad = on}); });
-      add("AdamW", [=](const Parameters& list) { return AdamW(list, {.weight_decay = weight_decay, .amsgrad = on}); });
+      add("Adam", [=](const Parameters& list) {
+        return Adam(list, {.weight_decay = weight_decay, .amsgrad = on});
+      });
+      add("AdamW", [=](const Parameters& list) {
+        return AdamW(list, {.weight_decay = weight_decay, .amsgrad = on});
+      });
       for (const double momentum : {0.0, 0.9})
         add(
             "RMSprop",
             [=](const Parameters& list) {
-              return RMSprop(list, {.weight_decay = weight_decay, .momentum = momentum, .centered = on});
+              return RMSprop(list,
+                             {.weight_decay = weight_decay, .momentum = momentum, .centered = on});
             },
             on && weight_decay > 0);
       for (const double initial : {0.0, 1.0})
         add("Adagrad", [=](const Parameters& list) {
-          return Adagrad(
-              list, {.lr_decay = on ? 0.01 : 0, .weight_decay = weight_decay, .initial_accumulator_value = initial});
+          return Adagrad(list, {.lr_decay = on ? 0.01 : 0,
+                                .weight_decay = weight_decay,
+                                .initial_accumulator_value = initial});
         });
     }
   }
@@ -73,7 +80,8 @@ Gradients gradients(DType dtype) {
 /// The weights, which begin at 0, after so many steps.
 Tensor trained(Optimizer& optimizer, Tensor w, int steps) {
   const Gradients g = gradients(w.dtype());
-  const Tensor even = tensor(g.even, {w.dim(0)}).to(w.dtype()), odd = tensor(g.odd, {w.dim(0)}).to(w.dtype());
+  const Tensor even = tensor(g.even, {w.dim(0)}).to(w.dtype()),
+               odd = tensor(g.odd, {w.dim(0)}).to(w.dtype());
   for (int i = 0; i < steps; ++i) {
     w.set_grad(i % 2 == 0 ? even : odd);
     optimizer.step();
@@ -83,7 +91,9 @@ Tensor trained(Optimizer& optimizer, Tensor w, int steps) {
 
 }  // namespace
 
-TEST_CASE("optimizers: constant, tiny, huge, zero and alternating gradients leave weights and state finite") {
+TEST_CASE(
+    "optimizers: constant, tiny, huge, zero and alternating gradients leave weights and state "
+    "finite") {
   for (const Setting& setting : settings())
     for (const DType dtype : {f32, f64}) {
       CAPTURE(setting.name);
@@ -128,18 +138,20 @@ TEST_CASE("RMSprop: the variance of a constant gradient is never below zero") {
         for (int i = 0; i < 3000; ++i) {
           rmsprop.step();
           REQUIRE(std::isfinite(w.item()));
-          REQUIRE((g > 0 ? w.item() <= before : w.item() >= before));  // no step is against the gradient
+          REQUIRE((g > 0 ? w.item() <= before
+                         : w.item() >= before));  // no step is against the gradient
           before = w.item();
         }
       }
 }
 
 TEST_CASE("optimizers: a square beyond the dtype ends the training of its element and no other") {
-  const std::vector<Make> makes = {[](const Parameters& list) { return Adam(list); },
-                                   [](const Parameters& list) { return Adam(list, {.amsgrad = true}); },
-                                   [](const Parameters& list) { return RMSprop(list); },
-                                   [](const Parameters& list) { return RMSprop(list, {.centered = true}); },
-                                   [](const Parameters& list) { return Adagrad(list); }};
+  const std::vector<Make> makes = {
+      [](const Parameters& list) { return Adam(list); },
+      [](const Parameters& list) { return Adam(list, {.amsgrad = true}); },
+      [](const Parameters& list) { return RMSprop(list); },
+      [](const Parameters& list) { return RMSprop(list, {.centered = true}); },
+      [](const Parameters& list) { return Adagrad(list); }};
   for (const auto& make : makes)
     for (const DType dtype : {f32, f64}) {
       Tensor w = zeros({2}, dtype).requires_grad(true);
@@ -157,7 +169,9 @@ TEST_CASE("optimizers: without memory of squares one beyond the dtype is over wi
         return Adam(list, {.betas = {0, 0}});
       },
       [](const Parameters& list) { return RMSprop(list, {.alpha = 0}); },
-      [](const Parameters& list) { return RMSprop(list, {.alpha = 0, .momentum = 0.9, .centered = true}); }};
+      [](const Parameters& list) {
+        return RMSprop(list, {.alpha = 0, .momentum = 0.9, .centered = true});
+      }};
   for (const auto& make : makes)
     for (const DType dtype : {f32, f64}) {
       Tensor w = zeros({1}, dtype).requires_grad(true);
@@ -172,11 +186,14 @@ TEST_CASE("optimizers: without memory of squares one beyond the dtype is over wi
     }
 }
 
-TEST_CASE("optimizers: without an eps the step of no gradient at all is NaN as in PyTorch and any other is right") {
-  const std::vector<Make> makes = {[](const Parameters& list) { return Adam(list, {.lr = 0.5, .eps = 0}); },
-                                   [](const Parameters& list) { return AdamW(list, {.lr = 0.5, .eps = 0}); },
-                                   [](const Parameters& list) { return Adagrad(list, {.lr = 0.5, .eps = 0}); },
-                                   [](const Parameters& list) { return RMSprop(list, {.lr = 0.05, .eps = 0}); }};
+TEST_CASE(
+    "optimizers: without an eps the step of no gradient at all is NaN as in PyTorch and any other "
+    "is right") {
+  const std::vector<Make> makes = {
+      [](const Parameters& list) { return Adam(list, {.lr = 0.5, .eps = 0}); },
+      [](const Parameters& list) { return AdamW(list, {.lr = 0.5, .eps = 0}); },
+      [](const Parameters& list) { return Adagrad(list, {.lr = 0.5, .eps = 0}); },
+      [](const Parameters& list) { return RMSprop(list, {.lr = 0.05, .eps = 0}); }};
   for (const auto& make : makes) {
     Tensor w = leaf({0, 0});
     Optimizer optimizer = make(list_of({w}));

@@ -18,7 +18,9 @@ namespace {
 
 /// The optimizer that a case of the fixture describes.
 Optimizer described(const Fixture& data, const std::string& name, const Parameters& list) {
-  const auto number = [&](const char* key, double otherwise) { return data.number(name, key, otherwise); };
+  const auto number = [&](const char* key, double otherwise) {
+    return data.number(name, key, otherwise);
+  };
   const std::string optimizer = data.text(name, "optimizer");
   const auto adam = [&]<class Options>(Options o) -> Options {
     return {.lr = number("lr", o.lr),
@@ -46,8 +48,9 @@ Optimizer described(const Fixture& data, const std::string& name, const Paramete
 
 /// Goes the way of a case of the fixture and checks every step of it.
 void follow(
-    const Fixture& data, const std::string& name, const Tensor& w, const Tensor& v, Optimizer& optimizer,
-    double tolerance, const std::function<void(int)>& before_step = [](int) {}) {
+    const Fixture& data, const std::string& name, const Tensor& w, const Tensor& v,
+    Optimizer& optimizer, double tolerance,
+    const std::function<void(int)>& before_step = [](int) {}) {
   const auto part = [&](const std::string& p) { return data.tensor(name, p); };
   const auto loss = [&](const Tensor& p, const std::string& n) {
     const Tensor off = p - part(n + "_target");
@@ -66,13 +69,19 @@ void follow(
 }
 
 /// Every optimizer with all of its state, and a name for it.
-const std::vector<std::pair<const char*, std::function<Optimizer(const Parameters&)>>> optimizers = {
-    {"SGD", [](const Parameters& list) { return SGD(list, {.momentum = 0.9, .dampening = 0.1}); }},
-    {"Adam", [](const Parameters& list) { return Adam(list, {.lr = 0.01, .amsgrad = true}); }},
-    {"AdamW", [](const Parameters& list) { return AdamW(list, {.lr = 0.01, .amsgrad = true}); }},
-    {"RMSprop", [](const Parameters& list) { return RMSprop(list, {.momentum = 0.9, .centered = true}); }},
-    {"Adagrad",
-     [](const Parameters& list) { return Adagrad(list, {.lr_decay = 0.1, .initial_accumulator_value = 1}); }},
+const std::vector<std::pair<const char*, std::function<Optimizer(const Parameters&)>>> optimizers =
+    {
+        {"SGD",
+         [](const Parameters& list) { return SGD(list, {.momentum = 0.9, .dampening = 0.1}); }},
+        {"Adam", [](const Parameters& list) { return Adam(list, {.lr = 0.01, .amsgrad = true}); }},
+        {"AdamW",
+         [](const Parameters& list) { return AdamW(list, {.lr = 0.01, .amsgrad = true}); }},
+        {"RMSprop",
+         [](const Parameters& list) { return RMSprop(list, {.momentum = 0.9, .centered = true}); }},
+        {"Adagrad",
+         [](const Parameters& list) {
+           return Adagrad(list, {.lr_decay = 0.1, .initial_accumulator_value = 1});
+         }},
 };
 
 std::string names_of(const Parameters& list) {
@@ -106,11 +115,13 @@ TEST_CASE("optimizers: groups have options of their own and follow one schedule"
     all.add("w", data.tensor(name, "w_start").clone().requires_grad(true));
     all.add("v", data.tensor(name, "v_start").clone().requires_grad(true));
     const auto [decayed, others] = all.split([](const Parameter& p) { return p.name == "w"; });
-    Optimizer optimizer = name == "groups.SGD"
-                              ? Optimizer(SGD({{decayed, {.lr = 0.05, .weight_decay = 0.1}}, {others, {.lr = 0.1}}}))
-                              : Adam({{decayed, {.lr = 0.05, .weight_decay = 0.1}}, {others, {.lr = 0.1}}});
+    Optimizer optimizer =
+        name == "groups.SGD"
+            ? Optimizer(SGD({{decayed, {.lr = 0.05, .weight_decay = 0.1}}, {others, {.lr = 0.1}}}))
+            : Adam({{decayed, {.lr = 0.05, .weight_decay = 0.1}}, {others, {.lr = 0.1}}});
     const Schedule schedule = step_lr(10, 0.5);
-    follow(data, name, all["w"], all["v"], optimizer, 1e-10, [&](int i) { optimizer.set_lr_factor(schedule(i)); });
+    follow(data, name, all["w"], all["v"], optimizer, 1e-10,
+           [&](int i) { optimizer.set_lr_factor(schedule(i)); });
     CHECK(optimizer.lr(0) == 0.025);
     CHECK(optimizer.lr(1) == 0.05);
   }
@@ -126,7 +137,8 @@ TEST_CASE("optimizers: a single group in a list is the same as a list of paramet
   CHECK(same(a, b.detach()));
 }
 
-TEST_CASE("optimizers: the factor of the learning rate replaces the one before and set_lr ends it") {
+TEST_CASE(
+    "optimizers: the factor of the learning rate replaces the one before and set_lr ends it") {
   SGD sgd(list_of({leaf({1})}), {.lr = 0.5});
   sgd.set_lr_factor(0.5);
   sgd.set_lr_factor(0.25);
@@ -165,7 +177,8 @@ TEST_CASE("optimizers: going on from saved state is the same to the bit as not s
       };
       for (int i = 0; i < before; ++i) step(optimizer, w, rarely, i);
       save(path, optimizer.state());
-      Tensor w2 = w.detach().clone().requires_grad(true), rarely2 = rarely.detach().clone().requires_grad(true);
+      Tensor w2 = w.detach().clone().requires_grad(true),
+             rarely2 = rarely.detach().clone().requires_grad(true);
       Optimizer resumed = make(list_of({w2, rarely2, frozen}));
       load(path, resumed.state());
       for (int i = before; i < before + 4; ++i) {
@@ -185,10 +198,13 @@ TEST_CASE("optimizers: state is named as in PyTorch and holds what the options n
   CHECK(names_of(SGD(list, {.momentum = 0.9}).state()) == "p0.step p0.momentum_buffer ");
   CHECK(names_of(Adam(list).state()) == "p0.step p0.exp_avg p0.exp_avg_sq ");
   CHECK(names_of(AdamW(list).state()) == "p0.step p0.exp_avg p0.exp_avg_sq ");
-  CHECK(names_of(AdamW(list, {.amsgrad = true}).state()) == "p0.step p0.exp_avg p0.exp_avg_sq p0.max_exp_avg_sq ");
+  CHECK(names_of(AdamW(list, {.amsgrad = true}).state()) ==
+        "p0.step p0.exp_avg p0.exp_avg_sq p0.max_exp_avg_sq ");
   CHECK(names_of(RMSprop(list).state()) == "p0.step p0.square_avg ");
-  CHECK(names_of(RMSprop(list, {.momentum = 0.9}).state()) == "p0.step p0.square_avg p0.momentum_buffer ");
-  CHECK(names_of(RMSprop(list, {.centered = true}).state()) == "p0.step p0.square_avg p0.grad_avg ");
+  CHECK(names_of(RMSprop(list, {.momentum = 0.9}).state()) ==
+        "p0.step p0.square_avg p0.momentum_buffer ");
+  CHECK(names_of(RMSprop(list, {.centered = true}).state()) ==
+        "p0.step p0.square_avg p0.grad_avg ");
   CHECK(names_of(Adagrad(list).state()) == "p0.step p0.sum ");
 }
 
@@ -201,10 +217,16 @@ TEST_CASE("optimizers: state of another optimizer or shape is refused by name") 
         load(path, RMSprop(list_of({leaf({1, 2})})).state());
       },
       {"cannot load", "p0.square_avg", "p0.exp_avg"});
-  refuses([&] { load(path, Adam(list_of({leaf({1, 2, 3})})).state()); }, {"cannot load", "p0.exp_avg", "[3]", "[2]"});
+  refuses(
+      [&] {
+        load(path, Adam(list_of({leaf({1, 2, 3})})).state());
+      },
+      {"cannot load", "p0.exp_avg", "[3]", "[2]"});
 }
 
-TEST_CASE("optimizers: what was frozen when the optimizer was made is trained once it asks for a gradient") {
+TEST_CASE(
+    "optimizers: what was frozen when the optimizer was made is trained once it asks for a "
+    "gradient") {
   Tensor w = leaf({1}), late = tensor({1}, f64);
   Adam adam(list_of({w, late}), {.lr = 0.1});
   Adam asked(list_of({w, late}));
@@ -231,7 +253,8 @@ TEST_CASE("optimizers: a parameter without elements is trained like any other") 
 
 TEST_CASE("split: every parameter is in one of two lists in the order it had") {
   const Parameters list = list_of({leaf({1}), leaf({{2}}), leaf({3}), leaf({{4}})});
-  const auto [matrices, vectors] = list.split([](const Parameter& p) { return p.value.rank() == 2; });
+  const auto [matrices, vectors] =
+      list.split([](const Parameter& p) { return p.value.rank() == 2; });
   CHECK(names_of(matrices) == "p1 p3 ");
   CHECK(names_of(vectors) == "p0 p2 ");
 }
@@ -265,7 +288,8 @@ struct SignOptions {
 };
 UpdateRule rule_of(const SignOptions& o) {
   const auto update = []<class T>(const Elements<T>& p) {
-    for (std::size_t i = 0; i < p.n; ++i) p.w[i] -= static_cast<T>(p.lr) * static_cast<T>((p.g[i] > 0) - (p.g[i] < 0));
+    for (std::size_t i = 0; i < p.n; ++i)
+      p.w[i] -= static_cast<T>(p.lr) * static_cast<T>((p.g[i] > 0) - (p.g[i] < 0));
   };
   return {"Sign", o.lr, {}, update, update};
 }

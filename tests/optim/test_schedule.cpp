@@ -20,7 +20,8 @@ TEST_CASE("schedules: factors agree with the learning rates of PyTorch") {
       {"exponential", exponential_lr(0.93)},
       {"linear", linear_lr(0.2, 0.9, 15)},
       {"cosine", cosine_lr(40, 0.05)},
-      {"in_turn", in_turn(linear_lr(0.1, 1, 10), 10, in_turn(cosine_lr(20), 20, exponential_lr(0.9)))}};
+      {"in_turn",
+       in_turn(linear_lr(0.1, 1, 10), 10, in_turn(cosine_lr(20), 20, exponential_lr(0.9)))}};
   for (const auto& [label, schedule] : schedules) {
     const std::string name = label;
     CAPTURE(name);
@@ -40,7 +41,8 @@ TEST_CASE("schedules: a cosine stays at its lowest") {
   CHECK(schedule(1000000) == 0.2);
 }
 
-TEST_CASE("ReduceLROnPlateau: factors agree with PyTorch also when saved and loaded at every step") {
+TEST_CASE(
+    "ReduceLROnPlateau: factors agree with PyTorch also when saved and loaded at every step") {
   const Fixture data("schedules");
   const TemporaryDirectory directory = TemporaryDirectory::in_memory();
   const std::string path = directory.path("plateau.safetensors");
@@ -84,7 +86,8 @@ TEST_CASE("ReduceLROnPlateau: a factor that may fall no lower than 1 stays there
   CHECK(plateau(1.0) == 1);
 }
 
-TEST_CASE("ReduceLROnPlateau: it is moved and not copied because copies would change the same state") {
+TEST_CASE(
+    "ReduceLROnPlateau: it is moved and not copied because copies would change the same state") {
   CHECK_FALSE(std::is_copy_constructible_v<ReduceLROnPlateau>);
   CHECK_FALSE(std::is_copy_assignable_v<ReduceLROnPlateau>);
   ReduceLROnPlateau plateau({.factor = 0.5, .patience = 0});

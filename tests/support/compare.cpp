@@ -13,7 +13,8 @@ bool agree(double a, double b, double rtol, double atol) {
 }
 
 std::string listed(const Tensor& x) {
-  return fmt::format("{} {}:\n{}", x.dtype(), x.shape(), x.size() <= 64 ? to_string(x) : std::string("..."));
+  return fmt::format("{} {}:\n{}", x.dtype(), x.shape(),
+                     x.size() <= 64 ? to_string(x) : std::string("..."));
 }
 
 template <class T>
@@ -25,10 +26,12 @@ Comparison compare(const Tensor& actual, const Tensor& expected, double rtol, do
     if (wrong++ == 0) first = i;
   }
   if (wrong == 0) return {};
-  return {false, fmt::format("{} of {} elements differ, the first at {}: {} for {} (relative {:.2e})\n{}\nfor {}",
-                             wrong, a.size(), first, a[first], b[first],
-                             std::abs(static_cast<double>(a[first] - b[first]) / static_cast<double>(b[first])),
-                             listed(actual), listed(expected))};
+  return {false,
+          fmt::format(
+              "{} of {} elements differ, the first at {}: {} for {} (relative {:.2e})\n{}\nfor {}",
+              wrong, a.size(), first, a[first], b[first],
+              std::abs(static_cast<double>(a[first] - b[first]) / static_cast<double>(b[first])),
+              listed(actual), listed(expected))};
 }
 
 }  // namespace
@@ -41,12 +44,15 @@ Comparison close(const Tensor& actual, const Tensor& expected, double rtol, doub
   if (!actual.defined() || !expected.defined()) return {false, "an undefined tensor"};
   if (actual.shape() != expected.shape() || actual.dtype() != expected.dtype())
     return {false, fmt::format("{}\nfor {}", listed(actual), listed(expected))};
-  return visit(actual.dtype(), [&]<class T>(T) { return compare<T>(actual, expected, rtol, atol); });
+  return visit(actual.dtype(),
+               [&]<class T>(T) { return compare<T>(actual, expected, rtol, atol); });
 }
 
 Comparison same(const Tensor& actual, const Tensor& expected) { return close(actual, expected, 0); }
 
-Comparison same(const Tensor& actual, const Literal& expected) { return close(actual, expected, 0); }
+Comparison same(const Tensor& actual, const Literal& expected) {
+  return close(actual, expected, 0);
+}
 
 Comparison close(const Tensor& actual, const Literal& expected, double rtol, double atol) {
   return close(actual, tensor(expected, actual.dtype()), rtol, atol);

@@ -17,8 +17,8 @@ struct Comparison {
 };
 std::ostream& operator<<(std::ostream& out, const Comparison& comparison);
 
-/// Equal shape and dtype, and every |actual - expected| <= atol + rtol * |expected|. NaN matches NaN, an infinity
-/// itself.
+/// Equal shape and dtype, and every |actual - expected| <= atol + rtol * |expected|. NaN matches
+/// NaN, an infinity itself.
 Comparison close(const Tensor& actual, const Tensor& expected, double rtol, double atol = 0);
 /// Equal in shape, dtype and every element.
 Comparison same(const Tensor& actual, const Tensor& expected);

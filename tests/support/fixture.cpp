@@ -37,8 +37,12 @@ double Fixture::number(const std::string& name, const std::string& key, double o
   return value.empty() ? otherwise : std::stod(value);
 }
 
-int Fixture::integer(const std::string& name, const std::string& key) const { return std::stoi(text(name, key)); }
+int Fixture::integer(const std::string& name, const std::string& key) const {
+  return std::stoi(text(name, key));
+}
 
-bool Fixture::flag(const std::string& name, const std::string& key) const { return text(name, key) == "true"; }
+bool Fixture::flag(const std::string& name, const std::string& key) const {
+  return text(name, key) == "true";
+}
 
 }  // namespace retrace::test

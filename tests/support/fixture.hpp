@@ -19,7 +19,8 @@ class Fixture {
   /// `tensor("case0", "w_x")`; an Error when there is none.
   Tensor tensor(const std::string& name, const std::string& part) const;
   bool has(const std::string& name, const std::string& part) const;
-  /// What the case's description holds under a key, without quotes; empty when there is no such key.
+  /// What the case's description holds under a key, without quotes; empty when there is no such
+  /// key.
   std::string text(const std::string& name, const std::string& key) const;
   double number(const std::string& name, const std::string& key, double otherwise) const;
   int integer(const std::string& name, const std::string& key) const;

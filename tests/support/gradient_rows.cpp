@@ -48,7 +48,8 @@ void check_gradients(const std::vector<OpRow>& rows) {
       worst = std::max(worst, difference);
       unusual += difference >= row.usual;
     });
-    INFO("row '", row.name, "': ", unusual, " of ", draws, " draws are off by ", row.usual, " or more");
+    INFO("row '", row.name, "': ", unusual, " of ", draws, " draws are off by ", row.usual,
+         " or more");
     CHECK(100 * unusual <= draws);
     if (std::getenv("RETRACE_DRAWS"))
       MESSAGE(row.name, ": ", draws, " draws, worst ", worst, ", ", unusual, " from ", row.usual);

@@ -4,7 +4,8 @@
 
 namespace retrace::test {
 
-/// Whether RETRACE_LONG is set: the cases that the suite goes through in a reduced form then run in full.
+/// Whether RETRACE_LONG is set: the cases that the suite goes through in a reduced form then run in
+/// full.
 inline bool in_full() { return std::getenv("RETRACE_LONG") != nullptr; }
 inline int reduced_or_full(int reduced, int full) { return in_full() ? full : reduced; }
 

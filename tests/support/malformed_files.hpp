@@ -11,7 +11,7 @@ struct Malformed {
   std::string message;  // a part of what the loader says
 };
 
-extern const std::vector<Malformed> malformed_lengths, malformed_json, malformed_parts, malformed_fields,
-    malformed_layouts;
+extern const std::vector<Malformed> malformed_lengths, malformed_json, malformed_parts,
+    malformed_fields, malformed_layouts;
 
 }  // namespace retrace::test

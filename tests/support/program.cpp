@@ -14,7 +14,8 @@ namespace {
 using Tensors = std::vector<Tensor>;
 
 bool is_name(const std::string& argument) {
-  return argument.size() > 1 && argument[0] == 'v' && std::isdigit(static_cast<unsigned char>(argument[1]));
+  return argument.size() > 1 && argument[0] == 'v' &&
+         std::isdigit(static_cast<unsigned char>(argument[1]));
 }
 
 std::vector<std::int64_t> list_of(const std::string& argument) {  // "[1,2]"
@@ -27,7 +28,8 @@ std::vector<std::int64_t> list_of(const std::string& argument) {  // "[1,2]"
 /// The arguments of one statement, by place.
 class Arguments {
  public:
-  Arguments(const Statement& statement, std::map<std::string, Tensor>& values, std::map<std::string, int>& readers)
+  Arguments(const Statement& statement, std::map<std::string, Tensor>& values,
+            std::map<std::string, int>& readers)
       : all_(statement.arguments), values_(values), readers_(readers) {}
 
   /// Moved out for the last reader.
@@ -53,7 +55,9 @@ class Arguments {
   }
   ReduceOptions keepdims(std::size_t i) const { return {integer(i) == 1}; }
   Reduction reduction(std::size_t i) const {
-    return all_.at(i) == "mean" ? Reduction::mean : all_[i] == "sum" ? Reduction::sum : Reduction::none;
+    return all_.at(i) == "mean" ? Reduction::mean
+           : all_[i] == "sum"   ? Reduction::sum
+                                : Reduction::none;
   }
   template <class T>
   Tensor literal() const {
@@ -93,7 +97,9 @@ Operation arithmetic(F f) {
 }
 template <class F>
 Operation limit(F f) {
-  return one([f](A a) { return a.is_number(1) ? f(a.tensor(0), a.number(1)) : f(a.tensor(0), a.tensor(1)); });
+  return one([f](A a) {
+    return a.is_number(1) ? f(a.tensor(0), a.number(1)) : f(a.tensor(0), a.tensor(1));
+  });
 }
 template <class F>
 Operation reduced(F f) {
@@ -103,7 +109,8 @@ Operation reduced(F f) {
 Tensor choice(A a) {
   const Tensor condition = a.tensor(0);
   if (a.is_number(1)) return where(condition, a.number(1), a.tensor(2));
-  return a.is_number(2) ? where(condition, a.tensor(1), a.number(2)) : where(condition, a.tensor(1), a.tensor(2));
+  return a.is_number(2) ? where(condition, a.tensor(1), a.number(2))
+                        : where(condition, a.tensor(1), a.tensor(2));
 }
 
 const std::map<std::string, Operation>& operations() {
@@ -127,7 +134,8 @@ const std::map<std::string, Operation>& operations() {
       {"greater_equal", of_two([](Tensor x, Tensor y) { return x >= y; })},
       {"where", one(choice)},
       {"tanh", of_one([](Tensor x) { return tanh(std::move(x)); })},
-      {"tanh_vjp", of_two([](Tensor dy, Tensor y) { return tanh_vjp(std::move(dy), std::move(y)); })},
+      {"tanh_vjp",
+       of_two([](Tensor dy, Tensor y) { return tanh_vjp(std::move(dy), std::move(y)); })},
       {"sigmoid", of_one([](Tensor x) { return sigmoid(std::move(x)); })},
       {"relu", of_one([](Tensor x) { return relu(std::move(x)); })},
       {"exp", of_one([](Tensor x) { return exp(std::move(x)); })},
@@ -144,22 +152,30 @@ const std::map<std::string, Operation>& operations() {
       {"transpose", one([](A a) { return transpose(a.tensor(0), a.integer(1), a.integer(2)); })},
       {"broadcast_to", one([](A a) { return broadcast_to(a.tensor(0), a.shape(1)); })},
       {"sum_to", one([](A a) { return sum_to(a.tensor(0), a.shape(1)); })},
-      {"slice", one([](A a) { return slice(a.tensor(0), a.integer(1), a.integer(2), a.integer(3), a.integer(4)); })},
+      {"slice", one([](A a) {
+         return slice(a.tensor(0), a.integer(1), a.integer(2), a.integer(3), a.integer(4));
+       })},
       {"select", one([](A a) { return select(a.tensor(0), a.integer(1), a.integer(2)); })},
       {"unstack", [](A a) { return unstack(a.tensor(0), a.integer(1)); }},
       {"stack", one([](A a) { return stack(a.tensors_from(1), a.integer(0)); })},
       {"concat", one([](A a) { return concat(a.tensors_from(1), a.integer(0)); })},
       {"place", one([](A a) { return place(a.tensor(0), a.region(1), a.shape(6)); })},
       {"region_of", one([](A a) { return region_of(a.tensor(0), a.region(1)); })},
-      {"sum", reduced([](const Tensor& x, const Axes& axes, ReduceOptions o) { return sum(x, axes, o); })},
-      {"mean", reduced([](const Tensor& x, const Axes& axes, ReduceOptions o) { return mean(x, axes, o); })},
-      {"max", reduced([](const Tensor& x, const Axes& axes, ReduceOptions o) { return max(x, axes, o); })},
+      {"sum",
+       reduced([](const Tensor& x, const Axes& axes, ReduceOptions o) { return sum(x, axes, o); })},
+      {"mean", reduced([](const Tensor& x, const Axes& axes, ReduceOptions o) {
+         return mean(x, axes, o);
+       })},
+      {"max",
+       reduced([](const Tensor& x, const Axes& axes, ReduceOptions o) { return max(x, axes, o); })},
       {"argmax", one([](A a) { return argmax(a.tensor(0), a.integer(1), a.keepdims(2)); })},
       {"softmax", one([](A a) { return softmax(a.tensor(0), a.integer(1)); })},
       {"log_softmax", one([](A a) { return log_softmax(a.tensor(0), a.integer(1)); })},
       {"gather", one([](A a) { return gather(a.tensor(0), a.tensor(1), a.integer(2)); })},
-      {"scatter_add", one([](A a) { return scatter_add(a.tensor(0), a.tensor(1), a.integer(2), a.shape(3)); })},
-      {"embedding", of_two([](const Tensor& table, const Tensor& index) { return embedding(table, index); })},
+      {"scatter_add",
+       one([](A a) { return scatter_add(a.tensor(0), a.tensor(1), a.integer(2), a.shape(3)); })},
+      {"embedding",
+       of_two([](const Tensor& table, const Tensor& index) { return embedding(table, index); })},
       {"mse_loss", one([](A a) { return mse_loss(a.tensor(0), a.tensor(1), {a.reduction(2)}); })},
       {"cross_entropy", one([](A a) {
          return cross_entropy(a.tensor(0), a.tensor(1), {a.integer(2), a.reduction(3)});

@@ -4,7 +4,8 @@
 #include <string>
 #include <vector>
 
-/// Programs of tensor operations as text, with what PyTorch makes of them; tests/differential/programs.py says more.
+/// Programs of tensor operations as text, with what PyTorch makes of them;
+/// tests/differential/programs.py says more.
 namespace retrace::test {
 
 struct Statement {
@@ -27,7 +28,8 @@ std::vector<Program> read_programs(const std::string& path);
 /// The operations that programs may have.
 std::vector<std::string> program_operations();
 
-/// Whether a value that no later statement reads is let go at once, so that its last reader may overwrite it.
+/// Whether a value that no later statement reads is let go at once, so that its last reader may
+/// overwrite it.
 enum class Values { let_go, held };
 
 /// A program carried out.

@@ -12,7 +12,9 @@ Shape Draw::shape(int min_rank, int max_rank, int sizes_from) {
   for (int i = 0; i < rank; ++i) {
     const auto room = most_elements_ / std::max<std::int64_t>(1, shape.size());
     const int largest = static_cast<int>(std::min(largest_, room));
-    shape.push_back(sizes_from == 0 && chance(0.04) ? 0 : integer(std::min(std::max(1, sizes_from), largest), largest));
+    shape.push_back(sizes_from == 0 && chance(0.04)
+                        ? 0
+                        : integer(std::min(std::max(1, sizes_from), largest), largest));
   }
   return shape;
 }
@@ -43,7 +45,9 @@ Region Draw::region(const Shape& shape) {
   return r;
 }
 
-Tensor Draw::values(const Shape& shape, double low, double high) { return uniform(shape, low, high, generator_, f64); }
+Tensor Draw::values(const Shape& shape, double low, double high) {
+  return uniform(shape, low, high, generator_, f64);
+}
 
 Tensor Draw::away_from_zero(const Shape& shape, double from, double to) {
   const Tensor sign = 1 - 2 * (values(shape, 0, 1) < 0.5);
@@ -61,7 +65,8 @@ Tensor Draw::all_different(const Shape& shape) {
   const std::span<double> to = x.mutable_span<double>();
   std::iota(to.begin(), to.end(), -0.5 * static_cast<double>(to.size()));
   for (std::size_t i = to.size(); i > 1; --i)
-    std::swap(to[i - 1], to[static_cast<std::size_t>(generator_.below(static_cast<std::int64_t>(i)))]);
+    std::swap(to[i - 1],
+              to[static_cast<std::size_t>(generator_.below(static_cast<std::int64_t>(i)))]);
   return x * 0.05;
 }
 
@@ -114,7 +119,9 @@ OpCase Draw::with_views(OpCase given) {
       Shape larger = x.shape();
       larger[axis] = 2 * larger[axis] + 1;
       x = place(x, part, larger) + 0.0;
-      views.back() = [=](const Tensor& t) { return slice(t, axis, part.start, larger[axis], part.step); };
+      views.back() = [=](const Tensor& t) {
+        return slice(t, axis, part.start, larger[axis], part.step);
+      };
     }
   }
   return {[f = std::move(given.f), views](std::span<const Tensor> xs) {

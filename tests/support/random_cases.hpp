@@ -24,14 +24,17 @@ class Draw {
 
   Generator generator() { return Generator(generator_.next()); }
   /// One of low .. high.
-  int integer(int low, int high) { return low + static_cast<int>(generator_.below(high - low + 1)); }
+  int integer(int low, int high) {
+    return low + static_cast<int>(generator_.below(high - low + 1));
+  }
   bool chance(double probability) { return generator_.uniform() < probability; }
   template <class T>
   T one_of(std::initializer_list<T> choices) {
     return choices.begin()[generator_.below(static_cast<std::int64_t>(choices.size()))];
   }
 
-  /// Sizes 1 to `largest`, now and then 0 (unless `sizes_from` is more), with no more than `most_elements`.
+  /// Sizes 1 to `largest`, now and then 0 (unless `sizes_from` is more), with no more than
+  /// `most_elements`.
   Shape shape(int min_rank = 0, int max_rank = 4, int sizes_from = 0);
   /// A shape that broadcasts to this one: axes of size 1, leading ones left out.
   Shape broadcasting_to(const Shape& shape);
@@ -46,19 +49,21 @@ class Draw {
   Tensor values(const Shape& shape, double low = -2, double high = 2);
   /// Values of either sign, `from` or more away from 0.
   Tensor away_from_zero(const Shape& shape, double from, double to = 2);
-  /// Multiples of 0.1 plus `offset` in +-2: never nearer than the offset to those of another offset.
+  /// Multiples of 0.1 plus `offset` in +-2: never nearer than the offset to those of another
+  /// offset.
   Tensor on_grid(const Shape& shape, double offset);
   /// Values at least 0.05 apart.
   Tensor all_different(const Shape& shape);
   /// One of 0 .. most, those of one order of magnitude as likely as those of another.
   std::int64_t size(std::int64_t most);
-  /// A matrix as they come: row-major, transposed, columns of a larger one, every other row, one row repeated.
+  /// A matrix as they come: row-major, transposed, columns of a larger one, every other row, one
+  /// row repeated.
   Tensor matrix(std::int64_t rows, std::int64_t columns, DType dtype);
   /// i64 in 0 .. limit-1.
   Tensor indices(const Shape& shape, std::int64_t limit);
 
-  /// The same case with some inputs handed to the function as views with strides: transposed, or a part of a larger
-  /// one.
+  /// The same case with some inputs handed to the function as views with strides: transposed, or a
+  /// part of a larger one.
   OpCase with_views(OpCase given);
 
  private:

@@ -8,7 +8,8 @@
 
 namespace retrace::test {
 
-/// The call is refused by an Error that begins with the first text and holds the others, and leaves nothing behind.
+/// The call is refused by an Error that begins with the first text and holds the others, and leaves
+/// nothing behind.
 template <class Call>
 void refuses(Call call, std::initializer_list<std::string> texts) {
   const std::string& op = *texts.begin();

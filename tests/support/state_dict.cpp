@@ -31,8 +31,13 @@ void append(std::string& text, int code_point) {
 std::string random_text(Draw& draw) {
   std::string text;
   for (int left = draw.integer(0, 12); left > 0; --left) {
-    const auto [first, last] = draw.one_of<std::pair<int, int>>(
-        {{'a', 'z'}, {'.', '9'}, {0, 0x7f}, {0x80, 0x7ff}, {0x800, 0xd7ff}, {0xe000, 0xffff}, {0x10000, 0x10ffff}});
+    const auto [first, last] = draw.one_of<std::pair<int, int>>({{'a', 'z'},
+                                                                 {'.', '9'},
+                                                                 {0, 0x7f},
+                                                                 {0x80, 0x7ff},
+                                                                 {0x800, 0xd7ff},
+                                                                 {0xe000, 0xffff},
+                                                                 {0x10000, 0x10ffff}});
     append(text, draw.integer(first, last));
   }
   return text;
@@ -48,8 +53,10 @@ Tensor random_bits(const Shape& shape, Draw& draw) {
   for (T& element : x.mutable_span<T>()) {
     element = std::bit_cast<T>(static_cast<Bits>(generator.next()));
     // Any bits are a NaN now and then; its payload must stay.
-    if (draw.chance(0.2)) element = std::bit_cast<T>(std::bit_cast<Bits>(Limits::quiet_NaN()) | Bits{0x1234});
-    if (draw.chance(0.2)) element = draw.one_of<T>({T(-0.0), T(0), Limits::infinity(), Limits::lowest(), smallest});
+    if (draw.chance(0.2))
+      element = std::bit_cast<T>(std::bit_cast<Bits>(Limits::quiet_NaN()) | Bits{0x1234});
+    if (draw.chance(0.2))
+      element = draw.one_of<T>({T(-0.0), T(0), Limits::infinity(), Limits::lowest(), smallest});
   }
   return x;
 }
@@ -73,7 +80,8 @@ StateDict random_state_dict(std::uint64_t seed) {
     const std::string name = random_text(draw);
     if (!dict.tensors.contains(name)) dict.tensors.add(name, random_tensor(draw));
   }
-  for (int left = draw.integer(0, 3); left > 0; --left) dict.metadata[random_text(draw)] = random_text(draw);
+  for (int left = draw.integer(0, 3); left > 0; --left)
+    dict.metadata[random_text(draw)] = random_text(draw);
   return dict;
 }
 

@@ -46,12 +46,15 @@ class TemporaryDirectory {
     return path(name);
   }
   /// How many files are in it.
-  std::ptrdiff_t files() const { return std::distance(std::filesystem::directory_iterator(path_), {}); }
+  std::ptrdiff_t files() const {
+    return std::distance(std::filesystem::directory_iterator(path_), {});
+  }
 
  private:
   explicit TemporaryDirectory(const std::filesystem::path& parent) {
     std::string name = (parent / "retrace-test-XXXXXX").string();
-    if (!::mkdtemp(name.data())) throw std::runtime_error("there is no directory for temporary files");
+    if (!::mkdtemp(name.data()))
+      throw std::runtime_error("there is no directory for temporary files");
     path_ = name;
   }
 

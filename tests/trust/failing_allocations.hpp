@@ -4,8 +4,9 @@
 
 namespace retrace::test {
 
-/// While one lives, the k-th allocation of this thread from then on throws std::bad_alloc, and all after it or none.
-/// Blocks that are free are given back meanwhile, so that every allocation of the library is one of these.
+/// While one lives, the k-th allocation of this thread from then on throws std::bad_alloc, and all
+/// after it or none. Blocks that are free are given back meanwhile, so that every allocation of the
+/// library is one of these.
 class FailingAllocations {
  public:
   FailingAllocations(std::int64_t k, bool all_after);

@@ -41,7 +41,8 @@ struct SmallNet {
   /// How badly the symbols after the first are foretold, in nats, as a sum.
   Tensor loss(const Tensor& symbols) {
     const std::int64_t n = symbols.dim(1);
-    return cross_entropy((*this)(slice(symbols, 1, 0, n - 1)), slice(symbols, 1, 1, n), {.reduction = Reduction::sum});
+    return cross_entropy((*this)(slice(symbols, 1, 0, n - 1)), slice(symbols, 1, 1, n),
+                         {.reduction = Reduction::sum});
   }
 };
 

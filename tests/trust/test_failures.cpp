@@ -22,7 +22,8 @@ struct Attempt {
   std::int64_t nodes = 0;
 };
 
-/// Calls work() with its k-th allocation failing, in a thread that has kept nothing from earlier attempts.
+/// Calls work() with its k-th allocation failing, in a thread that has kept nothing from earlier
+/// attempts.
 template <class Work>
 Attempt attempt(Work work, std::int64_t k, bool all_after) {
   Attempt attempt;
@@ -40,8 +41,9 @@ Attempt attempt(Work work, std::int64_t k, bool all_after) {
   return attempt;
 }
 
-/// Calls work() with its first allocation failing, then its second and so on until it succeeds, once with memory to be
-/// had again after that and once without. A failure leaves what observe() sees as it was; then() follows each attempt.
+/// Calls work() with its first allocation failing, then its second and so on until it succeeds,
+/// once with memory to be had again after that and once without. A failure leaves what observe()
+/// sees as it was; then() follows each attempt.
 template <class Work, class Observe, class Then>
 void fail_each_allocation(Work work, Observe observe, Then then) {
   for (const bool all_after : {false, true}) {
@@ -76,7 +78,9 @@ struct Situation {
   SGD sgd{list, {.lr = 0.1, .momentum = 0.9}};
   Tensor symbols = net.draw(Generator(4));
 
-  Situation() : net({.symbols = 4, .width = 2, .units = 3, .batch = 2, .steps = reduced_or_full(3, 12)}, f64) {
+  Situation()
+      : net({.symbols = 4, .width = 2, .units = 3, .batch = 2, .steps = reduced_or_full(3, 12)},
+            f64) {
     loss().backward();
   }
   Tensor loss() { return net.loss(symbols); }
@@ -87,7 +91,9 @@ struct Situation {
     return all;
   }
   /// Weights, gradients and velocities.
-  std::array<std::vector<double>, 3> everything() { return {elements_of(list), gradients(), elements_of(sgd.state())}; }
+  std::array<std::vector<double>, 3> everything() {
+    return {elements_of(list), gradients(), elements_of(sgd.state())};
+  }
   /// Forgets the gradients and makes those of the batch anew.
   void start_again() {
     list.zero_grad();
@@ -116,7 +122,8 @@ TEST_CASE("failures: a backward that runs out of memory can be run again if it r
   Situation s;
   const std::vector<double> gradients = s.gradients();
   const Tensor loss = s.loss();
-  fail_each_allocation([&] { loss.backward({.retain_graph = true}); }, [&] { return s.everything(); },
+  fail_each_allocation([&] { loss.backward({.retain_graph = true}); },
+                       [&] { return s.everything(); },
                        [&] {
                          s.list.zero_grad();
                          loss.backward({.retain_graph = true});
@@ -124,7 +131,9 @@ TEST_CASE("failures: a backward that runs out of memory can be run again if it r
                        });
 }
 
-TEST_CASE("failures: a backward that runs out of memory marks the graph consumed unless it had not begun") {
+TEST_CASE(
+    "failures: a backward that runs out of memory marks the graph consumed unless it had not "
+    "begun") {
   Situation s;
   const std::vector<double> gradients = s.gradients();
   int consumed = 0;
@@ -159,7 +168,9 @@ TEST_CASE("failures: gradients of gradients that run out of memory leave nothing
 
 TEST_CASE("failures: an optimizer step allocates first and only then changes values") {
   // A gradient that is not contiguous has to be copied.
-  const auto give_strides = [](Tensor w) { w.set_grad(transpose(transpose(w.grad()).contiguous())); };
+  const auto give_strides = [](Tensor w) {
+    w.set_grad(transpose(transpose(w.grad()).contiguous()));
+  };
   const auto step_without_memory = [&](auto make) {
     Situation s, same;
     Optimizer optimizer = make(s.list), undisturbed = make(same.list);
@@ -175,7 +186,8 @@ TEST_CASE("failures: an optimizer step allocates first and only then changes val
   step_without_memory([](const Parameters& list) { return Adam(list, {.amsgrad = true}); });
 }
 
-TEST_CASE("failures: clipping and adding up gradients without memory leave all of them as they were") {
+TEST_CASE(
+    "failures: clipping and adding up gradients without memory leave all of them as they were") {
   Situation s;
   SmallNet other = share(s.net);
   other.loss(s.symbols).backward();
@@ -204,7 +216,8 @@ TEST_CASE("failures: clipping and adding up gradients without memory leave all o
 
 TEST_CASE("failures: whatever changes something without memory changes all of it or nothing") {
   const TemporaryDirectory directory = TemporaryDirectory::in_memory();
-  const std::string ours = directory.path("w"), torch = directory.path("t"), theirs = directory.path("o");
+  const std::string ours = directory.path("w"), torch = directory.path("t"),
+                    theirs = directory.path("o");
   Situation s, trained;
   trained.sgd.step();
   Adam adam(s.list, {.amsgrad = true});
@@ -218,8 +231,9 @@ TEST_CASE("failures: whatever changes something without memory changes all of it
   save(theirs, adam.state());
 
   const auto all = [&] {
-    return std::tuple(s.everything(), elements_of(adam.state()), elements_of(gates), own.to_vector<double>(),
-                      read_bytes(ours), read_bytes(torch), read_bytes(theirs), directory.files());
+    return std::tuple(s.everything(), elements_of(adam.state()), elements_of(gates),
+                      own.to_vector<double>(), read_bytes(ours), read_bytes(torch),
+                      read_bytes(theirs), directory.files());
   };
   double n = 0;  // what is written differs each time
   const auto tried = [&](const std::string& what, auto work) {
@@ -245,16 +259,20 @@ TEST_CASE("failures: whatever changes something without memory changes all of it
   tried("forget_gate", [&] { init::forget_gate(lstm, ++n); });
   tried("the first step of SGD", [&] { SGD(s.list, {.momentum = 0.9}).step(); });
   tried("the first step of AdamW", [&] { AdamW(s.list, {.amsgrad = true}).step(); });
-  tried("the first step of RMSprop", [&] { RMSprop(s.list, {.momentum = 0.9, .centered = true}).step(); });
+  tried("the first step of RMSprop",
+        [&] { RMSprop(s.list, {.momentum = 0.9, .centered = true}).step(); });
   tried("the first step of Adagrad", [&] { Adagrad(s.list).step(); });
 
   Parameters list;
-  fail_each_allocation([&] { list.add(fmt::format("a name too long for a small string {}", list.size()), ones({})); },
-                       [&] {
-                         std::string names;
-                         for (const Parameter& p : list) names += p.name + (list.contains(p.name) ? "" : "?");
-                         return names;
-                       });
+  fail_each_allocation(
+      [&] {
+        list.add(fmt::format("a name too long for a small string {}", list.size()), ones({}));
+      },
+      [&] {
+        std::string names;
+        for (const Parameter& p : list) names += p.name + (list.contains(p.name) ? "" : "?");
+        return names;
+      });
 }
 
 TEST_CASE("failures: whatever runs out of memory leaves nothing behind") {

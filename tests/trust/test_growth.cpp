@@ -119,7 +119,8 @@ double time_of_lists(std::size_t n, const std::string& path) {
   const Many net(n);
   const std::clock_t start = std::clock();
   const Parameters weights = parameters(net);
-  const auto [even, odd] = weights.split([i = 0](const Parameter&) mutable { return i++ % 2 == 0; });
+  const auto [even, odd] =
+      weights.split([i = 0](const Parameter&) mutable { return i++ % 2 == 0; });
   Adam adam({{even, {}}, {odd, {.lr = 0.1}}});
   Tensor total = zeros({2});
   for (const Parameter& p : weights) p.value.set_grad(ones({2}));
@@ -140,7 +141,8 @@ double time_of_lists(std::size_t n, const std::string& path) {
 
 }  // namespace
 
-TEST_CASE("growth: what is done with a list of parameters takes time that grows with their number") {
+TEST_CASE(
+    "growth: what is done with a list of parameters takes time that grows with their number") {
   const TemporaryDirectory directory;
   const std::string path = directory.path("w.safetensors");
   const int times = reduced_or_full(8, 16);
@@ -148,5 +150,6 @@ TEST_CASE("growth: what is done with a list of parameters takes time that grows 
   time_of_lists(few, path);
   const double least = time_of_lists(few, path), most = time_of_lists(many, path);
   if (in_full()) MESSAGE(many, " tensors: ", most, " s");
-  CHECK_MESSAGE(most < 3 * times * least, least, " s, then ", most, " s");  // were it quadratic, times * times
+  CHECK_MESSAGE(most < 3 * times * least, least, " s, then ", most,
+                " s");  // were it quadratic, times * times
 }

@@ -50,7 +50,8 @@ bool is_refused(Team& team) {
 
 }  // namespace
 
-TEST_CASE("lifetimes: all works before main and in destructors of static and thread-local objects") {
+TEST_CASE(
+    "lifetimes: all works before main and in destructors of static and thread-local objects") {
   CHECK(std::system(LIFETIMES) == 0);
 }
 

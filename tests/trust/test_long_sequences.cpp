@@ -9,7 +9,9 @@
 
 using namespace retrace;
 
-TEST_CASE("long sequences: an RNN over a hundred thousand steps runs backward and is freed on a small stack") {
+TEST_CASE(
+    "long sequences: an RNN over a hundred thousand steps runs backward and is freed on a small "
+    "stack") {
   constexpr std::int64_t steps = test::is_sanitized ? 20000 : 100000;
   for (const bool last_only : {false, true})
     test::with_small_stack([last_only] {
@@ -23,7 +25,8 @@ TEST_CASE("long sequences: an RNN over a hundred thousand steps runs backward an
         fail("unwind");
       } catch (const Error&) {
       }
-      require(live_nodes() == before, "{} nodes are left after an exception", live_nodes() - before);
+      require(live_nodes() == before, "{} nodes are left after an exception",
+              live_nodes() - before);
       const Tensor y = rnn(x);
       sum(y).backward();
       // The last step's gradient by hand: (1 - h^2) w_x^T.
@@ -34,8 +37,11 @@ TEST_CASE("long sequences: an RNN over a hundred thousand steps runs backward an
     });
 }
 
-TEST_CASE("long sequences: with checkpoints the graph grows with the root of the steps and gradients stay") {
-  constexpr std::int64_t steps = test::is_sanitized ? 10000 : 100000, segment = test::is_sanitized ? 100 : 316;
+TEST_CASE(
+    "long sequences: with checkpoints the graph grows with the root of the steps and gradients "
+    "stay") {
+  constexpr std::int64_t steps = test::is_sanitized ? 10000 : 100000,
+                         segment = test::is_sanitized ? 100 : 316;
   const SimpleRNN rnn(2, 3, Generator(1), {.last_only = true, .dtype = f64});
   const Tensor x = randn({1, steps, 2}, Generator(2), f64);
   const std::int64_t before = live_nodes();
@@ -53,5 +59,6 @@ TEST_CASE("long sequences: with checkpoints the graph grows with the root of the
   const std::vector<Tensor> gradients = grad(h, weights, {.cotangent = dy});
   CHECK(most < 12 * segment);
   const std::vector<Tensor> plain = grad(rnn(x), weights, {.cotangent = dy});
-  for (std::size_t i = 0; i < plain.size(); ++i) CHECK(test::close(gradients[i], plain[i], 1e-12, 1e-12));
+  for (std::size_t i = 0; i < plain.size(); ++i)
+    CHECK(test::close(gradients[i], plain[i], 1e-12, 1e-12));
 }

@@ -17,8 +17,10 @@ using namespace retrace::test;
 
 namespace {
 
-constexpr double NaN = std::numeric_limits<double>::quiet_NaN(), inf = std::numeric_limits<double>::infinity();
-constexpr auto least = std::numeric_limits<std::int64_t>::min(), most = std::numeric_limits<std::int64_t>::max();
+constexpr double NaN = std::numeric_limits<double>::quiet_NaN(),
+                 inf = std::numeric_limits<double>::infinity();
+constexpr auto least = std::numeric_limits<std::int64_t>::min(),
+               most = std::numeric_limits<std::int64_t>::max();
 const Generator g(1);
 
 /// What comes of a number: a result, or an Error.
@@ -205,7 +207,9 @@ void comes_to(const auto& row, Number number, Outcome expected) {
 
 }  // namespace
 
-TEST_CASE("numbers: NaN, infinities, negative, 0 and 1 are right or an Error wherever a number is taken") {
+TEST_CASE(
+    "numbers: NaN, infinities, negative, 0 and 1 are right or an Error wherever a number is "
+    "taken") {
   for (const Numbers& row : numbers) {
     comes_to(row, NaN, row.nan);
     comes_to(row, inf, row.plus_infinity);
@@ -226,17 +230,22 @@ TEST_CASE("numbers: NaN, infinities, negative, 0 and 1 are right or an Error whe
 TEST_CASE("numbers: every number of every options struct is tried") {
   const std::filesystem::path source = RETRACE_SOURCE_DIR;
   const std::regex options(R"(struct (\w+Options) \{([^}]*(?:\{[^}]*\}[^}]*)*)\n\};)");
-  const std::regex member(R"((?:double|float|int|std::u?int64_t|std::size_t|std::array<double, \d>) (\w+)\s*[={])");
+  const std::regex member(
+      R"((?:double|float|int|std::u?int64_t|std::size_t|std::array<double, \d>) (\w+)\s*[={])");
   const auto is_tried = [](const std::string& name) {
-    const auto same = [&](const auto& row) { return std::string_view(row.what).substr(0, name.size()) == name; };
-    return std::any_of(numbers.begin(), numbers.end(), same) || std::any_of(integers.begin(), integers.end(), same);
+    const auto same = [&](const auto& row) {
+      return std::string_view(row.what).substr(0, name.size()) == name;
+    };
+    return std::any_of(numbers.begin(), numbers.end(), same) ||
+           std::any_of(integers.begin(), integers.end(), same);
   };
   int structs = 0, found = 0;
   for (const char* room : {"core", "layers", "optim"})
     for (const auto& file : std::filesystem::recursive_directory_iterator(source / room)) {
       if (file.path().extension() != ".hpp") continue;
       const std::string text = read_bytes(file.path());
-      for (std::sregex_iterator at(text.begin(), text.end(), options), end; at != end; ++at, ++structs) {
+      for (std::sregex_iterator at(text.begin(), text.end(), options), end; at != end;
+           ++at, ++structs) {
         const std::string body = (*at)[2];
         for (std::sregex_iterator m(body.begin(), body.end(), member); m != end; ++m, ++found) {
           const std::string name = fmt::format("{}.{}", (*at)[1].str(), (*m)[1].str());

@@ -35,7 +35,8 @@ TEST_CASE("threads: models trained side by side are bit for bit those trained al
   const int steps = reduced_or_full(60, 2000);
   std::vector<std::vector<double>> alone, together(thread_count);
   std::vector<std::int64_t> left(thread_count);
-  for (int i = 0; i < thread_count; ++i) alone.push_back(trained(static_cast<std::uint64_t>(i % 2), steps));
+  for (int i = 0; i < thread_count; ++i)
+    alone.push_back(trained(static_cast<std::uint64_t>(i % 2), steps));
   at_the_same_time([&](int i) {
     together[static_cast<std::size_t>(i)] = trained(static_cast<std::uint64_t>(i % 2), steps);
     left[static_cast<std::size_t>(i)] = live_nodes();
@@ -60,7 +61,8 @@ TEST_CASE("threads: readers of one frozen model agree with a single reader bit f
       all = y.to_vector<float>();
       const Tensor g = grad(sum(y * y), {x})[0];
       for (const float v : g.to_vector<float>()) all.push_back(v);
-      for (const float v : no_grad([&] { return net(symbols); }).to_vector<float>()) all.push_back(v);
+      for (const float v : no_grad([&] { return net(symbols); }).to_vector<float>())
+        all.push_back(v);
     }
     return all;
   };
@@ -68,7 +70,8 @@ TEST_CASE("threads: readers of one frozen model agree with a single reader bit f
   for (int fresh = 0; fresh < reduced_or_full(4, 50); ++fresh) {
     net.rnn.w_h.assign(net.rnn.w_h.detach().clone());  // what was packed is forgotten
     std::vector<std::vector<float>> seen(thread_count);
-    at_the_same_time([&](int i) { seen[static_cast<std::size_t>(i)] = answers(reduced_or_full(5, 40)); });
+    at_the_same_time(
+        [&](int i) { seen[static_cast<std::size_t>(i)] = answers(reduced_or_full(5, 40)); });
     for (const auto& s : seen) CHECK(s == expected);
   }
   for (const Parameter& p : parameters(net)) CHECK_FALSE(p.value.grad().defined());

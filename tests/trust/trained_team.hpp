@@ -5,7 +5,8 @@
 namespace retrace::test {
 
 /// The weights of a model that a team has trained, each thread with a share of the batch.
-inline Parameters trained_by_team(const SmallNet::Sizes& sizes, DType dtype, int threads, int steps) {
+inline Parameters trained_by_team(const SmallNet::Sizes& sizes, DType dtype, int threads,
+                                  int steps) {
   SmallNet net(sizes, dtype);
   std::vector<SmallNet> nets{net};
   while (static_cast<int>(nets.size()) < threads) nets.push_back(share(net));
@@ -21,7 +22,8 @@ inline Parameters trained_by_team(const SmallNet::Sizes& sizes, DType dtype, int
       parameters(own).zero_grad();
       (own.loss(part) / static_cast<double>(symbols.size())).backward();
     });
-    for (std::size_t i = 1; i < nets.size(); ++i) add_gradients(parameters(net), parameters(nets[i]));
+    for (std::size_t i = 1; i < nets.size(); ++i)
+      add_gradients(parameters(net), parameters(nets[i]));
     clip_grad_norm(parameters(net), 1.0);
     sgd.step();
   }
@@ -30,6 +32,8 @@ inline Parameters trained_by_team(const SmallNet::Sizes& sizes, DType dtype, int
 
 /// Small matrices, and one as large as the BLAS multiplies.
 inline SmallNet::Sizes usual_sizes() { return {}; }
-inline SmallNet::Sizes wide_sizes() { return {.symbols = 5, .width = 4, .units = 576, .batch = 4, .steps = 2}; }
+inline SmallNet::Sizes wide_sizes() {
+  return {.symbols = 5, .width = 4, .units = 576, .batch = 4, .steps = 2};
+}
 
 }  // namespace retrace::test

@@ -39,7 +39,8 @@ int main(int, char** argv) {
   check(second->is_recording() != shared, "a mode of one plugin in the other");
   first->leave_no_grad(scope);
   check(first->is_recording() && second->is_recording(), "NoGrad does not end");
-  check(second->catches(first->refuse) && first->catches(second->refuse), "an Error is not caught as one");
+  check(second->catches(first->refuse) && first->catches(second->refuse),
+        "an Error is not caught as one");
   if (shared) {
     const long before = second->live_nodes();
     void* tensor = first->new_tensor();

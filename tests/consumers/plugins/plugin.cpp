@@ -27,7 +27,8 @@ bool anomalies_are_found() {
   return false;
 }
 
-/// The generator goes back to where it was, which the library notes and the template that runs f again does not see.
+/// The generator goes back to where it was, which the library notes and the template that runs f
+/// again does not see.
 bool checkpoints_draw_the_same() {
   const Generator generator(1);
   const TrainingMode training;
@@ -57,8 +58,8 @@ bool own_operations_are_recorded() {
 
 bool networks_train() {
   const Generator generator(1);
-  Sequential net{SimpleRNN(2, 8, generator), GRU(8, 8, generator), LSTM(8, 8, generator, {.last_only = true}),
-                 Linear(8, 1, generator)};
+  Sequential net{SimpleRNN(2, 8, generator), GRU(8, 8, generator),
+                 LSTM(8, 8, generator, {.last_only = true}), Linear(8, 1, generator)};
   SGD sgd(parameters(net), {.lr = 0.1});
   Adam adam(parameters(net), {.lr = 0.01});
   const Tensor x = randn({4, 5, 2}, generator), target = sum(x, {1, 2});
@@ -106,15 +107,16 @@ bool catches(void (*f)()) {
   return false;
 }
 
-constexpr Plugin functions{fault,
-                           [] { return static_cast<void*>(new NoGrad); },
-                           [](void* scope) { delete static_cast<NoGrad*>(scope); },
-                           [] { return is_recording(); },
-                           []() -> long { return live_nodes(); },
-                           [] { return static_cast<void*>(new Tensor(ones({2}).requires_grad(true))); },
-                           train_on,
-                           [] { fail("refused in {}", "a plugin"); },
-                           catches};
+constexpr Plugin functions{
+    fault,
+    [] { return static_cast<void*>(new NoGrad); },
+    [](void* scope) { delete static_cast<NoGrad*>(scope); },
+    [] { return is_recording(); },
+    []() -> long { return live_nodes(); },
+    [] { return static_cast<void*>(new Tensor(ones({2}).requires_grad(true))); },
+    train_on,
+    [] { fail("refused in {}", "a plugin"); },
+    catches};
 
 }  // namespace
 

@@ -1,6 +1,7 @@
 #pragma once
 
-/// What a plugin offers to a host that does not know retrace; the functions of the first that find a fault name it.
+/// What a plugin offers to a host that does not know retrace; the functions of the first that find
+/// a fault name it.
 struct Plugin {
   const char* (*fault)();          ///< what is wrong within this plugin; null if nothing is
   void* (*enter_no_grad)();        ///< a NoGrad, and
