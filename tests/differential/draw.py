@@ -1,10 +1,11 @@
-"""Draws random programs. Every third is wild: infinities, NaN, zeros and huge numbers meet every operation."""
+"""Draws random programs. Every third is wild: infinities, NaN, zeros and huge numbers meet every operation. Large ones
+have axes at which kernels change their ways, and none is wild."""
 import math
 import random
 
 from programs import Program, call, f64, is_name
 
-MOST_ELEMENTS, MOST_AXES, MOST_LEAVES, TAME = 64, 5, 5, 50.0
+MOST_AXES, MOST_LEAVES = 5, 5
 # Not so huge that products of a few overflow, which depends on their order.
 WILD = [math.inf, -math.inf, math.nan, 0.0, -0.0, 1e60, -1e60, 1e-60, 1.0]
 
@@ -20,9 +21,15 @@ def lowest(x):
 class Draw:
     def __init__(self, seed):
         self.random = random.Random(seed)
-        self.wild = self.chance(1 / 3)
-        self.sizes = [self.random.randint(1, 4), self.random.randint(1, 4), self.random.randint(1, 3)]
-        self.program, self.values, self.uses = Program(), {}, {}
+        self.large = seed.startswith("large/")
+        self.wild = self.chance(1 / 3) and not self.large
+        if self.large:
+            self.sizes = self.random.sample([3, 9, 17, 33, 64, 65, 100, 129, 257], 3)
+            self.most_elements, self.tame = 20000, 1e4
+        else:
+            self.sizes = [self.random.randint(1, 4), self.random.randint(1, 4), self.random.randint(1, 3)]
+            self.most_elements, self.tame = 64, 50.0
+        self.program, self.values, self.uses = Program(projected=self.large), {}, {}
         self.leaves = 0
         for _ in range(self.random.randint(1, 3)):
             self.leaf(self.shape())
@@ -46,9 +53,9 @@ class Draw:
         except (RuntimeError, IndexError) as error:
             raise Unsuitable from error
         for x in results:
-            if x.numel() > MOST_ELEMENTS or x.dim() > MOST_AXES:
+            if x.numel() > self.most_elements or x.dim() > MOST_AXES:
                 raise Unsuitable
-            if x.dtype == f64 and not self.wild and not (x.abs() <= TAME).all():
+            if x.dtype == f64 and not self.wild and not (x.abs() <= self.tame).all():
                 raise Unsuitable
         names = [f"v{len(self.values) + i}" for i in range(len(results))]
         self.program.statements.append((names, op, arguments))
@@ -62,6 +69,8 @@ class Draw:
         if self.leaves == MOST_LEAVES:
             raise Unsuitable
         self.leaves += 1
+        if self.large:
+            return self.emit("drawn_leaf", shape, self.random.randrange(1000))
         # Halves tie, and their sums are exact. Sums of decimals that cancel are not: with four places they are rare.
         draw = (lambda: self.random.randint(-4, 4) / 2) if self.chance(0.2) else (lambda: self.random.uniform(-2, 2))
         values = [round(draw(), 4) for _ in range(math.prod(shape))]
@@ -72,6 +81,8 @@ class Draw:
     def index(self, shape, limit):
         if limit == 0 and math.prod(shape):
             raise Unsuitable
+        if self.large:
+            return self.emit("drawn_index", shape, self.random.randrange(1000), max(limit, 1))
         return self.emit("index", shape, *(self.random.randrange(limit) for _ in range(math.prod(shape))))
 
     def operand(self, suits=lambda x: True):

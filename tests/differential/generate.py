@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Writes random programs with PyTorch's results, gradients and second gradients for tests/core/test_programs.cpp.
 
-    /usr/bin/python3 generate.py COUNT SEED PATH     writes PATH.txt and PATH.safetensors
+    /usr/bin/python3 generate.py COUNT SEED PATH     writes PATH.txt and PATH.safetensors; a SEED large/N draws large ones
 """
 import array
 import json
@@ -17,7 +17,7 @@ def draw_program(seed):
     """A program of 5 to 40 operations, or a few more where the last was drawn with its surroundings."""
     d = Draw(seed)
     length = d.random.randint(5, 40)
-    while sum(op not in ("leaf", "index") for _, op, _ in d.program.statements) < length:
+    while sum(not op.endswith(("leaf", "index")) for _, op, _ in d.program.statements) < length:
         try:
             d.random.choices(list(KINDS), list(KINDS.values()))[0](d)
         except Unsuitable:
@@ -41,10 +41,10 @@ def draw_checkable(seed):
     """A program and what PyTorch makes of it. Drawn again until rounding in the last digits of its intermediate
     values cannot account for a difference of the size that is looked for."""
     for attempt in range(1000):
-        program = draw_program(f"{seed}/{attempt}")
         try:
+            program = draw_program(f"{seed}/{attempt}")
             expected = program.expected()
-        except RuntimeError:  # PyTorch cannot differentiate some matmul of no elements twice
+        except (Unsuitable, RuntimeError):  # PyTorch cannot differentiate some matmul of no elements twice
             continue
         # Both ways, so that one of them crosses a kink that is near.
         if expected and all(agree(program.expected(d), expected, 1e-12) for d in (1e-14, -1e-14)):
@@ -68,5 +68,5 @@ def write(path, programs):
 
 
 if __name__ == "__main__":
-    count, seed, path = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+    count, seed, path = int(sys.argv[1]), sys.argv[2], sys.argv[3]
     write(path, ((f"program {seed}/{k}", *draw_checkable(f"{seed}/{k}")) for k in range(count)))

@@ -80,7 +80,7 @@ def matrix_product(d):
 def recurrence(d):
     """A SimpleRNN as its layer composes it: weights used at every step."""
     x = d.with_axes(3, 3)
-    features, units = d.values[x].shape[-1], d.random.randint(1, 3)
+    features, units = d.values[x].shape[-1], d.random.choice(d.sizes) if d.large else d.random.randint(1, 3)
     w_x, w_h = d.leaf([features, units]), d.leaf([units, units])
     projected = d.emit("matmul", d.emit("contiguous", d.emit("permute", x, [1, 0, 2])), w_x)
     h, states = None, []
@@ -234,9 +234,12 @@ def cross_entropy(d):
     ignored = d.random.choice([-100, 0, classes])
     if classes == 0:
         raise Unsuitable
-    labels = [ignored if d.chance(0.2) else d.random.randrange(classes) for _ in range(math.prod(shape))]
-    d.emit("cross_entropy", logits, d.emit("index", shape, *labels), ignored,
-           d.random.choice(["mean", "sum", "none"]))
+    if d.large:
+        labels = d.index(shape, classes)
+    else:
+        labels = d.emit("index", shape, *(ignored if d.chance(0.2) else d.random.randrange(classes)
+                                          for _ in range(math.prod(shape))))
+    d.emit("cross_entropy", logits, labels, ignored, d.random.choice(["mean", "sum", "none"]))
 
 
 def copied(d):

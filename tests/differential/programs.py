@@ -4,13 +4,17 @@ A program is a list of statements, one a line, in the words of retrace:
 
     v0 = leaf [2,3] 0.5 -1.25 0 inf 2 1
     v1 = index [2] 1 0
+    v9 = drawn_leaf [65,130] 7        (numbers and indices below a limit that follow from a seed)
+    v8 = drawn_index [20,65] 8 130
     v2 v3 = unstack v0 0
     v4 = mul v2 v3
     result v4 [3]
 
 tests/support/program.cpp reads the same words. The loss is the sum of all results, each element times a weight; the
 second order is the gradient of the sum of the gradients of the loss, weighted likewise. A program may say "first-order": then the second is left out.
+Or "projected": then one number stands for each tensor, see `projection`.
 """
+import math
 import os
 import re
 
@@ -49,6 +53,13 @@ def place(x, axis, start, step, size, drop, shape):
 
 def slice_of(x, axis, start, stop, step):
     return x[(slice(None),) * (axis % x.dim()) + (slice(start, stop, step),)]
+
+
+def drawn(shape, seed):
+    """Integers below 2^32 that look random, by multiplication and shifts that every language has."""
+    x = (torch.arange(1, math.prod(shape) + 1) * 2654435761 + seed * 40503) % 2**32
+    x = (x ^ x >> 16) * 73244475 % 2**32
+    return (x ^ x >> 16).reshape(shape)
 
 
 def power(x, exponent):
@@ -92,6 +103,8 @@ ROUNDED = {  # operations whose result may differ in the last digits
 EXACT = {
     "leaf": lambda shape, *values: torch.tensor(values, dtype=f64).reshape(shape),
     "index": lambda shape, *values: torch.tensor(values, dtype=torch.int64).reshape(shape),
+    "drawn_leaf": lambda shape, seed: (drawn(shape, seed) >> 8).to(f64) / 2**22 - 2,
+    "drawn_index": lambda shape, seed, limit: drawn(shape, seed) % limit,
     "neg": torch.neg,
     # torch.relu and torch.abs have these values and gradients, but send zeros on in second order, which make NaN of
     # infinities.
@@ -141,9 +154,10 @@ def written(argument):
 
 
 class Program:
-    def __init__(self, statements=(), results=()):
+    def __init__(self, statements=(), results=(), projected=False):
         self.statements = list(statements)  # (names, op, arguments)
         self.results = list(results)
+        self.projected = projected
 
     def without_dead_code(self):
         wanted, kept = set(self.results), []
@@ -151,7 +165,7 @@ class Program:
             if wanted.intersection(names):
                 kept.append((names, op, arguments))
                 wanted.update(a for a in arguments if is_name(a))
-        return Program(reversed(kept), self.results)
+        return Program(reversed(kept), self.results, self.projected)
 
     def run(self, disturbance=0.0):
         """The values of all names, and the leaves. With a disturbance operands and results of operations that round are
@@ -169,7 +183,7 @@ class Program:
                 results = [disturbed(x) for x in call(op, arguments, given)]
             else:
                 results = call(op, arguments, values)
-            if op == "leaf":
+            if op.endswith("leaf"):
                 leaves.append(results[0].requires_grad_())
             values.update(zip(names, results))
         return values, leaves
@@ -198,24 +212,34 @@ class Program:
         first = gradients(loss, leaves, create_graph=True)
         second = [] if self.is_first_order(values) else gradients(weighted_sum(first), leaves)
         # The addition gives memory to zeros that autograd only names.
-        return [x.detach() + torch.zeros(x.shape, dtype=f64) for x in (*results, *first, *second)]
+        known = [x.detach() + torch.zeros(x.shape, dtype=f64) for x in (*results, *first, *second)]
+        return [projection(x) for x in known] if self.projected else known
 
     def text(self, heading):
         values, _ = self.run()
-        lines = [heading] + ["first-order"] * self.is_first_order(values)
+        lines = [heading] + ["first-order"] * self.is_first_order(values) + ["projected"] * self.projected
         for names, op, arguments in self.statements:
             lines.append(" ".join([*names, "=", op, *map(written, arguments)]))
         lines.append(" ".join(["result", *(f"{name} {written(values[name].shape)}" for name in self.results)]))
         return "\n".join(lines) + "\n"
 
 
+def weights(shape, start=0):
+    """The weight of the k-th of all elements, between -1.6 and 1.6."""
+    return ((torch.arange(start, start + math.prod(shape)) * 37 % 100).to(f64).reshape(shape) - 49.5) / 32
+
+
 def weighted_sum(xs):
-    """The sum of all elements, the k-th one with a weight between -1.6 and 1.6 that follows from k."""
     total, k = torch.zeros((), dtype=f64), 0
     for x in xs:
-        weights = [((k + i) * 37 % 100 - 49.5) / 32 for i in range(x.numel())]
-        total, k = total + (x * torch.tensor(weights, dtype=f64).reshape(x.shape)).sum(), k + x.numel()
+        total, k = total + (x * weights(x.shape, k)).sum(), k + x.numel()
     return total
+
+
+def projection(x):
+    """The weighted sum of a tensor as a share of the sum of its absolute terms, or of 1."""
+    terms = x * weights(x.shape)
+    return terms.sum() / terms.abs().sum().clamp(min=1)
 
 
 def gradients(y, xs, create_graph=False):

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # tests/differential/run.sh [COUNT] [SEED]: holds COUNT (10000) random programs against PyTorch: values, gradients and
-# second gradients. Those that differ are printed as small as they can be made, and the exit status is 1.
+# second gradients. A SEED such as large/1 makes them of larger tensors, for which RETRACE_VECTOR_UNIT may matter. Those
+# that differ are printed as small as they can be made, and the exit status is 1.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 source tests/setup.sh

@@ -37,15 +37,17 @@ def cut(program):
     """Programs with one operation less, or several."""
     values, _ = program.run()
     ends = [name for name in values if values[name].dtype == f64]
-    yield from (Program(program.statements, [name]).without_dead_code() for name in ends)
+    yield from (Program(program.statements, [name], program.projected).without_dead_code() for name in ends)
+    if program.projected:  # too many values to write down
+        return
     for place, (names, op, _) in enumerate(program.statements):
-        if op not in ("leaf", "index") and all(values[name].dtype == f64 for name in names):
+        if not op.endswith(("leaf", "index")) and all(values[name].dtype == f64 for name in names):
             yield with_leaf(program, place)
 
 
 def cost(program):
     values, _ = program.run()
-    operations = [op for _, op, _ in program.statements if op not in ("leaf", "index")]
+    operations = [op for _, op, _ in program.statements if not op.endswith(("leaf", "index"))]
     return len(operations), len(program.statements), sum(x.numel() for x in values.values())
 
 

@@ -59,6 +59,18 @@ class Arguments {
            : all_[i] == "sum"   ? Reduction::sum
                                 : Reduction::none;
   }
+  /// f of numbers that follow from the seed, as tests/differential/programs.py has them.
+  template <class T, class F>
+  Tensor drawn(F f) const {
+    const Shape of = shape(0);
+    std::vector<T> values;
+    for (std::uint64_t k = 1; std::ssize(values) < of.size(); ++k) {
+      auto x = static_cast<std::uint32_t>(k * 2654435761 + std::stoul(all_.at(1)) * 40503);
+      x = (x ^ x >> 16) * 73244475;
+      values.push_back(static_cast<T>(f(x ^ x >> 16)));
+    }
+    return retrace::tensor(values, of);
+  }
   template <class T>
   Tensor literal() const {
     std::vector<T> values;
@@ -117,6 +129,14 @@ const std::map<std::string, Operation>& operations() {
   static const std::map<std::string, Operation> all = {
       {"leaf", one([](A a) { return a.literal<double>().requires_grad(true); })},
       {"index", one([](A a) { return a.literal<std::int64_t>(); })},
+      {"drawn_leaf", one([](A a) {
+         return a.drawn<double>([](std::uint32_t x) { return (x >> 8) / 4194304.0 - 2; })
+             .requires_grad(true);
+       })},
+      {"drawn_index", one([](A a) {
+         const auto limit = static_cast<std::uint32_t>(a.integer(2));
+         return a.drawn<std::int64_t>([limit](std::uint32_t x) { return x % limit; });
+       })},
       {"add", arithmetic([](auto x, auto y) { return std::move(x) + std::move(y); })},
       {"sub", arithmetic([](auto x, auto y) { return std::move(x) - std::move(y); })},
       {"mul", arithmetic([](auto x, auto y) { return std::move(x) * std::move(y); })},
@@ -214,6 +234,8 @@ std::vector<Program> read_programs(const std::string& path) {
       programs.emplace_back().numbers_at = std::stoul(line.substr(line.rfind(' ')));
     } else if (line == "first-order") {
       programs.back().second_order = false;
+    } else if (line == "projected") {
+      programs.back().projected = true;
     } else {
       add_line(programs.back(), line);
     }
@@ -241,7 +263,7 @@ Run::Run(const Program& program, Values held_or_not) {
   for (const Statement& statement : program.statements) {
     Tensors made = operations().at(statement.op)(Arguments(statement, values, readers));
     require(made.size() == statement.names.size(), "{} gave {} results", statement.op, made.size());
-    if (statement.op == "leaf") leaves.push_back(made[0]);
+    if (statement.op.ends_with("leaf")) leaves.push_back(made[0]);
     for (std::size_t i = 0; i < made.size(); ++i)
       if (readers.at(statement.names[i]) > 0) values[statement.names[i]] = std::move(made[i]);
   }

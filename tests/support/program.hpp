@@ -18,6 +18,7 @@ struct Program {
   std::string text;
   std::size_t numbers_at = 0;  ///< where what is expected of it starts
   bool second_order = true;
+  bool projected = false;  ///< one number is expected of each tensor
   std::vector<Statement> statements;
   std::vector<std::string> results;
   std::vector<Shape> result_shapes;
