@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Writes random programs with PyTorch's results, gradients and second gradients for tests/core/test_programs.cpp.
+"""Writes random programs with PyTorch's results, gradients and second gradients for tests/core/ops/test_programs.cpp.
 
     /usr/bin/python3 generate.py COUNT SEED PATH     writes PATH.txt and PATH.safetensors; a SEED large/N draws large ones
 """

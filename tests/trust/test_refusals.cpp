@@ -259,13 +259,13 @@ TEST_CASE("cross_entropy takes any label for the one to ignore") {
 TEST_CASE("every public operation and layer and optimizer is refused something") {
   const std::filesystem::path source = RETRACE_SOURCE_DIR;
   std::string tests;
-  for (const char* file : {"tests/core/test_ops_refusals.cpp", "tests/optim/test_refusals.cpp",
+  for (const char* file : {"tests/core/ops/test_refusals.cpp", "tests/optim/test_refusals.cpp",
                            "tests/trust/test_refusals.cpp", "tests/trust/test_refusals_layers.cpp"})
     tests += read_bytes(source / file);
   std::vector<std::filesystem::path> headers = {source / "core/ops/ops.hpp",
                                                 source / "core/model/team.hpp"};
   for (const char* room : {"layers", "optim"})
-    for (const auto& file : std::filesystem::directory_iterator(source / room))
+    for (const auto& file : std::filesystem::recursive_directory_iterator(source / room))
       if (file.path().extension() == ".hpp") headers.push_back(file.path());
   const std::regex declared(
       "(?:^|\n)(?:class|Tensor|std::vector<Tensor>|double|void|Schedule) (\\w+) ?[({]|using (\\w+) "

@@ -3,7 +3,7 @@
 #include <cmath>
 #include <string>
 
-#include "op_rows.hpp"
+#include "core/ops/op_rows.hpp"
 #include "support/compare.hpp"
 
 using namespace retrace;

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "../../core/kernels/vector_math.hpp"
-#include "op_rows.hpp"
+#include "core/ops/op_rows.hpp"
 #include "support/compare.hpp"
 #include "support/vector_units.hpp"
 

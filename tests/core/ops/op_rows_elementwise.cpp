@@ -1,4 +1,4 @@
-#include "op_rows.hpp"
+#include "core/ops/op_rows.hpp"
 
 namespace retrace::test {
 namespace {

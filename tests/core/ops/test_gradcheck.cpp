@@ -7,7 +7,7 @@
 #include <set>
 #include <sstream>
 
-#include "op_rows.hpp"
+#include "core/ops/op_rows.hpp"
 #include "support/compare.hpp"
 #include "support/vector_units.hpp"
 
@@ -209,7 +209,7 @@ TEST_CASE("every recorded operation has a row that checks its gradient") {
   for (const auto& entry : names) {
     const std::string& name = entry.first;
     INFO("'", name, "', recorded in ", entry.second,
-         ", needs a row of that name in tests/core/op_rows_*.cpp");
+         ", needs a row of that name in tests/core/ops/op_rows_*.cpp");
     CHECK(covered[name].count(name) == 1);
   }
 }
@@ -233,7 +233,7 @@ TEST_CASE("every public function of tensors has a row") {
       const std::string name = word_before(line, end);  // empty for an operator
       if (name.empty() || name.rfind("operator", 0) == 0 || without.count(name)) continue;
       ++found;
-      INFO("'", name, "' of ", header, " needs a row in tests/core/op_rows_*.cpp");
+      INFO("'", name, "' of ", header, " needs a row in tests/core/ops/op_rows_*.cpp");
       CHECK(rows.count(name) == 1);
     }
   }

@@ -1,7 +1,7 @@
 #include <algorithm>
 #include <numeric>
 
-#include "op_rows.hpp"
+#include "core/ops/op_rows.hpp"
 
 namespace retrace::test {
 namespace {

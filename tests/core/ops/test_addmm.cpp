@@ -63,7 +63,7 @@ TEST_CASE("addmm names the product when that is where an infinity comes from") {
       [&] {
         addmm(ones({2, 2}), large, large);
       },
-      {"'matmul at test_ops_addmm.cpp:", "[2, 2] made an infinity"});
+      {"'matmul at test_addmm.cpp:", "[2, 2] made an infinity"});
 }
 
 TEST_CASE("addmm refuses a summand of another dtype, of the product's shape or a row") {

@@ -4,7 +4,7 @@
 #include <map>
 #include <set>
 
-#include "op_rows.hpp"
+#include "core/ops/op_rows.hpp"
 #include "support/compare.hpp"
 #include "support/fixture.hpp"
 
@@ -136,7 +136,7 @@ TEST_CASE("values and gradients and second order are those of PyTorch") {
     INFO("case ", name);
     if (not_here.count(op)) continue;
     const Function f = function_of(op, data, name);
-    CHECK_MESSAGE(f, "tests/core/test_ops_torch.cpp has no function for this case");
+    CHECK_MESSAGE(f, "tests/core/ops/test_torch.cpp has no function for this case");
     if (!f) continue;
     check_case(data, name, f);
     ++checked;
