@@ -3,7 +3,7 @@
 #include <cmath>
 #include <limits>
 
-#include "../../core/kernels/gemm.hpp"
+#include "../../../core/kernels/gemm.hpp"
 #include "support/compare.hpp"
 #include "support/random_cases.hpp"
 #include "support/refuses.hpp"

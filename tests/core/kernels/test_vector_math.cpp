@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "../../core/kernels/vector_math.hpp"
+#include "../../../core/kernels/vector_math.hpp"
 #include "core/ops/op_rows.hpp"
 #include "support/compare.hpp"
 #include "support/vector_units.hpp"

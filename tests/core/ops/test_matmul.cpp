@@ -5,7 +5,7 @@
 #include <limits>
 #include <thread>
 
-#include "../../core/kernels/gemm.hpp"
+#include "../../../core/kernels/gemm.hpp"
 #include "support/compare.hpp"
 #include "support/random_cases.hpp"
 #include "support/vector_units.hpp"
