@@ -146,6 +146,7 @@ TEST_CASE(
         REQUIRE(s.gradients() == gradients);
         loss.backward();
         REQUIRE(s.gradients() == twice(gradients));
+        REQUIRE(consumed == 0);  // once begun, begun for every later allocation too
       } catch (const Error& e) {
         REQUIRE(std::string(e.what()).find("consumed") != std::string::npos);
         REQUIRE(s.gradients() == gradients);
