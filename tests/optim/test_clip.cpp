@@ -1,18 +1,17 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
-#include <limits>
 #include <retrace/core.hpp>
 #include <retrace/optim.hpp>
 
-#include "parameter_list.hpp"
 #include "support/compare.hpp"
 #include "support/fixture.hpp"
+#include "support/parameters.hpp"
+#include "support/short_names.hpp"
 #include "support/vector_units.hpp"
 
 using namespace retrace;
 using namespace retrace::test;
-using doctest::Contains;
 
 TEST_CASE("clip_grad_norm: gradients and norms agree with PyTorch") {
   const Fixture data("clip");
@@ -40,29 +39,24 @@ TEST_CASE("clip_grad_norm: gradients and norms agree with PyTorch") {
   CHECK(clip_grad_norm(list_of({large}), 5) == doctest::Approx(5e30));
   CHECK(close(large.grad(), {3, 4}, 1e-6));
   Tensor lost = leaf({1}), other = leaf({2});  // a NaN reaches all, as in PyTorch
-  lost.set_grad(full({1}, std::nan(""), lost.dtype()));
+  lost.set_grad(full({1}, NaN, lost.dtype()));
   other.set_grad(tensor({3}, other.dtype()));
   CHECK(std::isnan(clip_grad_norm(list_of({lost, other}), 1)));
   CHECK(std::isnan(other.grad().item()));
-  CHECK_THROWS_WITH_AS(clip_grad_norm(Parameters(), -1), Contains("must not be negative"), Error);
 }
 
 TEST_CASE("clip_grad_value: elements move to the limit and NaN stays") {
-  constexpr double inf = std::numeric_limits<double>::infinity(),
-                   nan = std::numeric_limits<double>::quiet_NaN();
   for (const DType dtype : {f32, f64}) {
     CAPTURE(dtype);
     Tensor w = zeros({7}, dtype).requires_grad(true),
            strided = zeros({2, 2}, dtype).requires_grad(true);
-    w.set_grad(tensor({-inf, -3, -2, -0.5, 2, 2.5, nan}, dtype));
+    w.set_grad(tensor({-inf, -3, -2, -0.5, 2, 2.5, NaN}, dtype));
     strided.set_grad(transpose(tensor({{1, 3}, {-4, 0}}, dtype)));
     clip_grad_value(list_of({w, leaf({1}), strided}), 2);
-    CHECK(same(w.grad(), {-2, -2, -2, -0.5, 2, 2, nan}));
+    CHECK(same(w.grad(), {-2, -2, -2, -0.5, 2, 2, NaN}));
     CHECK(same(strided.grad(), {{1, -2}, {2, 0}}));
     clip_grad_value(list_of({strided}), 0);
     CHECK(same(strided.grad(), {{0, 0}, {0, 0}}));
-    CHECK_THROWS_WITH_AS(clip_grad_value(list_of({w}), -1),
-                         Contains("must not be negative, got -1"), Error);
   }
 }
 
@@ -106,7 +100,6 @@ TEST_CASE("clip_grad_norm: f32 gradients of any size and limits far below them")
 }
 
 TEST_CASE("clip_grad_norm: an infinite gradient and an infinite limit do as in PyTorch") {
-  constexpr double inf = std::numeric_limits<double>::infinity();
   for (const double limit : {1.0, inf}) {
     Tensor w = leaf({0, 0});
     w.set_grad(tensor({inf, 1}, f64));

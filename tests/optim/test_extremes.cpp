@@ -2,12 +2,11 @@
 
 #include <cmath>
 #include <functional>
-#include <limits>
 #include <retrace/core.hpp>
 #include <retrace/optim.hpp>
 
-#include "parameter_list.hpp"
 #include "support/compare.hpp"
+#include "support/parameters.hpp"
 
 using namespace retrace;
 using namespace retrace::test;

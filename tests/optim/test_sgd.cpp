@@ -1,12 +1,11 @@
 #include <doctest/doctest.h>
 
-#include <limits>
 #include <retrace/core.hpp>
 #include <retrace/optim.hpp>
 
-#include "parameter_list.hpp"
 #include "support/compare.hpp"
 #include "support/fixture.hpp"
+#include "support/parameters.hpp"
 
 using namespace retrace;
 using namespace retrace::test;
@@ -61,31 +60,4 @@ TEST_CASE("SGD: the gradient of a changed parameter is noticed by a graph that k
   y.backward({.retain_graph = true});
   sgd.step();
   CHECK_THROWS_WITH_AS(y.backward(), Contains("changed in place"), Error);
-}
-
-TEST_CASE("SGD: impossible settings are refused") {
-  const Parameters list = list_of({leaf({1})});
-  constexpr double nan = std::numeric_limits<double>::quiet_NaN();
-  CHECK_THROWS_WITH_AS(SGD(list, {.lr = -1}), "SGD: lr must be finite and not negative, got -1",
-                       Error);
-  CHECK_THROWS_WITH_AS(SGD(list, {.lr = nan}), "SGD: lr must be finite and not negative, got nan",
-                       Error);
-  CHECK_THROWS_WITH_AS(SGD(list, {.momentum = -0.5}), Contains("momentum must be"), Error);
-  CHECK_THROWS_WITH_AS(SGD(list, {.weight_decay = -1}), Contains("weight_decay must be"), Error);
-  CHECK_THROWS_WITH_AS(SGD(list, {.dampening = nan}), "SGD: dampening must be finite, got nan",
-                       Error);
-  CHECK_THROWS_WITH_AS(SGD(list, {.nesterov = true}), Contains("Nesterov needs momentum"), Error);
-  CHECK_THROWS_WITH_AS(SGD(list, {.momentum = 0.9, .dampening = 0.1, .nesterov = true}),
-                       Contains("dampening = 0.1"), Error);
-  CHECK_THROWS_WITH_AS(
-      SGD(Parameters{}),
-      "SGD: none of the 0 parameters requires a gradient; requires_grad(true) makes one trained",
-      Error);
-  CHECK_THROWS_WITH_AS(
-      SGD(list_of({tensor({1})})),
-      "SGD: none of the 1 parameters requires a gradient; requires_grad(true) makes one trained",
-      Error);
-  SGD sgd(list);
-  CHECK_THROWS_AS(sgd.set_lr(-1), Error);
-  CHECK(sgd.lr() == 0.01);
 }

@@ -10,6 +10,8 @@
 #include <retrace/layers.hpp>
 #include <retrace/optim.hpp>
 
+#include "support/parameters.hpp"
+#include "support/short_names.hpp"
 #include "support/temporary_directory.hpp"
 
 using namespace retrace;
@@ -17,8 +19,6 @@ using namespace retrace::test;
 
 namespace {
 
-constexpr double NaN = std::numeric_limits<double>::quiet_NaN(),
-                 inf = std::numeric_limits<double>::infinity();
 constexpr auto least = std::numeric_limits<std::int64_t>::min(),
                most = std::numeric_limits<std::int64_t>::max();
 const Generator g(1);
@@ -39,16 +39,11 @@ struct Integers {
   Outcome lowest, minus_one, zero, one, highest;
 };
 
-Parameters list_of(const Tensor& w) {
-  Parameters list;
-  list.add("w", w);
-  return list;
-}
 /// The weight 1 after so many steps with a gradient of 1.
 template <class Optimizer, class Options>
 double after(const Options& options, int steps = 1) {
   Tensor w = ones({}, f64).requires_grad(true);
-  Optimizer optimizer(list_of(w), options);
+  Optimizer optimizer(list_of({w}), options);
   w.set_grad(ones({}, f64));
   for (int i = 0; i < steps; ++i) optimizer.step();
   return w.item();
@@ -63,7 +58,7 @@ double plateau(const ReduceLROnPlateauOptions& options, std::initializer_list<do
 double clipped(auto clip) {
   Tensor w = ones({}, f64).requires_grad(true);
   w.set_grad(full({}, 3, f64));
-  clip(list_of(w));
+  clip(list_of({w}));
   return w.grad().item();
 }
 double is_right(const GradcheckOptions& options) {
@@ -75,7 +70,7 @@ double is_between(double low, double high) {
 }
 double dropped(const Tensor& x) { return max(x).item() * 0 + x.dim(0); }
 double set(auto set) {
-  SGD sgd(list_of(ones({}).requires_grad(true)), {.lr = 1});
+  SGD sgd(list_of({ones({}).requires_grad(true)}), {.lr = 1});
   set(sgd);
   return sgd.lr();
 }

@@ -4,11 +4,10 @@
 
 #include "support/compare.hpp"
 #include "support/random_cases.hpp"
+#include "support/short_names.hpp"
 
 using namespace retrace;
-using test::close;
-using test::Draw;
-using test::same;
+using namespace retrace::test;
 
 TEST_CASE("accumulation: of forty leaves used twice each gets both of its shares") {
   std::vector<Tensor> leaves;
@@ -45,7 +44,6 @@ TEST_CASE(
 }
 
 TEST_CASE("accumulation: products of rules that see their input as different matrices") {
-  using T = const Tensor&;
   const auto as_matrix = [](T x, T w) {  // x [n, k] times w [k * m] as a matrix
     return record(
         "as_matrix",

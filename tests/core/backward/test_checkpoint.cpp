@@ -2,14 +2,12 @@
 
 #include <string>
 
+#include "support/check_refused.hpp"
 #include "support/compare.hpp"
-#include "support/refuses.hpp"
+#include "support/short_names.hpp"
 
 using namespace retrace;
-using test::close;
-using test::refuses;
-using test::same;
-using T = const Tensor&;
+using namespace retrace::test;
 
 namespace {
 
@@ -187,19 +185,17 @@ TEST_CASE("checkpoint: whose gradient is wanted is what it was in the forward pa
 TEST_CASE("checkpoint: a result from outside is to be handed in") {
   const Cell cell;
   const Tensor h = state(), outside = matmul(h, cell.w);
-  refuses([&] { checkpoint([&](T h) { return h * outside; }, h); },
-          {"checkpoint: the function refers to a result of 'matmul' [2, 4] from outside; hand that "
-           "in as an input"});
-  refuses(
-      [&] {
-        checkpoint(
-            [&](T h) {
-              const Tensor inside = matmul(h, cell.w);
-              return checkpoint([&](T h) { return h * inside; }, h);
-            },
-            h);
-      },
-      {"checkpoint: the function refers to a result of 'matmul' [2, 4] from outside"});
+  CHECK_REFUSED(
+      checkpoint([&](T h) { return h * outside; }, h),
+      "checkpoint: the function refers to a result of 'matmul' [2, 4] from outside; hand that "
+      "in as an input");
+  CHECK_REFUSED(checkpoint(
+                    [&](T h) {
+                      const Tensor inside = matmul(h, cell.w);
+                      return checkpoint([&](T h) { return h * inside; }, h);
+                    },
+                    h),
+                "checkpoint: the function refers to a result of 'matmul' [2, 4] from outside");
   CHECK(
       same(no_grad([&] { return checkpoint([&](T h) { return h * outside; }, h); }), h * outside));
   const Tensor detached = outside.detach(),
@@ -254,6 +250,6 @@ TEST_CASE(
       h));
   fails = true;
   CHECK(message_of_backward(late) == text + "no more");
-  refuses([&] { checkpoint([](T) { return Tensor(); }, h); },
-          {"checkpoint: the function gave an undefined tensor"});
+  CHECK_REFUSED(checkpoint([](T) { return Tensor(); }, h),
+                "checkpoint: the function gave an undefined tensor");
 }

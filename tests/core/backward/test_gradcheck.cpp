@@ -5,16 +5,14 @@
 
 #include "support/compare.hpp"
 #include "support/random_cases.hpp"
+#include "support/short_names.hpp"
 
 using namespace retrace;
-using test::close;
-using test::same;
+using namespace retrace::test;
 
 // Operations of a user, right and wrong, written in this file with the words of
 // core/graph/record.hpp.
 namespace {
-
-using T = const Tensor&;
 
 Tensor cube(const Tensor& x) {
   return record(
@@ -201,7 +199,7 @@ TEST_CASE("gradcheck finds NaN the worst wherever it stands") {
   const auto spoiled = [](T a) {
     return record(
         "spoiled", [&] { return a * 1; }, wrt(a, [](T dy) {
-          return dy * tensor({1.5, std::nan(""), 1.5}, f64);
+          return dy * tensor({1.5, NaN, 1.5}, f64);
         }));
   };
   const GradcheckReport report = gradcheck(spoiled, {x});
@@ -251,7 +249,7 @@ TEST_CASE("gradcheck depends on its options") {
 }
 
 TEST_CASE("gradcheck refuses what it cannot check") {
-  CHECK_THROWS_WITH_AS(gradcheck(cube, {x}, {.tolerance = std::nan("")}),
+  CHECK_THROWS_WITH_AS(gradcheck(cube, {x}, {.tolerance = NaN}),
                        doctest::Contains("got 0.001 and nan"), Error);
   const auto twice = [](T a) { return a * 2; };
   CHECK_THROWS_WITH_AS(gradcheck(twice, {x.to(f32)}),

@@ -1,19 +1,15 @@
 #include <doctest/doctest.h>
 
 #include <functional>
-#include <limits>
 #include <string>
 
 #include "support/compare.hpp"
+#include "support/short_names.hpp"
 
 using namespace retrace;
-using test::close;
-using test::same;
+using namespace retrace::test;
 
 namespace {
-constexpr double infinity = std::numeric_limits<double>::infinity(),
-                 NaN = std::numeric_limits<double>::quiet_NaN();
-
 /// What is named at this line.
 std::string at(const char* op, int line = __builtin_LINE()) {
   return std::string("'") + op + " at test_anomalies.cpp:" + std::to_string(line) + "'";
@@ -47,14 +43,14 @@ TEST_CASE(
 }
 
 TEST_CASE("anomalies: what an operation computes on the way to its value is not looked at") {
-  { const Tensor memory_with_nan = full({8, 16, 16}, std::numeric_limits<double>::quiet_NaN()); }
+  { const Tensor memory_with_nan = full({8, 16, 16}, NaN); }
   const Tensor a = ones({8, 16, 4}), b = ones({8, 4, 16});
   const DetectAnomalies scope;
   CHECK(max(matmul(a, b)).item() == 4);
-  CHECK_NOTHROW(where(tensor({1, 0}), tensor({1, infinity}), 0.0));
+  CHECK_NOTHROW(where(tensor({1, 0}), tensor({1, inf}), 0.0));
   CHECK_THROWS_WITH_AS(sum(full({2000, 4}, 1e38), 0),
                        (at("sum") + " [4] made an infinity at [0]").c_str(), Error);
-  CHECK_THROWS_WITH_AS(softmax(tensor({1, infinity})),
+  CHECK_THROWS_WITH_AS(softmax(tensor({1, inf})),
                        (at("softmax") + " [2] made a NaN at [0]").c_str(), Error);
 }
 
@@ -124,11 +120,11 @@ struct Attention {
   }
   /// The scores with infinities where the mask has 0, put there in one way or another.
   Tensor masked(int way) const {
-    const Tensor scores = matmul(q, transpose(k)) / 2.0, hidden = full({3, 3}, -infinity, dtype);
-    if (way == 0) return where(mask, scores, -infinity);
+    const Tensor scores = matmul(q, transpose(k)) / 2.0, hidden = full({3, 3}, -inf, dtype);
+    if (way == 0) return where(mask, scores, -inf);
     if (way == 1) return where(1 - mask, hidden, scores);
     if (way == 2) return scores + where(mask, 0, hidden);
-    return minimum(scores, where(mask, infinity, hidden));
+    return minimum(scores, where(mask, inf, hidden));
   }
   Tensor loss(int way) const {
     const Tensor scores = masked(way), attended = matmul(softmax(scores), v);
@@ -178,7 +174,6 @@ TEST_CASE("anomalies: masked attention goes forward and backward with its infini
 }
 
 TEST_CASE("anomalies: what was given is passed on by any operation, forward and backward") {
-  using T = const Tensor&;
   const std::vector<std::function<Tensor(T)>> operations = {
       [](T x) { return x + 1; },
       [](T x) { return 1 - x; },
@@ -216,7 +211,7 @@ TEST_CASE("anomalies: what was given is passed on by any operation, forward and 
   };
   const DetectAnomalies scope;
   for (std::size_t i = 0; i < operations.size(); ++i)
-    for (const double given : {infinity, NaN}) {
+    for (const double given : {inf, NaN}) {
       CAPTURE(i);
       CAPTURE(given);
       const Tensor x = tensor({1, given, 2, 3}, f64).requires_grad(true);
@@ -235,7 +230,7 @@ TEST_CASE("anomalies: what was given is passed on by any operation, forward and 
 }
 
 TEST_CASE("anomalies: one kind given does not hide that the other was made") {
-  const Tensor infinite = tensor({1, infinity, 0}, f64).requires_grad(true), zero = zeros({3}, f64);
+  const Tensor infinite = tensor({1, inf, 0}, f64).requires_grad(true), zero = zeros({3}, f64);
   const Tensor undefined = tensor({1, NaN, 0}, f64).requires_grad(true);
   const DetectAnomalies scope;
   CHECK_THROWS_WITH_AS(infinite - infinite, "'sub' [3] made a NaN at [1] from [3], [3]", Error);
@@ -264,7 +259,7 @@ TEST_CASE("anomalies: one kind given does not hide that the other was made") {
         "own", [&] { return x * 1; }, wrt(x, rule))
         .backward(tensor({1, 2, NaN}, f64));
   };
-  CHECK_THROWS_WITH_AS(backward_of_own(infinity),
+  CHECK_THROWS_WITH_AS(backward_of_own(inf),
                        "backward of 'own' [3]: 'the rule' [3] made an infinity at [1]", Error);
   CHECK_FALSE(x.grad().defined());
   CHECK_NOTHROW(backward_of_own(NaN));  // one was given

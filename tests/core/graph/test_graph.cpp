@@ -3,13 +3,12 @@
 #include <cmath>
 
 #include "support/compare.hpp"
+#include "support/parameters.hpp"
 
 using namespace retrace;
-using test::same;
+using namespace retrace::test;
 
 namespace {
-
-Tensor leaf(const Literal& values) { return tensor(values, f64).requires_grad(true); }
 
 std::vector<std::string> ops_of(const Tensor& y) {
   std::vector<std::string> ops;

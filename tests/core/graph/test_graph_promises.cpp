@@ -4,19 +4,13 @@
 #include <retrace/core.hpp>
 
 #include "support/compare.hpp"
+#include "support/parameters.hpp"
 
 using namespace retrace;
+using namespace retrace::test;
 using doctest::Contains;
-using test::close;
-using test::same;
 
 // What a small mistake in the engine would break without any other test noticing.
-
-namespace {
-
-Tensor leaf(const Literal& values) { return tensor(values, f64).requires_grad(true); }
-
-}  // namespace
 
 TEST_CASE(
     "graph: an operand that needs no gradient and is handed back does not become the result") {

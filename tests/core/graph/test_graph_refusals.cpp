@@ -2,12 +2,12 @@
 
 #include <retrace/core.hpp>
 
-using namespace retrace;
-using doctest::Contains;
+#include "support/parameters.hpp"
+#include "support/short_names.hpp"
 
-namespace {
-Tensor leaf(const Literal& values) { return tensor(values, f64).requires_grad(true); }
-}  // namespace
+using namespace retrace;
+using namespace retrace::test;
+using doctest::Contains;
 
 TEST_CASE("refusal: backward of several elements without a cotangent names op and shape") {
   Tensor x = leaf({1, 2});
@@ -153,7 +153,6 @@ TEST_CASE("refusal: a failed backward that retains the graph leaves it usable") 
 }
 
 TEST_CASE("refusal: a rule that walks through what the backward around it walks through") {
-  using T = const Tensor&;
   Tensor x = leaf({1, 2}), w = leaf({3, 4});
   const Tensor h = tanh(w), s = sum(h);
   const Tensor y = record(

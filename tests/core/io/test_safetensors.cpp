@@ -10,6 +10,8 @@
 #include <limits>
 #include <retrace/core.hpp>
 
+#include "support/parameters.hpp"
+#include "support/short_names.hpp"
 #include "support/temporary_directory.hpp"
 
 using namespace retrace;
@@ -17,12 +19,6 @@ using namespace retrace::test;
 using doctest::Contains;
 
 namespace {
-
-Parameters list(std::initializer_list<std::pair<const char*, Tensor>> tensors) {
-  Parameters parameters;
-  for (const auto& [name, value] : tensors) parameters.add(name, value);
-  return parameters;
-}
 
 template <class T>
 Tensor from(const std::vector<T>& values, const Shape& shape) {
@@ -45,10 +41,10 @@ std::string bytes(std::initializer_list<T> values) {
 TEST_CASE("safetensors: a file is written as the reference implementation writes it") {
   const TemporaryDirectory directory;
   const std::string path = directory.path("w.safetensors");
-  const Parameters parameters = list({{"b", tensor({1.5, 2})},
-                                      {"n", tensor({{-1}, {7}}, i64)},
-                                      {"a", tensor(0.25)},
-                                      {"d", tensor({1, 2, 3}, f64)}});
+  const Parameters parameters = list_of({{"b", tensor({1.5, 2})},
+                                         {"n", tensor({{-1}, {7}}, i64)},
+                                         {"a", tensor(0.25)},
+                                         {"d", tensor({1, 2, 3}, f64)}});
   save(path, parameters, {{"k", "v"}, {"format", "pt"}});
   const std::string header =
       R"({"__metadata__":{"format":"pt","k":"v"},"n":{"dtype":"I64","shape":[2,1],"data_offsets":[0,16]},)"
@@ -77,7 +73,7 @@ TEST_CASE("safetensors: every bit comes back") {
     doubles.push_back(std::bit_cast<double>(bits));
   const std::vector<std::int64_t> whole = {std::numeric_limits<std::int64_t>::min(), -1, 0,
                                            std::numeric_limits<std::int64_t>::max()};
-  const Parameters parameters = list({
+  const Parameters parameters = list_of({
       {"floats", from(floats, {2, 3})},
       {"doubles", from(doubles, {4})},
       {"whole", from(whole, {2, 1, 2})},
@@ -124,14 +120,14 @@ TEST_CASE("safetensors: views are saved in row-major order") {
   const TemporaryDirectory directory;
   const std::string path = directory.path("w.safetensors");
   const Tensor x = tensor({{1, 2, 3}, {4, 5, 6}});
-  save(path, list({{"t", transpose(x)}, {"column", slice(x, 1, 1, 2)}}));
+  save(path, list_of({{"t", transpose(x)}, {"column", slice(x, 1, 1, 2)}}));
   const auto tensors = read_safetensors(path).tensors;
   CHECK(tensors.at("t").to_vector<float>() == std::vector<float>{1, 4, 2, 5, 3, 6});
   CHECK(tensors.at("column").to_vector<float>() == std::vector<float>{2, 5});
 
   // and a view is loaded into as it lies
   const Tensor y = zeros({2, 3});
-  load(path, list({{"t", transpose(y.detach())}, {"column", zeros({2, 1})}}));
+  load(path, list_of({{"t", transpose(y.detach())}, {"column", zeros({2, 1})}}));
   CHECK(y.to_vector<float>() == x.to_vector<float>());
 }
 
@@ -174,11 +170,11 @@ TEST_CASE("safetensors: what the format leaves open is read") {
 TEST_CASE("safetensors: load sets values and nothing else") {
   const TemporaryDirectory directory;
   const std::string path = directory.path("w.safetensors");
-  save(path, list({{"w", tensor({1, 2})}, {"n", tensor({3}, i64)}}), {{"step", "5"}});
+  save(path, list_of({{"w", tensor({1, 2})}, {"n", tensor({3}, i64)}}), {{"step", "5"}});
   Tensor w = zeros({2}).requires_grad(true), n = zeros({1}, i64);
   w.set_grad(tensor({8, 9}));
   const Tensor y = sum(w * w);
-  CHECK(load(path, list({{"n", n}, {"w", w}})) == Metadata{{"step", "5"}});
+  CHECK(load(path, list_of({{"n", n}, {"w", w}})) == Metadata{{"step", "5"}});
   CHECK(w.to_vector<float>() == std::vector<float>{1, 2});
   CHECK(n.item<std::int64_t>() == 3);
   CHECK(w.requires_grad());
@@ -190,7 +186,7 @@ TEST_CASE("safetensors: load sets values and nothing else") {
 TEST_CASE("safetensors: a file that does not fit the model is refused and changes nothing") {
   const TemporaryDirectory directory;
   const std::string path = directory.path("w.safetensors");
-  save(path, list({{"a", tensor({1, 2})}, {"b", tensor({3})}}));
+  save(path, list_of({{"a", tensor({1, 2})}, {"b", tensor({3})}}));
   const Tensor a = zeros({2}), b = zeros({1});
   const auto refused = [&](const Parameters& parameters, const std::string& text) {
     CHECK_THROWS_WITH_AS(load(path, parameters), ("cannot load " + path + ": " + text).c_str(),
@@ -198,27 +194,28 @@ TEST_CASE("safetensors: a file that does not fit the model is refused and change
     CHECK(a.to_vector<float>() == std::vector<float>{0, 0});
     CHECK(b.item() == 0);
   };
-  refused(list({{"a", a}, {"b", b}, {"c", tensor(1)}}), "tensor 'c': not in the file");
-  refused(list({{"a", a}}), "tensor 'b': not in the model");
-  refused(list({{"a", a}, {"c", b}}), "tensor 'c': not in the file; tensor 'b': not in the model");
-  refused(list({{"a", a}, {"b", zeros({2})}}),
+  refused(list_of({{"a", a}, {"b", b}, {"c", tensor(1)}}), "tensor 'c': not in the file");
+  refused(list_of({{"a", a}}), "tensor 'b': not in the model");
+  refused(list_of({{"a", a}, {"c", b}}),
+          "tensor 'c': not in the file; tensor 'b': not in the model");
+  refused(list_of({{"a", a}, {"b", zeros({2})}}),
           "tensor 'b': f32 [1] in the file, f32 [2] in the model");
-  refused(list({{"a", a}, {"b", zeros({1, 1})}}),
+  refused(list_of({{"a", a}, {"b", zeros({1, 1})}}),
           "tensor 'b': f32 [1] in the file, f32 [1, 1] in the model");
-  refused(list({{"a", a}, {"b", zeros({})}}),
+  refused(list_of({{"a", a}, {"b", zeros({})}}),
           "tensor 'b': f32 [1] in the file, f32 [] in the model");
-  refused(list({{"a", a}, {"b", zeros({1}, f64)}}),
+  refused(list_of({{"a", a}, {"b", zeros({1}, f64)}}),
           "tensor 'b': f32 [1] in the file, f64 [1] in the model");
   Tensor leaf = zeros({1}).requires_grad(true);
-  refused(list({{"a", a}, {"b", leaf * 2}}),
+  refused(list_of({{"a", a}, {"b", leaf * 2}}),
           "tensor 'b': the result of 'mul', which cannot be set; make the tensor that it is "
           "computed from the parameter "
           "and compute it in operator(), which keeps them tied, or detach() it for a weight of its "
           "own");
-  save(path, list({{"a", tensor({1, 2})}, {"b", tensor({3, 4})}}));
-  refused(list({{"a", a}, {"b", broadcast_to(zeros({1}), {2})}}),
+  save(path, list_of({{"a", tensor({1, 2})}, {"b", tensor({3, 4})}}));
+  refused(list_of({{"a", a}, {"b", broadcast_to(zeros({1}), {2})}}),
           "tensor 'b': axis 0 of this view [2] repeats elements, which cannot be set");
-  save(path, list({{"a", tensor({1, 2})}, {"b", tensor({3})}}));
+  save(path, list_of({{"a", tensor({1, 2})}, {"b", tensor({3})}}));
   refused({}, "tensor 'a': not in the model; tensor 'b': not in the model");
 
   Parameters many;
@@ -241,7 +238,7 @@ TEST_CASE("safetensors: a file that does not fit the model is refused and change
 TEST_CASE("safetensors: what cannot be saved is refused and the old file stays") {
   const TemporaryDirectory directory;
   const std::string path = directory.path("w.safetensors");
-  save(path, list({{"a", tensor({1, 2})}}));
+  save(path, list_of({{"a", tensor({1, 2})}}));
   const std::string before = read_bytes(path);
   const auto refused = [&](const Parameters& parameters, const Metadata& metadata,
                            const std::string& text) {
@@ -250,9 +247,9 @@ TEST_CASE("safetensors: what cannot be saved is refused and the old file stays")
     CHECK(read_bytes(path) == before);
     CHECK(directory.files() == 1);
   };
-  refused(list({{"__metadata__", tensor(1)}}), {},
+  refused(list_of({{"__metadata__", tensor(1)}}), {},
           "tensor '__metadata__': the format uses this name itself");
-  refused(list({{"a\xff", tensor(1)}}), {}, "tensor 'a\xef\xbf\xbd': it is not valid UTF-8");
+  refused(list_of({{"a\xff", tensor(1)}}), {}, "tensor 'a\xef\xbf\xbd': it is not valid UTF-8");
   refused({}, {{"\xc3", ""}}, "__metadata__, '\xef\xbf\xbd': it is not valid UTF-8");
   refused({}, {{"k", "\xed\xa0\x80"}}, "__metadata__, 'k': it is not valid UTF-8");
 }
@@ -301,7 +298,7 @@ TEST_CASE("safetensors: what people take for weights is called by its name") {
 TEST_CASE("safetensors: a disk without room leaves the old file") {
   const TemporaryDirectory directory;
   const std::string path = directory.path("w.safetensors");
-  save(path, list({{"a", tensor({1, 2})}}));
+  save(path, list_of({{"a", tensor({1, 2})}}));
   const std::string before = read_bytes(path);
 
   // A limit on the size of files stands for the full disk: a write fails midway.
@@ -312,7 +309,7 @@ TEST_CASE("safetensors: a disk without room leaves the old file") {
   REQUIRE(::setrlimit(RLIMIT_FSIZE, &low) == 0);
   std::string message;
   try {
-    save(path, list({{"a", zeros({10000})}, {"b", zeros({100000})}}));
+    save(path, list_of({{"a", zeros({10000})}, {"b", zeros({100000})}}));
   } catch (const Error& error) {
     message = error.what();
   }
@@ -321,13 +318,13 @@ TEST_CASE("safetensors: a disk without room leaves the old file") {
   CHECK(message == "cannot write " + path + ": File too large");
   CHECK(read_bytes(path) == before);
   CHECK(directory.files() == 1);
-  CHECK_THROWS_WITH_AS(save("/dev/null", list({{"a", tensor(1)}})),
+  CHECK_THROWS_WITH_AS(save("/dev/null", list_of({{"a", tensor(1)}})),
                        "cannot write /dev/null: it is not a regular file", Error);
 }
 
 TEST_CASE("safetensors: places that cannot be written") {
   const TemporaryDirectory directory;
-  const Parameters parameters = list({{"a", tensor({1, 2})}});
+  const Parameters parameters = list_of({{"a", tensor({1, 2})}});
   write_bytes(directory.path("file"), "");
   std::filesystem::create_symlink("circle", directory.path("circle"));
   const auto refused = [&](const std::string& path, const std::string& reason) {
@@ -351,7 +348,7 @@ TEST_CASE("safetensors: places that cannot be written") {
 
 TEST_CASE("safetensors: permissions and links of the old file stay") {
   const TemporaryDirectory directory;
-  const Parameters parameters = list({{"a", tensor({1, 2})}});
+  const Parameters parameters = list_of({{"a", tensor({1, 2})}});
   const auto mode_of = [&](const std::string& name) {
     struct stat status {};
     REQUIRE(::stat(directory.path(name).c_str(), &status) == 0);
@@ -362,7 +359,7 @@ TEST_CASE("safetensors: permissions and links of the old file stay") {
   ::umask(mask);
   CHECK(mode_of("new") == 0640);
   REQUIRE(::chmod(directory.path("new").c_str(), 0604) == 0);
-  save(directory.path("new"), list({{"b", tensor({3})}}));
+  save(directory.path("new"), list_of({{"b", tensor({3})}}));
   CHECK(mode_of("new") == 0604);
 
   std::filesystem::create_directory(directory.path("there"));

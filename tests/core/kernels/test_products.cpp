@@ -4,18 +4,17 @@
 #include <limits>
 
 #include "../../../core/kernels/gemm.hpp"
+#include "support/check_refused.hpp"
 #include "support/compare.hpp"
 #include "support/random_cases.hpp"
-#include "support/refuses.hpp"
+#include "support/short_names.hpp"
 #include "support/vector_units.hpp"
 
 using namespace retrace;
-using test::Draw;
+using namespace retrace::test;
 
 /// Products of all sizes and layouts on every vector unit of this machine, against plain loops.
 namespace {
-
-using T = const Tensor&;
 
 /// a [m, k] times b [k, n] in f64 by three loops.
 Tensor plain_value(T a, T b) {
@@ -232,7 +231,7 @@ void check_close(const std::vector<Tensor>& given, const std::vector<Tensor>& ex
 TEST_CASE(
     "products of matrices of any size and layout and use have the values and gradients of plain "
     "loops") {
-  test::for_each_seed(100, [](std::uint64_t seed) {
+  for_each_seed(100, [](std::uint64_t seed) {
     Draw draw(seed);
     const DType dtype = draw.one_of({f32, f64});
     const Case made = drawn(draw, dtype);
@@ -240,11 +239,11 @@ TEST_CASE(
     const Case in_f64 = with_each(made, [](T x) { return x.to(f64); });
     const auto expected = run(in_f64, by_loops);
     const auto terms = run(with_each(in_f64, [](T x) { return abs(x); }), by_loops);
-    for (const VectorUnit unit : test::vector_units()) {
-      const test::LimitedTo scope(unit);
+    for (const VectorUnit unit : vector_units()) {
+      const LimitedTo scope(unit);
       for (int again = 0; again < 2; ++again) {  // then there may be a packed copy
-        INFO(made.name, " in ", retrace::name_of(dtype), " on ", test::name_of(unit), ", forms ",
-             forms, ", sizes ", made.inputs[0].shape(), " ", made.inputs[1].shape());
+        INFO(made.name, " in ", retrace::name_of(dtype), " on ", name_of(unit), ", forms ", forms,
+             ", sizes ", made.inputs[0].shape(), " ", made.inputs[1].shape());
         check_close(run(made, of_library(forms)), expected, terms, dtype, most_terms(made));
       }
     }
@@ -262,10 +261,10 @@ TEST_CASE(
       "own", [] { return zeros({}); }, wrt(w, keep(column, row), [=](T, T x, T dy) {
         return product(transposed(x), broadcast_to(dy, {k, n}));
       }));
-  for (const VectorUnit unit : test::vector_units()) {
-    CAPTURE(test::name_of(unit));
-    const test::LimitedTo scope(unit);
-    CHECK(test::same(grad(y, {w}, {.retain_graph = true})[0], row * static_cast<double>(k)));
+  for (const VectorUnit unit : vector_units()) {
+    CAPTURE(name_of(unit));
+    const LimitedTo scope(unit);
+    CHECK(same(grad(y, {w}, {.retain_graph = true})[0], row * static_cast<double>(k)));
   }
 }
 
@@ -283,28 +282,18 @@ void check_refusals() {
   multiply({a, b, k}, n);
   CHECK(c == std::vector<T>(c.size(), T{25}));
   c = before;
-  test::refuses(
-      [&] {
-        multiply({a, b, k}, n - 1);
-      },
-      {"matmul: ", "9", "overlap", "[30, 20] x [20, 10]"});
+  CHECK_REFUSED(multiply({a, b, k}, n - 1), "matmul: ", "9", "overlap", "[30, 20] x [20, 10]");
   const std::int64_t far = std::int64_t{1} << 31;
-  test::refuses(
-      [&] {
-        multiply({{factor.data(), far, 1}, b, k}, n);
-      },
-      {"matmul: ", "no size or step of 2147483648"});
-  test::refuses(
-      [&] {
-        multiply({a, {factor.data(), 1, far}, k}, n);
-      },
-      {"matmul: ", "no size or step of 2147483648"});
+  CHECK_REFUSED(multiply({{factor.data(), far, 1}, b, k}, n),
+                "matmul: ", "no size or step of 2147483648");
+  CHECK_REFUSED(multiply({a, {factor.data(), 1, far}, k}, n),
+                "matmul: ", "no size or step of 2147483648");
   CHECK(c == before);
 }
 }  // namespace
 
 TEST_CASE("what the BLAS would refuse is an Error and leaves the result as it was") {
-  const test::LimitedTo scope(VectorUnit::baseline);
+  const LimitedTo scope(VectorUnit::baseline);
   check_refusals<float>();
   check_refusals<double>();
 }

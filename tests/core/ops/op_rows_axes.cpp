@@ -2,11 +2,10 @@
 #include <numeric>
 
 #include "core/ops/op_rows.hpp"
+#include "support/short_names.hpp"
 
 namespace retrace::test {
 namespace {
-
-using T = const Tensor&;
 
 /// The axes of a shape in a random order, counted from either end.
 Axes any_order(Draw& draw, const Shape& shape) {

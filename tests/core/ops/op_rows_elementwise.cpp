@@ -1,4 +1,5 @@
 #include "core/ops/op_rows.hpp"
+#include "support/short_names.hpp"
 
 namespace retrace::test {
 namespace {
@@ -45,7 +46,6 @@ OpCase choice(Draw& draw) {
 }  // namespace
 
 std::vector<OpRow> arithmetic_rows() {
-  using T = const Tensor&;
   return {
       {"add", [](Draw& d) { return broadcast_pair(d, [](T a, T b) { return a + b; }); }},
       {"sub", [](Draw& d) { return broadcast_pair(d, [](T a, T b) { return a - b; }); }},
@@ -95,7 +95,6 @@ std::vector<OpRow> arithmetic_rows() {
 }
 
 std::vector<OpRow> function_rows() {
-  using T = const Tensor&;
   return {
       of_values("tanh", [](T x) { return tanh(x); }),
       {"tanh_vjp",
@@ -134,7 +133,6 @@ std::vector<OpRow> function_rows() {
 }
 
 std::vector<OpRow> product_rows() {
-  using T = const Tensor&;
   const auto product = [](T a, T b) { return matmul(a, b); };
   const auto size = [](Draw& d) { return d.chance(0.05) ? 0 : d.integer(1, 4); };
   return {

@@ -3,13 +3,11 @@
 #include <algorithm>
 #include <string>
 
+#include "support/check_refused.hpp"
 #include "support/compare.hpp"
-#include "support/refuses.hpp"
 
 using namespace retrace;
-using test::close;
-using test::refuses;
-using test::same;
+using namespace retrace::test;
 
 TEST_CASE("addmm records what the sum of its addend and a product records") {
   const Generator generator(1);
@@ -59,17 +57,14 @@ TEST_CASE("addmm overwrites an expiring addend and no other") {
 TEST_CASE("addmm names the product when that is where an infinity comes from") {
   const DetectAnomalies scope;
   const Tensor large = full({2, 2}, 1e30);
-  refuses(
-      [&] {
-        addmm(ones({2, 2}), large, large);
-      },
-      {"'matmul at test_addmm.cpp:", "[2, 2] made an infinity"});
+  CHECK_REFUSED(addmm(ones({2, 2}), large, large),
+                "'matmul at test_addmm.cpp:", "[2, 2] made an infinity");
 }
 
 TEST_CASE("addmm refuses a summand of another dtype, of the product's shape or a row") {
   const Tensor a = ones({2, 3}), b = ones({3, 4});
   for (const Shape& shape : {Shape{2, 4}, Shape{4}}) {
-    refuses([&] { addmm(ones(shape, f64), a, b); }, {"add: ", "f64", "f32"});
-    refuses([&] { addmm(ones(shape, i64), a, b); }, {"add: ", "i64", "f32"});
+    CHECK_REFUSED(addmm(ones(shape, f64), a, b), "add: ", "f64", "f32");
+    CHECK_REFUSED(addmm(ones(shape, i64), a, b), "add: ", "i64", "f32");
   }
 }

@@ -1,20 +1,15 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
-#include <limits>
 
 #include "support/compare.hpp"
 #include "support/random_cases.hpp"
+#include "support/short_names.hpp"
 
 using namespace retrace;
-using test::close;
-using test::Draw;
-using test::same;
+using namespace retrace::test;
 
 namespace {
-
-constexpr double inf = std::numeric_limits<double>::infinity(),
-                 NaN = std::numeric_limits<double>::quiet_NaN();
 
 /// Where in a tensor of shape `from` the element lies that broadcasting puts at place i of one of
 /// shape `to`.

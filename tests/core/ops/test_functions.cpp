@@ -5,22 +5,17 @@
 
 #include "support/compare.hpp"
 #include "support/random_cases.hpp"
+#include "support/short_names.hpp"
 
 using namespace retrace;
-using test::close;
-using test::same;
-
-namespace {
-constexpr double inf = std::numeric_limits<double>::infinity(),
-                 NaN = std::numeric_limits<double>::quiet_NaN();
-}
+using namespace retrace::test;
 
 namespace {
 template <class T>
 void check_functions() {
   CAPTURE(dtype_of<T>);
   const double rtol = 4 * static_cast<double>(std::numeric_limits<T>::epsilon());
-  test::Draw draw(1);
+  Draw draw(1);
   const auto check = [&](const Tensor& x, auto op, auto standard) {
     std::vector<T> expected;
     for (const T v : x.to_vector<T>())

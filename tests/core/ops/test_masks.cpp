@@ -1,18 +1,12 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
-#include <limits>
 
 #include "support/compare.hpp"
+#include "support/short_names.hpp"
 
 using namespace retrace;
-using test::close;
-using test::same;
-
-namespace {
-constexpr double inf = std::numeric_limits<double>::infinity(),
-                 NaN = std::numeric_limits<double>::quiet_NaN();
-}
+using namespace retrace::test;
 
 TEST_CASE("masks: where keeps what it leaves out from every derivative") {
   const Tensor taken = tensor({1, 0, 1, 0}, f64), weights = tensor({1, 2, 3, 4}, f64);

@@ -8,12 +8,11 @@
 #include "../../../core/kernels/gemm.hpp"
 #include "support/compare.hpp"
 #include "support/random_cases.hpp"
+#include "support/short_names.hpp"
 #include "support/vector_units.hpp"
 
 using namespace retrace;
-using test::close;
-using test::Draw;
-using test::same;
+using namespace retrace::test;
 
 namespace {
 
@@ -77,9 +76,9 @@ void check_random_products() {
 }  // namespace
 
 TEST_CASE("products of matrices of any size and strides are those of three loops") {
-  for (const VectorUnit unit : test::vector_units()) {
+  for (const VectorUnit unit : vector_units()) {
     CAPTURE(static_cast<int>(unit));
-    const test::LimitedTo scope(unit);
+    const LimitedTo scope(unit);
     check_random_products<float>();
     check_random_products<double>();
   }
@@ -110,9 +109,9 @@ void check_large_products() {
 }  // namespace
 
 TEST_CASE("large and lopsided products are those of three loops") {
-  for (const VectorUnit unit : test::vector_units()) {
+  for (const VectorUnit unit : vector_units()) {
     CAPTURE(static_cast<int>(unit));
-    const test::LimitedTo scope(unit);
+    const LimitedTo scope(unit);
     check_large_products<float>();
     check_large_products<double>();
   }
@@ -166,8 +165,7 @@ void check_list(std::uint64_t seed) {
     kept.insert(kept.end(), {a, b});
   }
   // Two elements more in every row, which stay as they are; c is not read unless it is added to.
-  Tensor c = full({m, n + 2}, addend == in_place ? 3 : std::numeric_limits<double>::quiet_NaN(),
-                  dtype_of<T>);
+  Tensor c = full({m, n + 2}, addend == in_place ? 3 : NaN, dtype_of<T>);
   const Tensor around = slice(c, 1, n, n + 2).clone();
   const kernels::Addend<T> added{addend == nothing    ? nullptr
                                  : addend == in_place ? c.data<T>()
@@ -181,8 +179,8 @@ void check_list(std::uint64_t seed) {
 }  // namespace
 
 TEST_CASE("the kernel sums a list of products onto a matrix or a row or what is there or nothing") {
-  for (const VectorUnit unit : test::vector_units()) {
-    const test::LimitedTo scope(unit);
+  for (const VectorUnit unit : vector_units()) {
+    const LimitedTo scope(unit);
     for (std::uint64_t seed = 1; seed <= 200; ++seed) {
       INFO("unit ", static_cast<int>(unit), ", seed ", seed);
       check_list<float>(seed);
@@ -237,9 +235,9 @@ void check_repeated_products() {
 }  // namespace
 
 TEST_CASE("a product is right however often its matrix was used") {
-  for (const VectorUnit unit : test::vector_units()) {
+  for (const VectorUnit unit : vector_units()) {
     CAPTURE(static_cast<int>(unit));
-    const test::LimitedTo scope(unit);
+    const LimitedTo scope(unit);
     check_repeated_products<float>();
     check_repeated_products<double>();
   }
@@ -303,7 +301,6 @@ TEST_CASE("leading axes are a batch and broadcast") {
 }
 
 TEST_CASE("matrix products take NaN and infinity along") {
-  const double inf = std::numeric_limits<double>::infinity();
   for (const std::int64_t n : {2, 64}) {
     Tensor a = zeros({n, n}, f64);
     a.mutable_span<double>()[0] = inf;

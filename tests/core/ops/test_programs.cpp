@@ -6,12 +6,11 @@
 
 #include "support/compare.hpp"
 #include "support/program.hpp"
+#include "support/short_names.hpp"
 #include "support/vector_units.hpp"
 
 using namespace retrace;
-using test::Program;
-using test::Run;
-using test::Values;
+using namespace retrace::test;
 
 namespace {
 
@@ -20,12 +19,11 @@ namespace {
 double distance(double actual, double expected) {
   if (actual == expected || (std::isnan(actual) && std::isnan(expected))) return 0;
   const double d = std::abs(actual - expected) / std::max(1.0, std::abs(expected));
-  return std::isfinite(d) ? d : std::numeric_limits<double>::infinity();
+  return std::isfinite(d) ? d : inf;
 }
 
 double distance(const Tensor& actual, const Tensor& expected) {
-  if (actual.shape() != expected.shape() || actual.dtype() != f64)
-    return std::numeric_limits<double>::infinity();
+  if (actual.shape() != expected.shape() || actual.dtype() != f64) return inf;
   const std::vector<double> a = actual.to_vector<double>(), b = expected.to_vector<double>();
   double worst = 0;
   for (std::size_t i = 0; i < a.size(); ++i) worst = std::max(worst, distance(a[i], b[i]));
@@ -106,7 +104,7 @@ struct Check {
       const double d = distance(given, expected[i]);
       worst = std::max(worst, d);
       ok = ok && d <= most;
-      INFO(what, " ", i, ": ", test::same(given, expected[i]));
+      INFO(what, " ", i, ": ", same(given, expected[i]));
       CHECK(d <= most);
     }
   }
@@ -145,7 +143,7 @@ struct Checked {
 
 /// The programs of path.txt, of which path.safetensors says what is expected.
 Checked check_all(const std::string& path) {
-  const std::vector<Program> programs = test::read_programs(path + ".txt");
+  const std::vector<Program> programs = read_programs(path + ".txt");
   const Tensor numbers = read_safetensors(path + ".safetensors").tensors.at("numbers");
   double worst = 0;
   for (const Program& program : programs)
@@ -164,9 +162,9 @@ TEST_CASE("values and gradients and second gradients of random programs are thos
 }
 
 TEST_CASE("random programs of larger tensors are those of PyTorch on every vector unit") {
-  for (const VectorUnit unit : test::vector_units()) {
-    CAPTURE(test::name_of(unit));
-    const test::LimitedTo scope(unit);
+  for (const VectorUnit unit : vector_units()) {
+    CAPTURE(name_of(unit));
+    const LimitedTo scope(unit);
     CHECK(check_all(RETRACE_TEST_DATA "/large_programs").programs >= 60);
   }
 }
@@ -174,9 +172,9 @@ TEST_CASE("random programs of larger tensors are those of PyTorch on every vecto
 TEST_CASE("the programs of the data have every operation: half a dozen times or more") {
   std::map<std::string, int> uses;
   for (const char* name : {"/programs.txt", "/large_programs.txt"})
-    for (const Program& program : test::read_programs(std::string(RETRACE_TEST_DATA) + name))
-      for (const test::Statement& statement : program.statements) ++uses[statement.op];
-  for (const std::string& op : test::program_operations()) {
+    for (const Program& program : read_programs(std::string(RETRACE_TEST_DATA) + name))
+      for (const Statement& statement : program.statements) ++uses[statement.op];
+  for (const std::string& op : program_operations()) {
     INFO(op);
     CHECK(uses[op] >= 6);
   }

@@ -1,23 +1,21 @@
 #include <doctest/doctest.h>
 
-#include <limits>
 #include <map>
 #include <set>
 
 #include "core/ops/op_rows.hpp"
 #include "support/compare.hpp"
 #include "support/fixture.hpp"
+#include "support/short_names.hpp"
 
 using namespace retrace;
-using test::Fixture;
-using test::OpCase;
+using namespace retrace::test;
 
 namespace {
 
 /// PyTorch's operations that retrace does not have.
 const std::set<std::string> not_here = {"logsumexp", "pow_tensor"};
 
-using T = const Tensor&;
 using Function = std::function<Tensor(std::span<const Tensor>)>;
 
 template <class F>
@@ -37,7 +35,6 @@ Reduction reduction(const Fixture& data, const std::string& name) {
 
 /// retrace's function for a case of the data; empty when there is none.
 Function function_of(const std::string& op, const Fixture& data, const std::string& name) {
-  constexpr double inf = std::numeric_limits<double>::infinity();
   const auto axis = [&] { return data.integer(name, "axis"); };
   const auto keepdim = [&] { return ReduceOptions{data.flag(name, "keepdim")}; };
   static const std::map<std::string, Function> plain = {
@@ -93,7 +90,7 @@ void check_case(const Fixture& data, const std::string& name, const Function& f)
   }
   const bool single = leaves.at(0).dtype() == f32;
   const auto agrees = [&](T actual, T reference) {
-    return test::close(actual, reference, single ? 1e-4 : 1e-9, single ? 1e-5 : 1e-12);
+    return close(actual, reference, single ? 1e-4 : 1e-9, single ? 1e-5 : 1e-12);
   };
 
   const Tensor y = f(inputs), dy = data.tensor(name, "dy").requires_grad(true);

@@ -4,7 +4,10 @@
 #include <retrace/core.hpp>
 #include <sstream>
 
+#include "support/short_names.hpp"
+
 using namespace retrace;
+using namespace retrace::test;
 
 // The expected texts are what NumPy 1.24 prints for the same arrays.
 
@@ -28,10 +31,8 @@ TEST_CASE("print: numbers far apart in size take the exponent form") {
 }
 
 TEST_CASE("print: what is not finite") {
-  constexpr double inf = std::numeric_limits<double>::infinity();
-  CHECK(to_string(tensor({std::numeric_limits<double>::quiet_NaN(), inf, -inf, 0.5}, f64)) ==
-        "[ nan  inf -inf  0.5]");
-  CHECK(to_string(full({1}, -std::numeric_limits<double>::quiet_NaN())) == "[nan]");
+  CHECK(to_string(tensor({NaN, inf, -inf, 0.5}, f64)) == "[ nan  inf -inf  0.5]");
+  CHECK(to_string(full({1}, -NaN)) == "[nan]");
 }
 
 TEST_CASE("print: the smallest and the largest numbers there are and exponents of unequal length") {
@@ -40,8 +41,7 @@ TEST_CASE("print: the smallest and the largest numbers there are and exponents o
   CHECK(to_string(tensor({std::numeric_limits<double>::max(), 1}, f64)) ==
         "[1.79769313e+308 1.00000000e+000]");
   CHECK(to_string(tensor({1e100, -1.5, 0}, f64)) == "[ 1.0e+100 -1.5e+000  0.0e+000]");
-  CHECK(to_string(tensor({std::numeric_limits<double>::quiet_NaN(), 1e-310}, f64)) ==
-        "[    nan 1.e-310]");
+  CHECK(to_string(tensor({NaN, 1e-310}, f64)) == "[    nan 1.e-310]");
 }
 
 TEST_CASE("print: no line ends with blanks") {

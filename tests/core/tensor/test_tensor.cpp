@@ -4,6 +4,7 @@
 #include <retrace/core.hpp>
 
 #include "support/compare.hpp"
+#include "support/short_names.hpp"
 
 using namespace retrace;
 using namespace retrace::test;
@@ -72,8 +73,7 @@ TEST_CASE("tensor: item, at and spans check what they are asked for") {
   const Tensor x = tensor({{1, 2}, {3, 4}});
   CHECK(tensor({{5}}).item() == 5);
   CHECK(tensor(-2.7).item<std::int64_t>() == -2);
-  const double nan = std::numeric_limits<double>::quiet_NaN();
-  CHECK_THROWS_WITH_AS(full({}, nan).item<std::int64_t>(), "item: nan does not fit i64", Error);
+  CHECK_THROWS_WITH_AS(full({}, NaN).item<std::int64_t>(), "item: nan does not fit i64", Error);
   CHECK_THROWS_WITH_AS(full({1}, -1e19).at<std::int64_t>({0}), Contains("at: -9.99"), Error);
   CHECK(full({}, -0x1p63, f64).item<std::int64_t>() == std::numeric_limits<std::int64_t>::min());
   CHECK_THROWS_WITH_AS(full({}, 0x1p63, f64).to(i64), Contains("does not fit i64"), Error);
@@ -121,8 +121,7 @@ TEST_CASE("tensor: conversion between dtypes is differentiable between floats an
   CHECK(x.to(f32).same_as(x));
   CHECK(same(arange(3).to(f64), {0, 1, 2}));
   CHECK_THROWS_WITH_AS(tensor({1e30}).to(i64), Contains("does not fit i64"), Error);
-  CHECK_THROWS_WITH_AS(full({1}, std::numeric_limits<double>::quiet_NaN()).to(i64), Contains("nan"),
-                       Error);
+  CHECK_THROWS_WITH_AS(full({1}, NaN).to(i64), Contains("nan"), Error);
 }
 
 TEST_CASE("generator: the sequence is pinned, copies share it and clones start equal") {
