@@ -92,8 +92,6 @@ TEST_CASE("an infinite cotangent of sigmoid gives an infinite second derivative 
 
 TEST_CASE("sigmoid_vjp is what the derivative of sigmoid needs") {
   CHECK(same(sigmoid_vjp(tensor({2, 3}), tensor({0.5, 1})), {0.5, 0}));
-  CHECK_THROWS_WITH_AS(sigmoid_vjp(tensor({2, 3}), tensor({1})),
-                       "sigmoid_vjp: the cotangent is [2], the output [1]", Error);
 }
 
 TEST_CASE("tanh_vjp is what the derivative of tanh needs") {

@@ -108,13 +108,13 @@ TEST_CASE("functions refuse arguments out of order and shapes that differ") {
   CHECK_REFUSED(tanh_vjp(f, four), "tanh_vjp", "[2, 3]", "[4]");
   CHECK_REFUSED(tanh_vjp(f, ones({1, 3})), "tanh_vjp", "[2, 3]", "[1, 3]");
   CHECK_REFUSED(tanh_vjp(f, d), "tanh_vjp", "f32", "f64");
-  CHECK_REFUSED(sigmoid_vjp(f, four), "sigmoid_vjp", "[2, 3]", "[4]");
+  CHECK_REFUSED(sigmoid_vjp(f, four), "sigmoid_vjp: the cotangent is [2, 3], the output [4]");
   CHECK_REFUSED(sigmoid_vjp(f, d), "sigmoid_vjp", "f32", "f64");
   CHECK_REFUSED(where(four, f, f), "where", "[4]", "[2, 3]");
   CHECK_REFUSED(where(ones({2, 1}), ones({3}), ones({3, 1})),
                 "where: shapes do not broadcast: [2, 1] and [3, 1]");
-  CHECK_REFUSED(tensor({1, NaN}).to(i64), "to", "nan", "i64");
-  CHECK_REFUSED(tensor({1e30}).to(i64), "to", "e+30", "i64");
+  CHECK_REFUSED(tensor({1, NaN}).to(i64), "to: nan does not fit i64");
+  CHECK_REFUSED(tensor({1e30}).to(i64), "to:", "e+30 does not fit i64");
 }
 
 TEST_CASE("matmul refuses what does not fit") {
@@ -137,6 +137,10 @@ TEST_CASE("matmul refuses what does not fit") {
   CHECK_REFUSED(addmm(f, f, f), "addmm: inner sizes differ", "[2, 3] x [2, 3]");
   CHECK_REFUSED(addmm(four, f, transpose(f)), "add: shapes do not broadcast", "[4] and [2, 2]");
   CHECK_REFUSED(addmm(d, f, transpose(f)), "add: dtypes differ", "f64 [2, 3]", "f32 [2, 2]");
+  for (const Shape& shape : {Shape{2, 2}, Shape{2}}) {  // of the product, of its rows
+    CHECK_REFUSED(addmm(ones(shape, f64), f, transpose(f)), "add: dtypes differ", "f64", "f32");
+    CHECK_REFUSED(addmm(ones(shape, i64), f, transpose(f)), "add: dtypes differ", "i64", "f32");
+  }
 }
 
 TEST_CASE("changes of shape refuse sizes and axes that are not there") {
@@ -259,6 +263,7 @@ TEST_CASE("indices refuse what is out of range or of another dtype or shape") {
 }
 
 TEST_CASE("random numbers refuse impossible ranges and probabilities") {
+  CHECK_REFUSED(Generator(1).set_state({}), "Generator::set_state: the state must not be all zero");
   CHECK_REFUSED(g.below(0), "Generator::below: expected a positive number, got 0");
   CHECK_REFUSED(randn({2}, g, i64), "randn: expected f32 or f64, got i64");
   CHECK_REFUSED(randn({2, -1}, g), "", "[2, -1]");
@@ -292,6 +297,8 @@ TEST_CASE("multinomial refuses weights that are no weights and draws no number f
   CHECK_REFUSED(multinomial(tensor({{1, 1}, {0.0, 0}}), 2, untouched),
                 "multinomial: the weights of row 1 of shape [2, 2] are all zero");
   CHECK_REFUSED(multinomial(zeros({0}), 2, untouched), "multinomial:", "all zero");
+  CHECK_REFUSED(multinomial(tensor({1e308, 1e308}, f64), 2, untouched),
+                "multinomial: the sum of row 0 of shape [2] is not finite");
   CHECK(untouched.state() == Generator(1).state());
 }
 
