@@ -19,8 +19,8 @@ namespace {
 // Systems move at most some 2 GiB in one call; some refuse to be asked for more.
 constexpr std::size_t most_at_once = std::size_t{1} << 30;
 
-[[noreturn]] void fail_with(int reason, const char* verb, const std::string& path) {
-  fail("cannot {} {}: {}", verb, path, std::generic_category().message(reason));
+[[noreturn]] void fail_with(int reason, const std::string& path) {
+  fail("cannot write {}: {}", path, std::generic_category().message(reason));
 }
 
 /// Writes and flushes to the disk; 0, or the errno of what failed.
@@ -80,10 +80,10 @@ std::filesystem::path follow_links(std::filesystem::path path) {
 void replace_file(const std::string& path, std::span<const std::string_view> parts) {
   struct stat old {};
   const bool exists = ::stat(path.c_str(), &old) == 0;
-  if (!exists && errno != ENOENT) fail_with(errno, "write", path);
+  if (!exists && errno != ENOENT) fail_with(errno, path);
   require(!exists || S_ISREG(old.st_mode), "cannot write {}: it is not a regular file", path);
   // A rename asks for no right to the file it replaces.
-  if (exists && ::access(path.c_str(), W_OK) != 0) fail_with(errno, "write", path);
+  if (exists && ::access(path.c_str(), W_OK) != 0) fail_with(errno, path);
 
   const std::filesystem::path target = follow_links(path);
   const std::filesystem::path directory = target.has_parent_path() ? target.parent_path() : ".";
@@ -98,7 +98,7 @@ void replace_file(const std::string& path, std::span<const std::string_view> par
   for (unsigned n = 0; descriptor < 0; ++n) {
     temporary = numbered(n);
     descriptor = create_locked(temporary, exists ? 0600 : 0666);
-    if (descriptor < 0 && errno != EEXIST) fail_with(errno, "write", path);
+    if (descriptor < 0 && errno != EEXIST) fail_with(errno, path);
   }
   // Some file systems know no permissions; that is no reason to lose the content.
   if (exists) (void)!::fchmod(descriptor, old.st_mode & 0777);
@@ -106,7 +106,7 @@ void replace_file(const std::string& path, std::span<const std::string_view> par
   if (reason == 0 && std::rename(temporary.c_str(), target.c_str()) != 0) reason = errno;
   if (reason != 0) (void)::unlink(temporary.c_str());
   ::close(descriptor);  // the lock goes last: without it the file looks as if it had been left
-  if (reason != 0) fail_with(reason, "write", path);
+  if (reason != 0) fail_with(reason, path);
   // Flushed, the directory keeps the rename. It is done already, so where that cannot be had is no
   // failure.
   const int opened = ::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -16,8 +16,6 @@ namespace retrace {
 namespace {
 
 using detail::in_quotes;
-using detail::TensorInfo;
-using TensorInfos = std::map<std::string, TensorInfo>;
 
 static_assert(std::endian::native == std::endian::little,
               "numbers are written as they lie in memory");
@@ -42,103 +40,41 @@ const char* look_of(std::string_view begin) {
   return nullptr;
 }
 
-/// A file whose header has been read and found good. Tensors are read on request, each straight to
-/// its place.
-class SafetensorsReader {
- public:
-  explicit SafetensorsReader(const std::string& path) : path_(path) {
-    // Asked first, because opening a pipe would wait for someone to write to it.
-    std::error_code error;
-    const bool is_file = std::filesystem::is_regular_file(path, error);
-    require(!error, "cannot read {}: {}", path, error.message());
-    require(is_file, "cannot read {}: it is not a regular file", path);
-    file_.open(path, std::ios::binary | std::ios::ate);
-    require(file_.is_open(), "cannot read {}: {}", path, std::generic_category().message(errno));
-    const auto size = static_cast<std::uint64_t>(file_.tellg());
-    std::uint64_t length = 0;
-    require(size >= sizeof length, "cannot read {}: header length: it has 8 bytes, the file has {}",
-            path, size);
-    read(0, std::as_writable_bytes(std::span(&length, 1)));
-    const std::uint64_t rest = size - sizeof length;
-    const bool too_long = length > detail::max_header_bytes;
-    if (too_long) {
-      std::string begin(std::min<std::uint64_t>(size, 64), '\0');
-      read(0, std::as_writable_bytes(std::span(begin)));
-      const char* look = look_of(begin);
-      require(!look, "cannot read {}: it is no safetensors file, but looks like {}", path, look);
-    }
-    require(length <= rest, "cannot read {}: header length: {} bytes, the file has {} more", path,
-            length, rest);
-    require(!too_long, "cannot read {}: header length: {} bytes, more than the {} allowed", path,
-            length, detail::max_header_bytes);
-    std::string text(length, '\0');
-    read(sizeof length, std::as_writable_bytes(std::span(text)));
-    try {
-      header_ = detail::parse_header(text, rest - length);
-    } catch (const Error& error) {
-      fail("cannot read {}: {}", path, error.what());
-    }
-    data_begin_ = sizeof length + length;
-  }
-
-  const TensorInfos& tensors() const { return header_.tensors; }
-  Metadata& metadata() { return header_.metadata; }
-
-  Tensor tensor(const TensorInfo& info) {
-    Tensor out = empty(info.shape, info.dtype);
-    read(data_begin_ + info.begin, {out.node().data, info.end - info.begin});
-    return out;
-  }
-
- private:
-  void read(std::uint64_t offset, std::span<std::byte> bytes) {
-    file_.seekg(static_cast<std::streamoff>(offset));
-    file_.read(reinterpret_cast<char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
-    require(file_.good(), "cannot read {}: it ends before byte {}", path_, offset + bytes.size());
-  }
-
-  const std::string path_;
-  std::ifstream file_;
-  detail::SafetensorsHeader header_;
-  std::uint64_t data_begin_ = 0;
+/// A tensor and why it does not fit.
+struct Misfit {
+  std::string name, why;
 };
 
-/// What `longer` have in front of `shorter`; empty when that does not explain them.
-std::string prefix_of(std::vector<std::string> longer, std::vector<std::string> shorter) {
-  std::sort(longer.begin(), longer.end());
-  std::sort(shorter.begin(), shorter.end());
-  if (shorter.empty() || longer.size() != shorter.size() || !longer[0].ends_with(shorter[0]))
-    return {};
-  std::string prefix = longer[0].substr(0, longer[0].size() - shorter[0].size());
-  for (std::size_t i = 0; i < longer.size(); ++i)
-    if (longer[i] != prefix + shorter[i]) return {};
-  return prefix;
-}
-
-/// The first few of a list, and how many more there are.
-std::string few_of(std::vector<std::string> list) {
-  constexpr std::size_t most = 6;
-  const std::size_t more = list.size() - std::min(list.size(), most);
-  list.resize(list.size() - more);
-  return fmt::format("{}{}", fmt::join(list, "; "), more ? fmt::format("; and {} more", more) : "");
+/// What the names of `longer` have in front of those of `shorter`; empty when that does not explain
+/// them.
+std::string prefix_of(std::vector<Misfit> longer, std::vector<Misfit> shorter) {
+  if (shorter.empty() || longer.size() != shorter.size()) return {};
+  std::ranges::sort(longer, {}, &Misfit::name);
+  std::ranges::sort(shorter, {}, &Misfit::name);
+  const std::string &first = longer[0].name, &end = shorter[0].name;
+  if (!first.ends_with(end)) return {};
+  const std::string prefix = first.substr(0, first.size() - end.size());
+  const auto begins_so = [&](const Misfit& l, const Misfit& s) {
+    return l.name == prefix + s.name;
+  };
+  return std::ranges::equal(longer, shorter, begins_so) ? prefix : "";
 }
 
 /// An Error that says what of the file does not fit the parameters.
-void check_fit(const std::string& path, const TensorInfos& tensors, const Parameters& parameters) {
-  std::vector<std::string> missing, unknown, problems;
+void check_fit(const std::string& path, const std::map<std::string, Tensor>& tensors,
+               const Parameters& parameters) {
+  std::vector<Misfit> different, missing, unknown;
   for (const auto& [name, value] : parameters) {
     const auto found = tensors.find(name);
     if (found == tensors.end())
-      missing.push_back(name);
-    else if (const TensorInfo& info = found->second;
-             info.dtype != value.dtype() || info.shape != value.shape())
-      problems.push_back(fmt::format("tensor {}: {} {} in the file, {} {} in the model",
-                                     in_quotes(name), info.dtype, info.shape, value.dtype(),
-                                     value.shape()));
+      missing.push_back({name, "not in the file"});
+    else if (const Tensor& read = found->second;
+             read.dtype() != value.dtype() || read.shape() != value.shape())
+      different.push_back({name, fmt::format("{} {} in the file, {} {} in the model", read.dtype(),
+                                             read.shape(), value.dtype(), value.shape())});
   }
-  for (const auto& [name, info] : tensors)
-    if (!parameters.contains(name)) unknown.push_back(name);
-  if (missing.empty() && unknown.empty() && problems.empty()) return;
+  for (const auto& [name, read] : tensors)
+    if (!parameters.contains(name)) unknown.push_back({name, "not in the model"});
 
   std::vector<std::string> texts;
   const auto explain = [&](const char* in, const char* from, const std::string& prefix) {
@@ -148,32 +84,64 @@ void check_fit(const std::string& path, const TensorInfos& tensors, const Parame
   };
   explain("file", "model", prefix_of(unknown, missing));
   explain("model", "file", prefix_of(missing, unknown));
-  if (!problems.empty()) texts.push_back(few_of(problems));
-  const auto append = [&](std::vector<std::string> names, const char* where) {
-    for (std::string& name : names)
-      name = fmt::format("tensor {}: not in the {}", in_quotes(name), where);
-    if (!names.empty()) texts.push_back(few_of(names));
-  };
-  append(missing, "file");
-  append(unknown, "model");
-  fail("cannot load {}: {}", path, fmt::join(texts, "; "));
+  for (const auto& list : {different, missing, unknown}) {
+    constexpr std::size_t most = 6;
+    for (const auto& [name, why] : std::span(list).first(std::min(list.size(), most)))
+      texts.push_back(fmt::format("tensor {}: {}", in_quotes(name), why));
+    if (list.size() > most) texts.push_back(fmt::format("and {} more", list.size() - most));
+  }
+  require(texts.empty(), "cannot load {}: {}", path, fmt::join(texts, "; "));
 }
 
 }  // namespace
 
-SafetensorsFile read_safetensors(const std::string& path) {
-  SafetensorsReader reader(path);
-  SafetensorsFile file;
-  for (const auto& [name, info] : reader.tensors()) file.tensors.emplace(name, reader.tensor(info));
-  file.metadata = std::move(reader.metadata());
-  return file;
+SafetensorsFile read_safetensors(const std::string& path) try {
+  // Asked first, because opening a pipe would wait for someone to write to it.
+  std::error_code error;
+  const bool is_file = std::filesystem::is_regular_file(path, error);
+  require(!error, "{}", error.message());
+  require(is_file, "it is not a regular file");
+  std::ifstream file(path, std::ios::binary | std::ios::ate);
+  require(file.is_open(), "{}", std::generic_category().message(errno));
+  const auto read = [&](std::uint64_t offset, std::span<std::byte> bytes) {
+    file.seekg(static_cast<std::streamoff>(offset));
+    file.read(reinterpret_cast<char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
+    require(file.good(), "it ends before byte {}", offset + bytes.size());
+  };
+
+  const auto size = static_cast<std::uint64_t>(file.tellg());
+  std::uint64_t length = 0;
+  require(size >= sizeof length, "header length: it has 8 bytes, the file has {}", size);
+  read(0, std::as_writable_bytes(std::span(&length, 1)));
+  const std::uint64_t rest = size - sizeof length;
+  if (length > detail::max_header_bytes) {
+    std::string begin(std::min<std::uint64_t>(size, 64), '\0');
+    read(0, std::as_writable_bytes(std::span(begin)));
+    const char* look = look_of(begin);
+    require(!look, "it is no safetensors file, but looks like {}", look);
+  }
+  require(length <= rest, "header length: {} bytes, the file has {} more", length, rest);
+  require(length <= detail::max_header_bytes, "header length: {} bytes, more than the {} allowed",
+          length, detail::max_header_bytes);
+  std::string text(length, '\0');
+  read(sizeof length, std::as_writable_bytes(std::span(text)));
+  detail::SafetensorsHeader header = detail::parse_header(text, rest - length);
+
+  SafetensorsFile all{{}, std::move(header.metadata)};
+  for (const auto& [name, info] : header.tensors) {
+    const Tensor& x = all.tensors[name] = empty(info.shape, info.dtype);
+    read(sizeof length + length + info.begin, std::span(x.node().data, info.end - info.begin));
+  }
+  return all;
+} catch (const Error& error) {
+  fail("cannot read {}: {}", path, error.what());
 }
 
 void save(const std::string& path, const Parameters& parameters, const Metadata& metadata) {
   // As the reference does it: by size of element, so that data are aligned, and then by name.
   std::vector<Parameter> ordered(parameters.begin(), parameters.end());
-  std::sort(ordered.begin(), ordered.end(), [](const Parameter& a, const Parameter& b) {
-    return a.value.dtype() != b.value.dtype() ? a.value.dtype() > b.value.dtype() : a.name < b.name;
+  std::ranges::sort(ordered, {}, [](const Parameter& p) {
+    return std::pair(-static_cast<int>(p.value.dtype()), std::string_view(p.name));
   });
   std::string header;
   try {
@@ -207,14 +175,11 @@ void detail::require_settable(const std::string& path, const Parameters& paramet
 }
 
 Metadata load(const std::string& path, const Parameters& parameters) {
-  SafetensorsReader reader(path);
+  SafetensorsFile file = read_safetensors(path);
   detail::require_settable(path, parameters);
-  check_fit(path, reader.tensors(), parameters);
-  std::vector<Tensor> values;
-  for (const Parameter& p : parameters)
-    values.push_back(reader.tensor(reader.tensors().at(p.name)));
-  for (std::size_t i = 0; i < values.size(); ++i) parameters[i].value.assign(values[i]);
-  return std::move(reader.metadata());
+  check_fit(path, file.tensors, parameters);
+  for (const auto& [name, value] : parameters) value.assign(file.tensors.at(name));
+  return std::move(file.metadata);
 }
 
 }  // namespace retrace

@@ -23,27 +23,26 @@ std::string shortened(std::string_view text) {
 }
 
 /// Takes the parts of a header as the parser comes upon them, so that what the format does not have
-/// is refused where it begins. The parser's own tree would be many times larger, and know no more
-/// of repeated keys, nor 1.0 from 1.
+/// is refused where it begins. The library's own tree would be simpler to read from, but it takes
+/// twelve to thirty times the text, and its destructor, which must not throw, asks for memory:
+/// where there is none left, it ends the program.
 class HeaderReader final : public nlohmann::json_sax<json> {
  public:
   SafetensorsHeader header;
 
-  bool null() override { unexpected("null"); }
-  bool boolean(bool value) override { unexpected(value ? "true" : "false"); }
-  bool binary(binary_t&) override { unexpected("bytes"); }
+  bool null() override { refuse("null"); }
+  bool boolean(bool value) override { refuse(value ? "true" : "false"); }
+  bool binary(binary_t&) override { refuse("bytes"); }
   // Only what has a sign comes here.
   bool number_integer(number_integer_t value) override {
-    unexpected(value == 0 ? "-0" : fmt::to_string(value));
+    refuse(value == 0 ? "-0" : fmt::to_string(value));
   }
   // And here what has a point or an exponent, or does not fit 64 bits.
-  bool number_float(number_float_t, const std::string& text) override {
-    unexpected(shortened(text));
-  }
+  bool number_float(number_float_t, const std::string& text) override { refuse(shortened(text)); }
 
   bool number_unsigned(number_unsigned_t value) override {
-    if (depth_ != list || value > std::numeric_limits<std::int64_t>::max())
-      unexpected(fmt::to_string(value));
+    if (expected_ != number || value > std::numeric_limits<std::int64_t>::max())
+      refuse(fmt::to_string(value));
     const std::size_t most = key_ == "shape" ? std::size_t{max_rank} : 2;
     if (numbers().size() == most) fail("{}: expected at most {} numbers", where(), most);
     numbers().push_back(static_cast<std::int64_t>(value));
@@ -51,11 +50,11 @@ class HeaderReader final : public nlohmann::json_sax<json> {
   }
 
   bool string(std::string& value) override {
-    if (!expects_string()) unexpected(in_quotes(value));
+    if (expected_ != text) refuse(in_quotes(value));
     if (in_metadata()) {
       header.metadata[*key_] = std::move(value);
     } else {
-      const auto type = std::find(type_names.begin(), type_names.end(), value);
+      const auto type = std::ranges::find(type_names, value);
       if (type == type_names.end())
         fail("{}: {} is not supported, only F32, F64 and I64", where(), in_quotes(value));
       numbers() = {type - type_names.begin()};
@@ -64,51 +63,56 @@ class HeaderReader final : public nlohmann::json_sax<json> {
   }
 
   bool start_object(std::size_t) override {
-    if (depth_ > entries) unexpected("an object");
-    ++depth_;
-    fields_.clear();
+    if (expected_ != object) refuse("an object");
     return true;
   }
 
   bool key(std::string& key) override {
     bool is_new;
-    if (depth_ == entries) {
-      name_ = std::move(key);
-      is_new = header.tensors.try_emplace(name_).second;
+    if (!name_) {
+      name_ = key;
+      expected_ = object;
+      is_new = header.tensors.try_emplace(key).second;
+    } else if (in_metadata()) {
+      key_ = key;
+      expected_ = text;
+      is_new = header.metadata.try_emplace(key).second;
     } else {
-      if (!in_metadata() &&
-          std::find(field_names.begin(), field_names.end(), key) == field_names.end())
-        fail("tensor {}: {} is not a field of a tensor", in_quotes(name_), in_quotes(key));
-      key_ = std::move(key);
-      is_new = in_metadata() ? header.metadata.try_emplace(*key_).second
-                             : fields_.try_emplace(*key_).second;
+      if (std::ranges::find(field_names, key) == field_names.end())
+        fail("tensor {}: {} is not a field of a tensor", in_quotes(*name_), in_quotes(key));
+      key_ = key;
+      expected_ = key == "dtype" ? text : list;
+      is_new = fields_.try_emplace(key).second;
     }
     if (!is_new) fail("{}: it is there twice", where());
     return true;
   }
 
   bool end_object() override {
-    if (depth_ == fields && !in_metadata()) {
-      for (const std::string_view name : field_names)
-        if (!fields_.contains(name)) fail("tensor {}, {}: it is missing", in_quotes(name_), name);
+    if (!name_) {
+      header.tensors.erase(std::string(metadata_name));
+    } else if (!in_metadata()) {
+      for (const std::string_view field : field_names)
+        if (!fields_.contains(field))
+          fail("tensor {}, {}: it is missing", in_quotes(*name_), field);
       const auto &shape = fields_["shape"], &offsets = fields_["data_offsets"];
-      header.tensors[name_] = {static_cast<DType>(fields_["dtype"][0]), Shape(shape),
-                               static_cast<std::uint64_t>(offsets[0]),
-                               static_cast<std::uint64_t>(offsets[1])};
+      header.tensors[*name_] = {static_cast<DType>(fields_["dtype"][0]), Shape(shape), offsets[0],
+                                offsets[1]};
+      fields_.clear();
     }
+    name_.reset();
     key_.reset();
-    if (--depth_ == 0) header.tensors.erase(std::string(metadata_name));
     return true;
   }
 
   bool start_array(std::size_t) override {
-    if (depth_ != fields || expects_string()) unexpected("a list");
-    depth_ = list;
+    if (expected_ != list) refuse("a list");
+    expected_ = number;
     return true;
   }
 
   bool end_array() override {
-    depth_ = fields;
+    expected_ = list;
     if (key_ == "data_offsets" && numbers().size() != 2)
       fail("{}: expected 2 numbers, got {}", where(), numbers().size());
     return true;
@@ -122,46 +126,42 @@ class HeaderReader final : public nlohmann::json_sax<json> {
     const std::size_t dash = reason.find(" - ");
     reason = dash == reason.npos ? "a number out of range" : reason.substr(dash + 3);
     reason = reason.substr(0, reason.find("; "));
-    fail("header, byte {}{}: {}", position, depth_ >= fields ? " (" + where() + ")" : "",
-         shortened(reason));
+    fail("header, byte {}{}: {}", position, name_ ? " (" + where() + ")" : "", shortened(reason));
   }
 
  private:
+  enum Kind { object, text, list, number };
+  static constexpr const char* names_of_kinds[] = {
+      "an object", "a string", "a list of whole numbers", "a whole number from 0 to 2^63 - 1"};
+
   bool in_metadata() const { return name_ == metadata_name; }
-  bool expects_string() const { return depth_ == fields && (in_metadata() || key_ == "dtype"); }
   std::vector<std::int64_t>& numbers() { return fields_[*key_]; }
 
   /// The part that is being read.
   std::string where() const {
-    std::string text = in_metadata() ? name_ : "tensor " + in_quotes(name_);
-    if (key_) text += ", " + (in_metadata() ? in_quotes(*key_) : *key_);
-    if (depth_ == list) text += fmt::format("[{}]", fields_.at(*key_).size());
-    return text;
+    std::string part = in_metadata() ? *name_ : "tensor " + in_quotes(*name_);
+    if (key_) part += ", " + (in_metadata() ? in_quotes(*key_) : *key_);
+    if (expected_ == number) part += fmt::format("[{}]", fields_.at(*key_).size());
+    return part;
   }
 
-  [[noreturn]] void unexpected(std::string_view got) const {
-    const char* const expected = depth_ == list     ? "a whole number from 0 to 2^63 - 1"
-                                 : depth_ < fields  ? "an object"
-                                 : expects_string() ? "a string"
-                                                    : "a list of whole numbers";
-    fail("{}: expected {}, got {}", where(), expected, got);
+  [[noreturn]] void refuse(std::string_view got) const {
+    fail("{}: expected {}, got {}", where(), names_of_kinds[expected_], got);
   }
 
-  static constexpr int entries = 1, fields = 2,
-                       list = 3;  // of the header, of a tensor or the metadata, of numbers
-  int depth_ = 0;
-  std::string name_;                // of the tensor, or metadata_name
-  std::optional<std::string> key_;  // of the field or the piece of metadata
+  Kind expected_ = object;           // where a value comes next
+  std::optional<std::string> name_;  // of the tensor, or metadata_name
+  std::optional<std::string> key_;   // of the field or the piece of metadata
   std::map<std::string, std::vector<std::int64_t>, std::less<>>
       fields_;  // of the tensor; a dtype as its number
 };
 
 /// The tensor must be as large as its shape says and begin where the ones before it end.
-void check_place(const TensorInfo& info, std::uint64_t before, std::uint64_t data_bytes) {
+void check_place(const TensorInfo& info, std::int64_t before, std::int64_t data_bytes) {
   // Also an axis of size 0 does not make it fit when its other axes are longer than any machine's
   // memory.
   require(is_possible(info.shape), "shape: {} has too many elements", info.shape);
-  const std::uint64_t needed = static_cast<std::uint64_t>(info.shape.size()) * size_of(info.dtype);
+  const std::int64_t needed = info.shape.size() * static_cast<std::int64_t>(size_of(info.dtype));
   const auto [begin, end] = std::pair(info.begin, info.end);
   require(begin <= end, "data_offsets: the end {} is before the begin {}", end, begin);
   require(end <= data_bytes, "data_offsets: the end {} is beyond the {} bytes of data", end,
@@ -173,10 +173,10 @@ void check_place(const TensorInfo& info, std::uint64_t before, std::uint64_t dat
 }
 
 /// The tensors must fill the data, each byte once.
-void check_layout(const std::map<std::string, TensorInfo>& tensors, std::uint64_t data_bytes) {
-  std::multimap<std::pair<std::uint64_t, std::uint64_t>, const std::string*> names;
+void check_layout(const std::map<std::string, TensorInfo>& tensors, std::int64_t data_bytes) {
+  std::multimap<std::pair<std::int64_t, std::int64_t>, const std::string*> names;
   for (const auto& [name, info] : tensors) names.emplace(std::pair(info.begin, info.end), &name);
-  std::uint64_t end = 0;
+  std::int64_t end = 0;
   for (const auto& [place, name] : names) {
     try {
       check_place(tensors.at(*name), std::exchange(end, place.second), data_bytes);
@@ -204,7 +204,7 @@ std::string in_quotes(std::string_view text) {
   return out;
 }
 
-SafetensorsHeader parse_header(std::string_view text, std::uint64_t data_bytes) {
+SafetensorsHeader parse_header(std::string_view text, std::int64_t data_bytes) {
   require(text.starts_with('{'),
           "header: it does not begin with '{{'");  // so there is no byte order mark either
   const std::size_t nul = text.find('\0');
@@ -227,12 +227,12 @@ std::string header_text(std::span<const Parameter> tensors,
                         quoted(value, field));
   }
   if (!metadata.empty()) text = fmt::format("\"{}\":{{{}}}", metadata_name, text);
-  std::uint64_t end = 0;
+  std::int64_t end = 0;
   for (const auto& [name, value] : tensors) {
     require(name != metadata_name, "tensor {}: the format uses this name itself", in_quotes(name));
     const Shape& shape = value.shape();
-    const std::uint64_t begin = end;
-    end += static_cast<std::uint64_t>(shape.size()) * size_of(value.dtype());
+    const std::int64_t begin = end;
+    end += shape.size() * static_cast<std::int64_t>(size_of(value.dtype()));
     text += fmt::format(R"({}{}:{{"dtype":"{}","shape":[{}],"data_offsets":[{},{}]}})",
                         std::exchange(separator, ","), quoted(name, "tensor " + in_quotes(name)),
                         type_names[static_cast<std::size_t>(value.dtype())], fmt::join(shape, ","),

@@ -13,7 +13,7 @@ inline constexpr std::size_t max_header_bytes = 100'000'000;  // the format's ow
 struct TensorInfo {
   DType dtype = f32;
   Shape shape;
-  std::uint64_t begin = 0, end = 0;  // bytes, from the start of the data
+  std::int64_t begin = 0, end = 0;  // bytes, from the start of the data
 };
 
 struct SafetensorsHeader {
@@ -23,7 +23,7 @@ struct SafetensorsHeader {
 
 /// Reads a header whose tensors must fill `data_bytes` bytes, each byte once. Throws Error, which
 /// names the field.
-SafetensorsHeader parse_header(std::string_view text, std::uint64_t data_bytes);
+SafetensorsHeader parse_header(std::string_view text, std::int64_t data_bytes);
 
 /// The header of a file that holds the tensors one after the other in the given order, padded so
 /// that after it and the eight bytes of its length the data are aligned. Throws Error, which names

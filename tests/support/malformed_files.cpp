@@ -103,7 +103,7 @@ const std::vector<Malformed> malformed_json = {
     {"comma at the end", file(R"({"a":{)" + good + "},}"), "header, byte 55: unexpected '}'"},
     {"no comma", one(dtype + " " + shape + "," + offsets),
      "header, byte 27 (tensor 'a', dtype): unexpected string"},
-    {"no colon", file(R"({"a"{}})"), "header, byte 5: unexpected '{'"},
+    {"no colon", file(R"({"a"{}})"), "header, byte 5 (tensor 'a'): unexpected '{'"},
     {"single quotes", file("{'a':{}}"), "header, byte 2: invalid literal"},
     {"name without quotes", file("{a:{}}"), "header, byte 2: invalid literal"},
     {"comment", file("{/* none */}"), "header, byte 2: invalid literal"},
