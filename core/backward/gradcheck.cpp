@@ -71,7 +71,7 @@ struct Check {
 
 }  // namespace
 
-GradcheckReport detail::gradcheck(TensorFunction f, std::span<const Tensor> inputs,
+GradcheckReport detail::gradcheck(const TensorFunction& f, std::span<const Tensor> inputs,
                                   const GradcheckOptions& options) {
   const double step = options.step, tolerance = options.tolerance;
   require(step > 0 && tolerance >= 0 && std::isfinite(step + tolerance),

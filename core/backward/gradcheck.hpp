@@ -2,6 +2,7 @@
 
 #include <iosfwd>
 
+#include "../function.hpp"
 #include "../tensor/tensor.hpp"
 
 namespace retrace {
@@ -28,13 +29,7 @@ struct GradcheckReport {
 std::ostream& operator<<(std::ostream& out, const GradcheckReport& report);
 
 namespace detail {
-/// A reference to any function of tensors.
-struct TensorFunction {
-  const void* object;
-  Tensor (*call)(const void* object, std::span<const Tensor> inputs);
-
-  Tensor operator()(std::span<const Tensor> inputs) const { return call(object, inputs); }
-};
+using TensorFunction = Function<Tensor(std::span<const Tensor> inputs)>;
 
 template <class F, class... Inputs>
 Tensor call_with(const F& f, std::span<const Tensor> inputs, const Inputs&... given) {
@@ -53,7 +48,7 @@ Tensor call_with(const F& f, std::span<const Tensor> inputs, const Inputs&... gi
   }
 }
 
-GradcheckReport gradcheck(TensorFunction f, std::span<const Tensor> inputs,
+GradcheckReport gradcheck(const TensorFunction& f, std::span<const Tensor> inputs,
                           const GradcheckOptions& options);
 }  // namespace detail
 
@@ -70,10 +65,8 @@ GradcheckReport gradcheck(F f, std::initializer_list<Tensor> inputs,
 template <class F>
 GradcheckReport gradcheck(F f, std::span<const Tensor> inputs,
                           const GradcheckOptions& options = {}) {
-  const auto call = [](const void* object, std::span<const Tensor> xs) {
-    return detail::call_with(*static_cast<const F*>(object), xs);
-  };
-  return detail::gradcheck({&f, call}, inputs, options);
+  const auto call = [&f](std::span<const Tensor> xs) { return detail::call_with(f, xs); };
+  return detail::gradcheck(call, inputs, options);
 }
 
 }  // namespace retrace

@@ -27,79 +27,66 @@ void wait_while(const std::atomic<std::uint32_t>& x, std::uint32_t value) {
 }  // namespace
 
 struct Team::State {
-  Task task = nullptr;  // null: the team ends
-  const void* f = nullptr;
-  std::atomic<std::uint32_t> round{0};
-  std::atomic<std::uint32_t> busy{0};
-  std::atomic<bool> running{false};
+  const detail::Function<void(int)>* task = nullptr;  // null: the team ends
+  std::atomic<std::uint32_t> round{0};                // of work, each with a task
+  std::atomic<std::uint32_t> busy{0};                 // parts of it that are not done
   std::vector<std::exception_ptr> failures;
   std::vector<std::thread> threads;
   const pid_t process = ::getpid();  // the one that has the threads
 
-  explicit State(int size);
   /// Whether this process is a fork of that one, in which the threads are not.
   bool is_forked() const { return !threads.empty() && process != ::getpid(); }
-  ~State() { end(); }
-  void end() {
-    start(nullptr, nullptr);
+  ~State() {
+    start(nullptr);
     for (std::thread& t : threads) t.join();
   }
-  void start(Task new_task, const void* new_f) {
-    task = new_task;
-    f = new_f;
-    busy.store(static_cast<std::uint32_t>(threads.size()), std::memory_order_relaxed);
+  void start(const detail::Function<void(int)>* next) {
+    task = next;
     round.fetch_add(1, std::memory_order_release);
     round.notify_all();
   }
-  void call(int index) {
+  void call(int part) {
     try {
-      task(f, index);
+      (*task)(part);
     } catch (...) {
-      failures[static_cast<std::size_t>(index)] = std::current_exception();
+      failures[static_cast<std::size_t>(part)] = std::current_exception();
     }
+    if (busy.fetch_sub(1, std::memory_order_acq_rel) == 1) busy.notify_one();
   }
-  void work(int index) {
+  void work(int part) {
     for (std::uint32_t last = 0;; ++last) {
       wait_while(round, last);
       if (!task) return;
-      call(index);
-      if (busy.fetch_sub(1, std::memory_order_acq_rel) == 1) busy.notify_one();
+      call(part);
     }
   }
 };
 
-Team::State::State(int size) {
-  failures.resize(static_cast<std::size_t>(size));
-  try {
-    for (int i = 1; i < size; ++i) threads.emplace_back([this, i] { work(i); });
-  } catch (...) {
-    end();  // those that have begun
-    throw;
-  }
-}
-
 Team::Team(int size) {
   require(size >= 1, "Team: expected one thread or more, got {}", size);
-  state_ = std::make_unique<State>(size);
+  state_ = std::make_unique<State>();
+  state_->failures.resize(static_cast<std::size_t>(size));
+  for (int i = 1; i < size; ++i)
+    state_->threads.emplace_back([s = state_.get(), i] { s->work(i); });
 }
 Team::~Team() {
   if (state_->is_forked()) (void)state_.release();  // it would wait for the threads
 }
 int Team::size() const { return static_cast<int>(state_->failures.size()); }
 
-void Team::run(Task task, const void* f) {
+void Team::run(const detail::Function<void(int)>& f) {
   State& s = *state_;
   require(!s.is_forked(),
           "Team::run: the {} other threads are in the process that made the team, not in this fork "
           "of it",
           s.threads.size());
-  require(!s.running.exchange(true),
+  std::uint32_t idle = 0;
+  require(s.busy.compare_exchange_strong(idle, static_cast<std::uint32_t>(s.failures.size())),
           "Team::run: the team is at work; a part of its work cannot give it more");
-  s.start(task, f);
+  s.start(&f);
   s.call(0);
   while (const std::uint32_t left = s.busy.load(std::memory_order_acquire))
     wait_while(s.busy, left);
-  s.running = false;
   std::exception_ptr first;
   for (std::exception_ptr& failure : s.failures)
     if (std::exception_ptr other = std::exchange(failure, nullptr); !first)

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "../function.hpp"
 #include "parameters.hpp"
 
 namespace retrace {
@@ -28,15 +29,9 @@ class Team {
   /// Calls f(0), in this thread, to f(size() - 1) at the same time. When all are done, throws what
   /// the first of them that failed threw. Modes such as no_grad are each thread's own: set them in
   /// f. Throws Error if called within f, or in a fork of the process, which has no other threads.
-  template <class F>
-  void run(const F& f) {
-    run([](const void* task, int i) { (*static_cast<const F*>(task))(i); }, &f);
-  }
+  void run(const detail::Function<void(int i)>& f);
 
  private:
-  using Task = void (*)(const void* f, int i);
-  void run(Task task, const void* f);
-
   struct State;
   std::unique_ptr<State> state_;
 };
