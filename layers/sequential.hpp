@@ -42,7 +42,7 @@ class Sequential {
   }
   static void list_part(auto& list, int place, auto& layer) {
     if constexpr (HasParts<std::remove_reference_t<decltype(layer)>>)
-      list(detail::place_name(place), layer);
+      list(std::to_string(place), layer);
   }
 
   std::tuple<Layers...> layers_;

@@ -16,24 +16,12 @@ void TorchList::merge_biases() const {
   }
 }
 
-void TorchList::add(Linear& layer) {
-  put("weight", transpose(layer.w));
-  put("bias", layer.b);
-}
-
-void TorchList::add(Embedding& layer) { put("weight", layer.w); }
-
-void TorchList::add(LayerNorm& layer) {
-  put("weight", layer.w);
-  put("bias", layer.b);
-}
-
 void TorchList::add_cell(const RecurrentWeights& cell, const Tensor& b_hn,
                          const std::string& suffix) {
   require(cell.reversed() == suffix.ends_with("_reverse"),
           "tensor '{}': PyTorch has reverse = true in the second half of a bidirectional layer, "
           "and only there",
-          joined(prefix_, "weight_ih" + suffix));
+          full("weight_ih" + suffix));
   put("weight_ih" + suffix, transpose(cell.w_x));
   put("weight_hh" + suffix, transpose(cell.w_h));
   const Tensor b = cell.b.detach(), from_input = b.clone(),

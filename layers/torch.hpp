@@ -13,16 +13,14 @@ namespace detail {
 
 /// What parts() fills with a model's tensors under PyTorch's names, as views of their elements in
 /// PyTorch's layout.
-class TorchList {
+class TorchList : PartNames {
  public:
   explicit TorchList(auto& model) { add(model); }
 
   void operator()(std::string_view name, Tensor& t) { put(name, t); }
   void operator()(std::string_view, Generator&) {}
   void operator()(std::string_view name, auto& part) {
-    const std::string outer = std::exchange(prefix_, joined(prefix_, name));
-    add(part);
-    prefix_ = outer;
+    within(name, [&] { add(part); });
   }
 
   const Parameters& weights() const { return weights_; }
@@ -35,9 +33,15 @@ class TorchList {
   // matches exactly.
   void add(auto& part) { list_parts(part, *this); }
   void add(auto& part, const std::string& suffix) { (*this)(suffix, part); }
-  void add(Linear& layer);
-  void add(Embedding& layer);
-  void add(LayerNorm& layer);
+  void add(Linear& layer) {
+    put("weight", transpose(layer.w));
+    put("bias", layer.b);
+  }
+  void add(Embedding& layer) { put("weight", layer.w); }
+  void add(LayerNorm& layer) {
+    put("weight", layer.w);
+    put("bias", layer.b);
+  }
   void add(SimpleRNN& cell, const std::string& suffix = "_l0") { add_cell(cell, {}, suffix); }
   void add(GRU& cell, const std::string& suffix = "_l0") { add_cell(cell, cell.b_hn, suffix); }
   void add(LSTM& cell, const std::string& suffix = "_l0") { add_cell(cell, {}, suffix); }
@@ -48,7 +52,7 @@ class TorchList {
   }
   template <class Layer>
   void add(Stacked<Layer>& stack) {
-    for (int i = 0; auto& layer : stack.layers) add(layer, "_l" + place_name(i++));
+    for (int i = 0; auto& layer : stack.layers) add(layer, "_l" + std::to_string(i++));
   }
 
   struct Biases {
@@ -56,12 +60,9 @@ class TorchList {
   };
 
   // Tied tensors are listed under each of their names, as PyTorch does.
-  void put(std::string_view name, const Tensor& t) {
-    weights_.add(joined(prefix_, name), t.detach());
-  }
+  void put(std::string_view name, const Tensor& t) { weights_.add(full(name), t.detach()); }
   void add_cell(const RecurrentWeights& cell, const Tensor& b_hn, const std::string& suffix);
 
-  std::string prefix_;
   Parameters weights_;
   std::vector<Biases> biases_;
 };

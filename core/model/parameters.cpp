@@ -9,30 +9,23 @@ void Parameters::add(std::string_view name, const Tensor& value) {
   if (const Parameter* other = find(name))
     fail("parameters: two tensors are called '{}': {} and {}", name, other->value.shape(),
          value.shape());
+  decltype(tensors_) tensor{value.get()};
+  decltype(by_name_) place{{std::string(name), list_.size()}};
   list_.push_back({std::string(name), value});
-  try {
-    tensors_.insert(value.get());
-    by_name_.emplace(name, list_.size() - 1);
-  } catch (...) {  // out of memory
-    tensors_.erase(value.get());
-    list_.pop_back();
-    throw;
-  }
+  tensors_.merge(tensor);  // like the other, asks for no memory
+  by_name_.merge(place);
 }
 
-std::string detail::place_name(int place) { return std::to_string(place); }
-
-std::string detail::joined(const std::string& prefix, std::string_view name) {
+std::string detail::PartNames::full(std::string_view name) const {
   return prefix.empty() ? std::string(name) : prefix + "." + std::string(name);
 }
 
-void detail::renew(const char* op, const PartList& model, const PartList& copy,
-                   Tensor (*tensor)(const Tensor&), Generator (*generator)(const Generator&)) {
-  const auto require_own = [op](bool own) {
+void detail::renew(const PartList& model, const PartList& copy, bool share) {
+  const auto require_own = [share](bool own) {
     require(own,
             "{}: the model holds a part by pointer or reference, which its copy would share; hold "
             "it by value",
-            op);
+            share ? "share" : "clone");
   };
   for (std::size_t i = 0; i < copy.tensors.size(); ++i)
     require_own(model.tensors[i].second != copy.tensors[i].second);
@@ -43,14 +36,18 @@ void detail::renew(const char* op, const PartList& model, const PartList& copy,
   for (const auto& [name, t] : copy.tensors) {
     if (!t->defined()) continue;
     Tensor& other = tensors[t->get()];
-    if (!other.defined()) other = tensor(t->detach()).requires_grad(t->requires_grad());
+    if (!other.defined()) {
+      other = share ? t->detach() : t->detach().clone();
+      other.requires_grad(t->requires_grad());
+    }
     *t = other;
   }
   std::vector<std::pair<Generator, Generator>> generators;
   for (Generator* g : copy.generators) {
     auto found =
         std::ranges::find_if(generators, [&](const auto& pair) { return pair.first.same_as(*g); });
-    if (found == generators.end()) found = generators.insert(found, {*g, generator(*g)});
+    if (found == generators.end())
+      found = generators.insert(found, {*g, share ? Generator(g->next()) : g->clone()});
     *g = found->second;
   }
 }

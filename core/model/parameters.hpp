@@ -74,10 +74,6 @@ class Parameters {
 
 namespace detail {
 
-/// The name of a part that has none but its place: "0", "1", ...
-std::string place_name(int place);
-/// "prefix.name"; without a prefix the name.
-std::string joined(const std::string& prefix, std::string_view name);
 /// What to do about a parameter that is the result of an operation.
 inline constexpr const char* instead_of_a_result =
     "make the tensor that it is computed from the parameter and compute it in operator(), which "
@@ -87,31 +83,38 @@ inline constexpr const char* instead_of_a_result =
 void list_parts(auto& whole, auto& list) {
   if constexpr (
       !requires { whole.parts(list); } && requires { whole.begin(); })
-    for (int i = 0; auto& part : whole) list(place_name(i++), part);
+    for (int i = 0; auto& part : whole) list(std::to_string(i++), part);
   else
     whole.parts(list);
 }
 
-/// What parts() lists: where the tensors of a model are, with their names joined by dots, and its
-/// generators.
-class PartList {
- public:
-  explicit PartList(std::string prefix = {}) : prefix_(std::move(prefix)) {}
-  void operator()(std::string_view name, Tensor& t) {
-    tensors.emplace_back(joined(prefix_, name), &t);
+/// The names that what is listed has in the whole: those of the parts that it is in, and its own,
+/// joined by dots.
+struct PartNames {
+  std::string prefix = {};
+
+  std::string full(std::string_view name) const;
+  /// Calls list(), with names that then begin with that of a part.
+  void within(std::string_view part, auto list) {
+    const std::string outer = std::exchange(prefix, full(part));
+    list();
+    prefix = outer;
   }
+};
+
+/// What parts() lists: where the tensors of a model are, with their names, and its generators.
+struct PartList : PartNames {
+  explicit PartList(auto& model, std::string name = {}) : PartNames{std::move(name)} {
+    model.parts(*this);
+  }
+  void operator()(std::string_view name, Tensor& t) { tensors.emplace_back(full(name), &t); }
   void operator()(std::string_view, Generator& g) { generators.push_back(&g); }
   void operator()(std::string_view name, auto& part) {
-    const std::string outer = std::exchange(prefix_, joined(prefix_, name));
-    list_parts(part, *this);
-    prefix_ = outer;
+    within(name, [&] { list_parts(part, *this); });
   }
 
   std::vector<std::pair<std::string, Tensor*>> tensors;
   std::vector<Generator*> generators;
-
- private:
-  std::string prefix_;
 };
 
 }  // namespace detail
@@ -126,8 +129,7 @@ template <HasParts... Models>
 requires(sizeof...(Models) > 0) Parameters parameters(Models... models) {
   Parameters all;
   auto add = [&, i = 0](auto& model) mutable {
-    detail::PartList list(sizeof...(Models) > 1 ? detail::place_name(i++) : "");
-    model.parts(list);
+    const detail::PartList list(model, sizeof...(Models) > 1 ? std::to_string(i++) : "");
     for (const auto& [name, t] : list.tensors) all.add(name, *t);
   };
   (add(models), ...);
@@ -143,18 +145,15 @@ std::string summary(Model model) {
 }
 
 namespace detail {
-/// Gives a copy of a model new tensors and generators. Those that it has in several places stay
+/// Gives a copy of a model tensors and generators of its own: equal ones or, if it is to share the
+/// elements, views and generators seeded by the model's. Those that it has in several places stay
 /// one.
-void renew(const char* op, const PartList& model, const PartList& copy,
-           Tensor (*tensor)(const Tensor& before), Generator (*generator)(const Generator& before));
+void renew(const PartList& model, const PartList& copy, bool share);
 
 template <class Model>
-Model renewed(const char* op, Model& model, auto tensor, auto generator) {
+Model renewed(Model& model, bool share) {
   Model copy = model;
-  PartList of_model, of_copy;
-  model.parts(of_model);
-  copy.parts(of_copy);
-  renew(op, of_model, of_copy, tensor, generator);
+  renew(PartList(model), PartList(copy), share);
   return copy;
 }
 }  // namespace detail
@@ -164,18 +163,14 @@ Model renewed(const char* op, Model& model, auto tensor, auto generator) {
 /// model; so does `share`.
 template <HasParts Model>
 Model clone(Model model) {
-  return detail::renewed(
-      "clone", model, [](const Tensor& t) { return t.clone(); },
-      [](const Generator& g) { return g.clone(); });
+  return detail::renewed(model, false);
 }
 /// A model on the same elements, but with gradients of its own: for a thread that computes a part
 /// of a batch. Its generators (of Dropout) are new ones, seeded by those of `model`, and so draw
 /// other numbers.
 template <HasParts Model>
 Model share(Model model) {
-  return detail::renewed(
-      "share", model, [](const Tensor& t) { return t; },
-      [](const Generator& g) { return Generator(g.next()); });
+  return detail::renewed(model, true);
 }
 
 }  // namespace retrace

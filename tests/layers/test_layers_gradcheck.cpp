@@ -77,8 +77,7 @@ OpCase recurrent(Draw& d) {
   made.f = [=](Tensors xs) {
     Layer layer = sized;
     std::size_t next = 1;
-    detail::PartList list;
-    layer.parts(list);
+    const detail::PartList list(layer);
     for (const auto& [name, t] : list.tensors) *t = xs[next++];
     auto state = start;
     for (Tensor* t : tensors_of(state)) *t = has_state ? xs[next++] : Tensor();

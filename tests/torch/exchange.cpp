@@ -44,8 +44,7 @@ void answer(const std::string& folder, const std::string& name, Count... count) 
   answers.add("y", y.detach());
   save(path + ".y", answers);
   Model gradients = model;
-  detail::PartList list;
-  gradients.parts(list);
+  const detail::PartList list(gradients);
   for (const auto& [part, t] : list.tensors) *t = t->grad();
   save_torch(path + ".gradients", gradients);
 }
