@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <variant>
 
 namespace retrace {
 
@@ -10,23 +11,20 @@ using detail::require_rates, detail::require_shares;
 
 namespace {
 
-/// Calls f(i) for i below n, vectorised: no call may need what another writes.
-template <class F>
-void for_each(std::size_t n, const F& f) {
-  on_vector_unit([f, n](auto) RETRACE_INLINE {
-    RETRACE_INDEPENDENT
-    for (std::size_t i = 0; i < n; ++i) f(i);
-  });
-}
-/// Calls f(i, flag, flags...), the flags as constants: a loop that asks for them is not vectorised.
-template <class F, class... Flags>
-void for_each(std::size_t n, const F& f, bool flag, Flags... flags) {
-  const auto with = [&](auto constant) {
-    const auto fixed = [f, constant](std::size_t i, auto... others)
-                           RETRACE_INLINE { f(i, constant, others...); };
-    for_each(n, fixed, flags...);
+using Constant = std::variant<std::false_type, std::true_type>;
+
+/// Calls change(w, g, i, flags...) for each element, with weight_decay w added to the gradient g
+/// and the flags as constants, since a loop that asks for them is not vectorised. No call may need
+/// what another writes.
+template <class T, class F, class... Flags>
+void for_each(const Elements<T>& p, double weight_decay, const F& change, Flags... flags) {
+  const auto loop = [&, decay = static_cast<T>(weight_decay)](auto... constants) {
+    on_vector_unit([=, n = p.n, w = p.w, g = p.g](auto) RETRACE_INLINE {
+      RETRACE_INDEPENDENT
+      for (std::size_t i = 0; i < n; ++i) change(w[i], g[i] + decay * w[i], i, constants...);
+    });
   };
-  flag ? with(std::true_type()) : with(std::false_type());
+  std::visit(loop, (flags ? Constant(std::true_type()) : std::false_type())...);
 }
 
 /// What stays of a state: without memory nothing, also of an infinite one.
@@ -45,18 +43,15 @@ UpdateRule adam_rule(const char* name, const Options& o, bool decoupled) {
             fresh2 = 1 - o.betas[1], eps = o.eps;
     const T rate = p.lr / (1 - std::pow(o.betas[0], t)),
             root = std::sqrt(1 - std::pow(o.betas[1], t));
-    const T decay = decoupled ? 0 : o.weight_decay,
-            kept = decoupled ? 1 - p.lr * o.weight_decay : 1;
-    T *w = p.w, *m = p.state[0], *v = p.state[1], *u = p.state[2];
-    const T* dw = p.g;
-    const auto change = [=](std::size_t i, auto amsgrad) RETRACE_INLINE {
-      const T g = dw[i] + decay * w[i];
+    const T kept = decoupled ? 1 - p.lr * o.weight_decay : 1;
+    T *m = p.state[0], *v = p.state[1], *u = p.state[2];
+    const auto change = [=](T& w, T g, std::size_t i, auto amsgrad) RETRACE_INLINE {
       m[i] = beta1 * m[i] + fresh1 * g;
       v[i] = remembered(beta2, v[i]) + fresh2 * g * g;
       if (amsgrad) u[i] = std::max(u[i], v[i]);
-      w[i] = kept * w[i] - rate * m[i] / (std::sqrt(amsgrad ? u[i] : v[i]) / root + eps);
+      w = kept * w - rate * m[i] / (std::sqrt(amsgrad ? u[i] : v[i]) / root + eps);
     };
-    for_each(p.n, change, o.amsgrad);
+    for_each(p, decoupled ? 0 : o.weight_decay, change, o.amsgrad);
   };
   return {name,
           o.lr,
@@ -74,19 +69,17 @@ UpdateRule rule_of(const SGDOptions& o) {
           "SGD: Nesterov needs momentum and no dampening, got momentum = {}, dampening = {}",
           o.momentum, o.dampening);
   const auto update = [o]<class T>(const Elements<T>& p) {
-    const T lr = p.lr, decay = o.weight_decay, momentum = o.momentum;
+    const T lr = p.lr, momentum = o.momentum;
     const T kept = p.step == 1 ? 0 : momentum, fresh = p.step == 1 ? 1 : 1 - o.dampening;
-    T *w = p.w, *v = p.state[0];
-    const T* dw = p.g;
-    const auto change = [=](std::size_t i, auto heavy, auto nesterov) RETRACE_INLINE {
-      T g = dw[i] + decay * w[i];
+    T* v = p.state[0];
+    const auto change = [=](T& w, T g, std::size_t i, auto heavy, auto nesterov) RETRACE_INLINE {
       if (heavy) {
         v[i] = kept * v[i] + fresh * g;
         g = nesterov ? g + momentum * v[i] : v[i];
       }
-      w[i] -= lr * g;
+      w -= lr * g;
     };
-    for_each(p.n, change, o.momentum != 0, o.nesterov);
+    for_each(p, o.weight_decay, change, o.momentum != 0, o.nesterov);
   };
   return {"SGD", o.lr, {o.momentum != 0 ? "momentum_buffer" : nullptr}, update, update};
 }
@@ -100,21 +93,18 @@ UpdateRule rule_of(const RMSpropOptions& o) {
       {{"lr", o.lr}, {"eps", o.eps}, {"weight_decay", o.weight_decay}, {"momentum", o.momentum}});
   require_shares("RMSprop", {{"alpha", o.alpha}});
   const auto update = [o]<class T>(const Elements<T>& p) {
-    const T lr = p.lr, decay = o.weight_decay, alpha = o.alpha, fresh = 1 - o.alpha, eps = o.eps,
-            momentum = o.momentum;
-    T *w = p.w, *v = p.state[0], *a = p.state[1], *b = p.state[2];
-    const T* dw = p.g;
-    const auto change = [=](std::size_t i, auto centered, auto heavy) RETRACE_INLINE {
-      const T g = dw[i] + decay * w[i];
+    const T lr = p.lr, alpha = o.alpha, fresh = 1 - o.alpha, eps = o.eps, momentum = o.momentum;
+    T *v = p.state[0], *a = p.state[1], *b = p.state[2];
+    const auto change = [=](T& w, T g, std::size_t i, auto centered, auto heavy) RETRACE_INLINE {
       v[i] = remembered(alpha, v[i]) + fresh * g * g;
       if (centered) a[i] = alpha * a[i] + fresh * g;
       // Rounding must not take v - a^2 below zero, nor squares beyond the dtype make it NaN.
       const T square = centered ? std::min(a[i] * a[i], std::numeric_limits<T>::max()) : 0;
       T step = g / (std::sqrt(std::max(v[i] - square, T(0))) + eps);
       if (heavy) step = b[i] = momentum * b[i] + step;
-      w[i] -= lr * step;
+      w -= lr * step;
     };
-    for_each(p.n, change, o.centered, o.momentum != 0);
+    for_each(p, o.weight_decay, change, o.centered, o.momentum != 0);
   };
   const char *a = o.centered ? "grad_avg" : nullptr,
              *b = o.momentum != 0 ? "momentum_buffer" : nullptr;
@@ -122,22 +112,20 @@ UpdateRule rule_of(const RMSpropOptions& o) {
 }
 
 UpdateRule rule_of(const AdagradOptions& o) {
-  require_rates(
-      "Adagrad",
-      {{"lr", o.lr}, {"lr_decay", o.lr_decay}, {"weight_decay", o.weight_decay}, {"eps", o.eps}});
-  require_rates("Adagrad", {{"initial_accumulator_value", o.initial_accumulator_value}});
+  require_rates("Adagrad", {{"lr", o.lr},
+                            {"lr_decay", o.lr_decay},
+                            {"weight_decay", o.weight_decay},
+                            {"eps", o.eps},
+                            {"initial_accumulator_value", o.initial_accumulator_value}});
   const auto update = [o]<class T>(const Elements<T>& p) {
-    const T rate = p.lr / (1 + static_cast<double>(p.step - 1) * o.lr_decay),
-            decay = o.weight_decay, eps = o.eps;
-    const T before = p.step == 1 ? o.initial_accumulator_value : 0;
-    T *w = p.w, *s = p.state[0];
-    const T* dw = p.g;
-    const auto change = [=](std::size_t i) RETRACE_INLINE {
-      const T g = dw[i] + decay * w[i];
+    const T rate = p.lr / (1 + static_cast<double>(p.step - 1) * o.lr_decay), eps = o.eps,
+            before = p.step == 1 ? o.initial_accumulator_value : 0;
+    T* s = p.state[0];
+    const auto change = [=](T& w, T g, std::size_t i) RETRACE_INLINE {
       s[i] = before + s[i] + g * g;
-      w[i] -= rate * g / (std::sqrt(s[i]) + eps);
+      w -= rate * g / (std::sqrt(s[i]) + eps);
     };
-    for_each(p.n, change);
+    for_each(p, o.weight_decay, change);
   };
   return {"Adagrad", o.lr, {"sum"}, update, update};
 }
