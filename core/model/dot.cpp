@@ -62,9 +62,9 @@ std::string folded(const std::vector<GraphNode>& nodes, const Parameters& names)
   std::vector<bool> leads_to_parameter(nodes.size(), nodes.back().shape.size() != 1);
   for (std::size_t i = nodes.size(); i-- > 0;) {
     const std::vector<std::size_t>& from = nodes[i].inputs;
-    if (std::any_of(from.begin(), from.end(), is_parameter)) leads_to_parameter[i] = true;
-    for (const std::size_t input : from)
-      leads_to_parameter[input] = leads_to_parameter[input] || leads_to_parameter[i];
+    if (std::ranges::any_of(from, is_parameter)) leads_to_parameter[i] = true;
+    if (leads_to_parameter[i])
+      for (const std::size_t input : from) leads_to_parameter[input] = true;
   }
 
   std::vector<std::size_t> box_of(nodes.size(), inputs);
@@ -76,7 +76,7 @@ std::string folded(const std::vector<GraphNode>& nodes, const Parameters& names)
       box = box_of_parameter[n.identity];
       continue;
     }
-    if (!n.inputs.empty()) box = box_of[*std::max_element(n.inputs.begin(), n.inputs.end())];
+    if (!n.inputs.empty()) box = box_of[std::ranges::max(n.inputs)];
     for (const std::size_t input : n.inputs)
       if (is_parameter(input)) box = box_of[input];
     if (!leads_to_parameter[i] && !is_leaf(n) && !boxes[box].counts.contains(n.op)) box = loss;
@@ -93,8 +93,7 @@ std::string folded(const std::vector<GraphNode>& nodes, const Parameters& names)
   std::string out;
   for (std::size_t i = 0; i < boxes.size(); ++i) {
     const Box& box = boxes[i];
-    if (std::find(box_of.begin(), box_of.end(), i) == box_of.end())
-      continue;  // nothing of it is in the graph
+    if (std::ranges::find(box_of, i) == box_of.end()) continue;  // nothing of it is in the graph
     std::string operations, label;
     for (const auto& [op, count] : box.counts)
       operations += fmt::format("{}{} {}", operations.empty() ? "" : ", ", count, op);

@@ -1,5 +1,7 @@
 #include "shape.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <limits>
 
@@ -86,10 +88,6 @@ bool broadcasts_to(const Shape& from, const Shape& to) {
   return true;
 }
 
-std::string to_string(const Shape& shape) {
-  std::string s = "[";
-  for (int i = 0; i < shape.rank(); ++i) s += fmt::format("{}{}", i ? ", " : "", shape[i]);
-  return s + "]";
-}
+std::string to_string(const Shape& shape) { return fmt::format("[{}]", fmt::join(shape, ", ")); }
 
 }  // namespace retrace
