@@ -83,15 +83,21 @@ class Optimizer {
 /// options of its own. Throws Error for options out of range.
 template <class Options>
 struct OptimizerOf : Optimizer {
-  struct Group : Optimizer::Group {
-    Group(const Parameters& list, const Options& options)
-        : Optimizer::Group{list, rule_of(options)} {}
+  struct Group {
+    Parameters parameters;
+    Options options;
   };
 
   explicit OptimizerOf(const Parameters& parameters, const Options& options = {})
       : Optimizer(parameters, rule_of(options)) {}
-  explicit OptimizerOf(const std::vector<Group>& groups)
-      : Optimizer(std::vector<Optimizer::Group>(groups.begin(), groups.end())) {}
+  explicit OptimizerOf(const std::vector<Group>& groups) : Optimizer(ruled(groups)) {}
+
+ private:
+  static std::vector<Optimizer::Group> ruled(const std::vector<Group>& groups) {
+    std::vector<Optimizer::Group> all;
+    for (const auto& [parameters, options] : groups) all.push_back({parameters, rule_of(options)});
+    return all;
+  }
 };
 
 namespace detail {
