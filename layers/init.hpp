@@ -1,6 +1,6 @@
 #pragma once
 
-#include "lstm.hpp"
+#include "recurrent/lstm.hpp"
 
 /// Ways to start weights, each filling a tensor in place: `init::orthogonal(rnn.w_h, generator);`.
 /// Weights of several gates are matrices side by side.

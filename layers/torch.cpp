@@ -16,8 +16,7 @@ void TorchList::merge_biases() const {
   }
 }
 
-void TorchList::add_cell(const RecurrentWeights& cell, const Tensor& b_hn,
-                         const std::string& suffix) {
+void TorchList::add_cell(const Recurrent& cell, const Tensor& b_hn, const std::string& suffix) {
   require(cell.reversed() == suffix.ends_with("_reverse"),
           "tensor '{}': PyTorch has reverse = true in the second half of a bidirectional layer, "
           "and only there",

@@ -1,12 +1,12 @@
 #pragma once
 
 #include "embedding.hpp"
-#include "gru.hpp"
 #include "layer_norm.hpp"
 #include "linear.hpp"
-#include "lstm.hpp"
-#include "simple_rnn.hpp"
-#include "stacked.hpp"
+#include "recurrent/gru.hpp"
+#include "recurrent/lstm.hpp"
+#include "recurrent/simple_rnn.hpp"
+#include "recurrent/stacked.hpp"
 
 namespace retrace {
 namespace detail {
@@ -61,7 +61,7 @@ class TorchList : PartNames {
 
   // Tied tensors are listed under each of their names, as PyTorch does.
   void put(std::string_view name, const Tensor& t) { weights_.add(full(name), t.detach()); }
-  void add_cell(const RecurrentWeights& cell, const Tensor& b_hn, const std::string& suffix);
+  void add_cell(const Recurrent& cell, const Tensor& b_hn, const std::string& suffix);
 
   Parameters weights_;
   std::vector<Biases> biases_;

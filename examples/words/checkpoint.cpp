@@ -103,8 +103,9 @@ Parameters tensors_of(TrainingState& state, const Tensor& cursors, const Tensor&
   add("net.", retrace::parameters(state.net));
   add("best.", retrace::parameters(state.best));
   add("optimizer.", state.optimizer.state());
-  for (std::size_t i = 0; i < state.states.size(); ++i)
-    all.add(fmt::format("state.{}", i), state.states[i]);
+  for (int i = 0; const auto& [h, c] : state.states)
+    for (const Tensor& part : {h, c})
+      if (part.defined()) all.add(fmt::format("state.{}", i++), part);
   all.add("lanes", cursors);
   all.add("curve.training", training);
   all.add("curve.held_out", held_out);

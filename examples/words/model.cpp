@@ -10,20 +10,7 @@ namespace {
 constexpr std::size_t judged_at_once = 4096;
 constexpr std::int64_t judged_steps = 1024;
 
-using retrace::LSTMState;
 using retrace::Tensor;
-
-void put(const Tensor& h, Net::States& to) { to.push_back(h); }
-void put(const LSTMState& state, Net::States& to) { to.insert(to.end(), {state.h, state.c}); }
-
-void take(Net::States::const_iterator& from, Tensor& h) { h = *from++; }
-void take(Net::States::const_iterator& from, LSTMState& state) {
-  take(from, state.h);
-  take(from, state.c);
-}
-
-template <class Layer>
-using StateOf = typename std::remove_cvref_t<Layer>::State;
 
 }  // namespace
 
@@ -32,11 +19,11 @@ Net::Net(const NetOptions& o, const retrace::Generator& generator)
       dropout_(o.dropout, generator),
       head_(o.units, o.symbols, generator) {
   for (std::int64_t i = 0; i < o.layers; ++i)
-    rnn_.push_back(recurrent(o.cell, i == 0 ? o.embedding : o.units, o.units, generator));
+    rnn_.push_back(layer(o.cell, i == 0 ? o.embedding : o.units, o.units, generator));
 }
 
-Net::Recurrent Net::recurrent(const std::string& cell, std::int64_t features, std::int64_t units,
-                              const retrace::Generator& generator) {
+Net::Layer Net::layer(const std::string& cell, std::int64_t features, std::int64_t units,
+                      const retrace::Generator& generator) {
   if (cell == "rnn") return retrace::SimpleRNN(features, units, generator);
   if (cell == "gru") return retrace::GRU(features, units, generator);
   if (cell == "lstm") return retrace::LSTM(features, units, generator);
@@ -44,31 +31,24 @@ Net::Recurrent Net::recurrent(const std::string& cell, std::int64_t features, st
 }
 
 Net::Output Net::operator()(const Tensor& symbols, const States& states) const {
-  const std::size_t expected = start(0).size();
-  retrace::require(states.size() == expected, "network: expected {} states, got {}", expected,
+  retrace::require(states.size() == rnn_.size(), "network: expected {} states, got {}", rnn_.size(),
                    states.size());
   Tensor x = dropout_(emb_(symbols));
   States after;
-  auto before = states.begin();
-  for (const Recurrent& any : rnn_) {
-    std::visit(
-        [&](const auto& layer) {
-          StateOf<decltype(layer)> state;
-          take(before, state);
-          const auto result = layer(x, state);
-          x = dropout_(result.y);
-          put(result.state, after);
-        },
-        any);
+  for (std::size_t i = 0; i < rnn_.size(); ++i) {
+    const auto [y, state] =
+        std::visit([&](const auto& layer) { return layer(x, states[i]); }, rnn_[i]);
+    x = dropout_(y);
+    after.push_back(state);
   }
   return {head_(x), std::move(after)};
 }
 
 Net::States Net::start(std::int64_t batch) const {
+  const auto zeros = [&] { return retrace::zeros({batch, head_.w.dim(0)}); };
   States states;
-  for (const Recurrent& any : rnn_)
-    std::visit([&](const auto& layer) { put(StateOf<decltype(layer)>(), states); }, any);
-  for (Tensor& state : states) state = retrace::zeros({batch, head_.w.dim(0)});
+  for (const Layer& any : rnn_)
+    states.push_back({zeros(), std::holds_alternative<retrace::LSTM>(any) ? zeros() : Tensor()});
   return states;
 }
 

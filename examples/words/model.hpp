@@ -28,8 +28,8 @@ struct NetOptions {
 /// Says at every character of a word which one may come next.
 class Net {
  public:
-  /// The last state of each layer [batch, units], of an LSTM h and then c.
-  using States = std::vector<retrace::Tensor>;
+  /// The last state of each layer, its tensors [batch, units].
+  using States = retrace::States<retrace::RecurrentState>;
   struct Output {
     retrace::Tensor logits;  ///< [batch, steps, symbols]
     States states;
@@ -56,13 +56,13 @@ class Net {
   }
 
  private:
-  using Recurrent = std::variant<retrace::SimpleRNN, retrace::GRU, retrace::LSTM>;
-  static Recurrent recurrent(const std::string& cell, std::int64_t features, std::int64_t units,
-                             const retrace::Generator& generator);
+  using Layer = std::variant<retrace::SimpleRNN, retrace::GRU, retrace::LSTM>;
+  static Layer layer(const std::string& cell, std::int64_t features, std::int64_t units,
+                     const retrace::Generator& generator);
 
   retrace::Embedding emb_;
   retrace::Dropout dropout_;
-  std::vector<Recurrent> rnn_;
+  std::vector<Layer> rnn_;
   retrace::Linear head_;
 };
 

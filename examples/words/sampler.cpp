@@ -11,9 +11,12 @@ constexpr std::size_t passage_length = 400;
 
 using retrace::Tensor;
 
-/// Rows `keep` of x.
-Tensor rows(const Tensor& x, const std::vector<std::int64_t>& keep) {
-  return retrace::embedding(x, retrace::tensor(keep, {static_cast<std::int64_t>(keep.size())}));
+/// Rows `keep` of the tensors of a state.
+retrace::RecurrentState rows(const retrace::RecurrentState& state,
+                             const std::vector<std::int64_t>& keep) {
+  const Tensor index = retrace::tensor(keep, {static_cast<std::int64_t>(keep.size())});
+  return {retrace::embedding(state.h, index),
+          state.c.defined() ? retrace::embedding(state.c, index) : Tensor()};
 }
 
 Encoded invent_encoded(const Net& net, const std::vector<int>& prime, std::int64_t count,
@@ -43,7 +46,7 @@ Encoded invent_encoded(const Net& net, const std::vector<int>& prime, std::int64
     if (open.empty()) break;
     input = retrace::tensor(symbols, {static_cast<std::int64_t>(symbols.size()), 1});
     states.clear();
-    for (const Tensor& state : output.states) states.push_back(rows(state, keep));
+    for (const auto& state : output.states) states.push_back(rows(state, keep));
   }
   return words;
 }

@@ -121,8 +121,7 @@ double Trainer::step() {
   state_.optimizer.set_lr(options_.lr * state_.schedule.reached);
   state_.optimizer.step();
 
-  state_.states.clear();
-  for (const retrace::Tensor& state : states) state_.states.push_back(state.detach());
+  state_.states = states.detach();
   ++state_.position.step;
   state_.position.characters += batch.characters();
   state_.history.add(training_curve, static_cast<double>(state_.position.step), loss.item());

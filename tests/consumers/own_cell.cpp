@@ -1,20 +1,18 @@
-// A recurrent layer of one's own, which only this file knows.
+// A recurrent layer of one's own.
 #include <fmt/core.h>
 
 #include <retrace/layers.hpp>
-#include <retrace/layers/recurrent_loop.hpp>
 
 namespace {
 
 /// h_t = tanh(x_t w_x + b + h_{t-1} w_h) + h_{t-1}
-class Residual : public retrace::Recurrent<Residual> {
- public:
+struct Residual : retrace::Recurrent {
   Residual(std::int64_t features, std::int64_t units, const retrace::Generator& generator,
            retrace::RecurrentOptions options = {})
-      : Recurrent("Residual", 1, features, units, generator, options) {}
+      : Recurrent({.name = "Residual"}, features, units, generator, options) {}
 
-  retrace::Tensor advance(retrace::Tensor projected, const retrace::Tensor& h) const {
-    return tanh(addmm(std::move(projected), h, w_h)) + h;
+  State advance(retrace::Tensor projected, const State& state) const override {
+    return tanh(addmm(std::move(projected), state.h, w_h)) + state.h;
   }
 };
 

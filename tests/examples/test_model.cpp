@@ -33,13 +33,17 @@ Tensor symbols(const std::vector<std::int64_t>& values) {
 
 }  // namespace
 
-TEST_CASE("model: logits for every symbol and a state for every layer - of an LSTM two") {
+TEST_CASE("model: logits for every symbol and a state for every layer - of an LSTM with c") {
   for_each_cell([](const words::NetOptions& options) {
     const Net net(options, Generator(1));
     const Net::Output output = net(retrace::zeros({2, 6}, retrace::i64));
     CHECK(output.logits.shape() == retrace::Shape{2, 6, 5});
-    REQUIRE(output.states.size() == (options.cell == "lstm" ? 4 : 2));
-    for (const Tensor& state : output.states) CHECK(state.shape() == retrace::Shape{2, 4});
+    REQUIRE(output.states.size() == 2);
+    for (const auto& [h, c] : output.states) {
+      CHECK(h.shape() == retrace::Shape{2, 4});
+      REQUIRE(c.defined() == (options.cell == "lstm"));
+      if (c.defined()) CHECK(c.shape() == retrace::Shape{2, 4});
+    }
     CHECK_THROWS_AS(net(retrace::zeros({2, 6}, retrace::i64), {output.states[0]}), retrace::Error);
   });
 }
@@ -101,7 +105,7 @@ TEST_CASE("model: dropout zeroes in training only and on what enters every layer
   for (int i = 0; i < 5; ++i)
     h = retrace::tanh(retrace::matmul(h, parameters["rnn.1.w_h"]) + parameters["rnn.1.b"]);
   const std::vector<float> expected = h.to_vector<float>(),
-                           got = output.states[1].to_vector<float>();
+                           got = output.states[1].h.to_vector<float>();
   for (std::size_t i = 0; i < got.size(); ++i)
     CHECK(got[i] == doctest::Approx(expected[i]).epsilon(1e-5));
 }

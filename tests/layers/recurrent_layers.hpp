@@ -8,6 +8,18 @@
 /// What tests of all recurrent layers share.
 namespace retrace::test {
 
+/// A kind of its own with both tensors of a state: c is a running mean of h.
+struct Averaging : Recurrent {
+  Averaging(std::int64_t features, std::int64_t units, const Generator& generator,
+            RecurrentOptions options = {})
+      : Recurrent({.name = "Averaging", .has_c = true}, features, units, generator, options) {}
+
+  State advance(Tensor projected, const State& state) const override {
+    const Tensor h = tanh(addmm(std::move(projected), state.h, w_h)) + state.c;
+    return {h, (state.c + h) * 0.5};
+  }
+};
+
 /// Calls f(name, type) for each kind of recurrent layer, `type` being a null pointer to it.
 template <class F>
 void for_each_recurrent(F f) {
@@ -18,6 +30,7 @@ void for_each_recurrent(F f) {
   call("SimpleRNN", static_cast<SimpleRNN*>(nullptr));
   call("GRU", static_cast<GRU*>(nullptr));
   call("LSTM", static_cast<LSTM*>(nullptr));
+  call("own kind", static_cast<Averaging*>(nullptr));
   call("both ways", static_cast<Bidirectional<GRU>*>(nullptr));
   call("stacked", static_cast<Stacked<LSTM>*>(nullptr));
   call("stacked, both ways", static_cast<Stacked<Bidirectional<LSTM>>*>(nullptr));
@@ -32,9 +45,11 @@ Layer make(std::int64_t features, std::int64_t units, RecurrentOptions options =
     return Layer(features, units, generator, options);
 }
 
-/// The tensors of a state in order, h before c.
-inline std::vector<Tensor*> tensors_of(Tensor& h) { return {&h}; }
-inline std::vector<Tensor*> tensors_of(LSTMState& state) { return {&state.h, &state.c}; }
+/// The tensors of a state in order, h before c if there is one.
+inline std::vector<Tensor*> tensors_of(RecurrentState& state) {
+  if (state.c.defined()) return {&state.h, &state.c};
+  return {&state.h};
+}
 template <class State>
 std::vector<Tensor*> tensors_of(States<State>& states) {
   std::vector<Tensor*> all;

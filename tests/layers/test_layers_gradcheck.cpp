@@ -134,6 +134,7 @@ TEST_CASE("gradients of layers agree with differences: by inputs and by weights"
                    {"SimpleRNN", recurrent<SimpleRNN>},
                    {"GRU", recurrent<GRU>},
                    {"LSTM", recurrent<LSTM>},
+                   {"own kind", recurrent<Averaging>},
                    {"Bidirectional", recurrent<Bidirectional<GRU>>},
                    {"Stacked", recurrent<Stacked<LSTM>>},
                    {"LayerNorm", normalized},

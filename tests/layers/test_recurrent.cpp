@@ -1,7 +1,9 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <functional>
 #include <set>
+#include <variant>
 
 #include "recurrent_layers.hpp"
 #include "support/compare.hpp"
@@ -23,8 +25,7 @@ void check_close(State actual, State expected, double rtol = 1e-13) {
   for (std::size_t i = 0; i < a.size(); ++i) CHECK(close(*a[i], *b[i], rtol, 1e-15));
 }
 
-const Tensor& output_of(const Tensor& h) { return h; }
-const Tensor& output_of(const LSTMState& state) { return state.h; }
+const Tensor& output_of(const RecurrentState& state) { return state.h; }
 template <class State>
 const Tensor& output_of(const States<State>& all) {
   return output_of(all.back());
@@ -123,6 +124,7 @@ TEST_CASE("recurrent layers: step by step is the same as all steps at once") {
   check(make<SimpleRNN>(3, 4));
   check(make<GRU>(3, 4));
   check(make<LSTM>(3, 4));
+  check(make<Averaging>(3, 4));
   check(make<Stacked<GRU>>(3, 4));
   check(make<Stacked<LSTM>>(3, 4));
 }
@@ -216,9 +218,62 @@ TEST_CASE("recurrent layers: a state that is not there yet is detached to one th
     auto detached = absent.detach();
     for (const Tensor* t : tensors_of(detached)) CHECK_FALSE(t->defined());
   });
-  const LSTMState half = LSTMState{.h = ones({2, 4}), .c = {}}.detach();
+  const LSTMState half = LSTMState{ones({2, 4}), {}}.detach();
   CHECK(half.h.defined());
   CHECK_FALSE(half.c.defined());
+}
+
+TEST_CASE(
+    "recurrent layers: a state of one tensor is as good as the tensor and one of two is not") {
+  const GRU gru = make<GRU>(3, 4);
+  const Tensor x = random_input({2, 3, 3});
+  const auto [y, h] = gru(x, {});
+  Tensor carried = h;
+  CHECK(carried.same_as(h.h));
+  CHECK(same(sum(h * h + 1.0), sum(carried * carried + 1.0)));
+  CHECK(same(gru(x, h).y, gru(x, carried).y));
+  carried = gru.step(select(x, 1, 0), carried);
+  CHECK(close(carried, select(gru(x, h).y, 1, 0), 1e-13));
+  const Tensor again = checkpoint(
+      [&](const Tensor& part, const Tensor& start) { return gru(part, start).state; }, x, carried);
+  CHECK(same(again, gru(x, carried).state));
+  CHECK_FALSE(Tensor(RecurrentState()).defined());
+  const RecurrentState both = make<LSTM>(3, 4)(x, {}).state;
+  CHECK_THROWS_WITH_AS(
+      sum(both), "a state of h and c was used as one tensor; name the one that is meant", Error);
+}
+
+TEST_CASE("recurrent layers: a kind that is chosen at run time has the state of any other") {
+  const Tensor x = random_input({2, 3, 3});
+  const auto check = [&](const auto& layer) {
+    const std::variant<SimpleRNN, GRU, LSTM, Averaging> any = layer;
+    const std::function<Recurrence(const Tensor&, const RecurrentState&)> called = layer;
+    const Recurrent& referred = layer;
+    const auto [y, state] = std::visit([&](const auto& kind) { return kind(x, {}); }, any);
+    const RecurrentState carried = called(x, state).state;
+    check_close(carried, layer(x, layer(x, {}).state).state, 0);
+    check_close(referred.step(select(x, 1, 0), carried), layer.step(select(x, 1, 0), carried), 0);
+    CHECK(same(referred(x), y));
+    CHECK(parameters(layer).size() == (std::is_same_v<decltype(layer), const GRU&> ? 4 : 3));
+  };
+  check(make<SimpleRNN>(3, 4));
+  check(make<GRU>(3, 4));
+  check(make<LSTM>(3, 4));
+  check(make<Averaging>(3, 4));
+}
+
+TEST_CASE("recurrent layers: an own kind has the outputs and the state that its formula gives") {
+  const Averaging layer = make<Averaging>(3, 4, {.reverse = true, .dtype = f64});
+  const Tensor x = random_input({2, 5, 3});
+  Tensor h = zeros({2, 4}, f64), c = h;
+  const auto [y, end] = layer(x, {});
+  for (int t = 4; t >= 0; --t) {
+    h = tanh(matmul(select(x, 1, t), layer.w_x) + layer.b + matmul(h, layer.w_h)) + c;
+    c = (c + h) * 0.5;
+    CHECK(close(select(y, 1, t), h, 1e-13));
+  }
+  check_close(end, {h, c});
+  CHECK(names_of(parameters(layer)) == "w_x w_h b");
 }
 
 TEST_CASE("recurrent layers: inside Sequential and as parts of a model") {

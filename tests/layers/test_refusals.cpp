@@ -87,6 +87,10 @@ TEST_CASE("recurrent layers refuse shapes and lengths and states that do not fit
   CHECK_REFUSED(gru(ones({2, 5, 2})), "GRU: expected x [batch, steps, 3], got [2, 5, 2]");
   CHECK_REFUSED(lstm(ones({2, 0, 3})), "LSTM: expected one step or more, got x [2, 0, 3]");
   CHECK_REFUSED(gru(x, ones({2, 3})), "GRU: expected a state [2, 4], got [2, 3]");
+  CHECK_REFUSED(gru(x, {ones({2, 4}), ones({2, 4})}),
+                "GRU: expected a state of one tensor, got h and c");
+  CHECK_REFUSED(gru.step(ones({2, 3}), {{}, ones({2, 4})}),
+                "GRU::step: expected a state of one tensor, got h and c");
   CHECK_REFUSED(lstm(x, {ones({2, 4}), ones({1, 4})}), "LSTM: expected a state [2, 4], got [1, 4]");
   CHECK_REFUSED(lstm(x, {ones({2, 4}), ones({2, 4}, f64)}),
                 "LSTM: the state is f64 [2, 4] but the weights are f32; cast with .to(f32)");

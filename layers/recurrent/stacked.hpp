@@ -16,16 +16,14 @@ struct States : std::vector<State> {
     for (const State& state : *this) all.push_back(state.detach());
     return all;
   }
+  /// These, or as many undefined ones if there are none. Throws Error if there are others than so
+  /// many.
+  States of_layers(const char* name, std::size_t layers) const {
+    require(this->empty() || this->size() == layers, "{}: expected the states of {} layers, got {}",
+            name, layers, this->size());
+    return this->empty() ? States(layers) : *this;
+  }
 };
-
-namespace detail {
-template <class State>
-State state_of(const char* name, const States<State>& all, std::size_t i, std::size_t layers) {
-  require(all.empty() || all.size() == layers, "{}: expected the states of {} layers, got {}", name,
-          layers, all.size());
-  return all.empty() ? State() : all[i];
-}
-}  // namespace detail
 
 /// A layer that goes forward through time and one that goes backward, their outputs side by side
 /// [..., 2 * units]; with lengths each sequence is reversed by itself. Its state is that of the
@@ -44,13 +42,13 @@ class Bidirectional {
   }
 
   /// x [batch, steps, features] -> [batch, steps, 2 * units], or [batch, 2 * units] with last_only.
-  Tensor operator()(const Tensor& x) const { return (*this)(x, State()).y; }
+  Tensor operator()(const Tensor& x) const { return (*this)(x, {}).y; }
   /// The same from a given state, and with lengths (i64) [batch], as a Recurrent takes them.
   RecurrenceOf<State> operator()(const Tensor& x, const State& state,
                                  const Tensor& lengths = {}) const {
-    auto ahead = forward(x, detail::state_of("Bidirectional", state, 0, 2), lengths);
-    auto back = backward(x, detail::state_of("Bidirectional", state, 1, 2), lengths);
-    return {concat({ahead.y, back.y}, -1), {std::move(ahead.state), std::move(back.state)}};
+    const State starts = state.of_layers("Bidirectional", 2);
+    auto ahead = forward(x, starts[0], lengths), back = backward(x, starts[1], lengths);
+    return {concat({ahead.y, back.y}, -1), {ahead.state, back.state}};
   }
   /// The size of the last axis of the outputs, 2 * units.
   std::int64_t width() const { return forward.width() + backward.width(); }
@@ -82,29 +80,26 @@ class Stacked {
 
   /// x [batch, steps, features] -> the outputs of the last layer [batch, steps, width()], or
   /// [batch, width()].
-  Tensor operator()(const Tensor& x) const { return (*this)(x, State()).y; }
+  Tensor operator()(const Tensor& x) const { return (*this)(x, {}).y; }
   /// The same from a given state, and with lengths (i64) [batch], as a Recurrent takes them.
-  RecurrenceOf<State> operator()(const Tensor& x, const State& state,
-                                 const Tensor& lengths = {}) const {
-    RecurrenceOf<State> all{x, {}};
-    for (std::size_t i = 0; i < layers.size(); ++i) {
-      auto [y, after] =
-          layers[i](all.y, detail::state_of("Stacked", state, i, layers.size()), lengths);
-      all.y = std::move(y);
-      all.state.push_back(std::move(after));
+  RecurrenceOf<State> operator()(Tensor x, const State& state, const Tensor& lengths = {}) const {
+    State states = state.of_layers("Stacked", layers.size());
+    for (auto own = states.begin(); const Layer& layer : layers) {
+      auto [y, after] = layer(x, *own, lengths);
+      x = std::move(y);
+      *own++ = std::move(after);
     }
-    return all;
+    return {x, states};
   }
   /// One step of each layer in turn, if they have one: x_t [batch, features] -> all states, of
   /// which back() has the output.
   State step(Tensor x_t, const State& state) const {
-    State all;
-    for (std::size_t i = 0; i < layers.size(); ++i) {
-      all.push_back(
-          layers[i].step(x_t, detail::state_of("Stacked::step", state, i, layers.size())));
-      x_t = detail::output_of(all.back());
+    State states = state.of_layers("Stacked::step", layers.size());
+    for (auto own = states.begin(); const Layer& layer : layers) {
+      *own = layer.step(x_t, *own);
+      x_t = own++->h;
     }
-    return all;
+    return states;
   }
   /// The size of the last axis of the outputs.
   std::int64_t width() const { return layers.back().width(); }

@@ -4,17 +4,8 @@
 
 namespace retrace {
 
-/// What an LSTM carries from step to step, both [batch, units].
-struct LSTMState {
-  Tensor h;  ///< the output
-  Tensor c;  ///< the cell
-
-  /// Without history: gradients stop here.
-  LSTMState detach() const { return {h.detach(), c.detach()}; }
-  static LSTMState each(auto&& f, const auto&... states) {
-    return {f(states.h...), f(states.c...)};
-  }
-};
+/// What an LSTM carries from step to step: h and c.
+using LSTMState = RecurrentState;
 
 /// The long short-term memory of Hochreiter and Schmidhuber (1997) with the forget gate of Gers et
 /// al. (2000), as PyTorch's nn.LSTM has it:
@@ -28,15 +19,14 @@ struct LSTMState {
 ///
 /// w_x = [w_xi w_xf w_xg w_xo], w_h and b likewise. All start uniform in +-1/sqrt(units), as in
 /// PyTorch. `const auto [y, state] = lstm(x, state_before);`
-class LSTM : public Recurrent<LSTM, LSTMState> {
+class LSTM : public Recurrent {
  public:
   LSTM(std::int64_t features, std::int64_t units, const Generator& generator,
        RecurrentOptions options = {})
-      : Recurrent("LSTM", 4, features, units, generator, options) {}
+      : Recurrent({.name = "LSTM", .gates = 4, .has_c = true}, features, units, generator,
+                  options) {}
 
-  /// One step: projected [batch, 4 * units] and the state -> the next state.
-  LSTMState advance(Tensor projected, const LSTMState& state) const;
+  State advance(Tensor projected, const State& state) const override;
 };
-extern template class Recurrent<LSTM, LSTMState>;
 
 }  // namespace retrace

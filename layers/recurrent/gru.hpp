@@ -13,15 +13,14 @@ namespace retrace {
 ///     h_t = (1 - z) * n + z * h
 ///
 /// w_x = [w_xr w_xz w_xn], w_h and b likewise. All start uniform in +-1/sqrt(units), as in PyTorch.
-class GRU : public Recurrent<GRU> {
+class GRU : public Recurrent {
  public:
   GRU(std::int64_t features, std::int64_t units, const Generator& generator,
       RecurrentOptions options = {})
-      : Recurrent("GRU", 3, features, units, generator, options),
+      : Recurrent({.name = "GRU", .gates = 3}, features, units, generator, options),
         b_hn(initial({units}, units, generator)) {}
 
-  /// One step: projected [batch, 3 * units] and the state [batch, units] -> the next state.
-  Tensor advance(const Tensor& projected, const Tensor& h) const;
+  State advance(Tensor projected, const State& state) const override;
 
   void parts(auto& list) {
     Recurrent::parts(list);
@@ -30,6 +29,5 @@ class GRU : public Recurrent<GRU> {
 
   Tensor b_hn;  ///< [units], within the reach of the reset gate
 };
-extern template class Recurrent<GRU>;
 
 }  // namespace retrace

@@ -1,0 +1,117 @@
+#pragma once
+
+#include <retrace/core.hpp>
+
+namespace retrace {
+
+struct RecurrentOptions {
+  bool last_only = false;  ///< return the last output [batch, units] instead of all of them
+  bool reverse =
+      false;  ///< go from the last step to the first; outputs keep the places of their steps
+  DType dtype = f32;
+};
+
+/// What a recurrent layer carries from step to step, of each kind of layer: h and, of an LSTM, c.
+/// Both are [batch, units]; an undefined one stands for zeros. It is made of a tensor, or of two in
+/// braces, {h, c}.
+struct RecurrentState {
+  RecurrentState(Tensor output = {}, Tensor cell = {}) : h(std::move(output)), c(std::move(cell)) {}
+
+  /// A state without c, such as SimpleRNN and GRU have, may stand where a tensor is expected: `h =
+  /// rnn.step(x_t, h)`, `sum(state)`; its shape is `state.h.shape()`. Throws Error if there is a c,
+  /// which would be lost.
+  operator Tensor() const;
+  /// Without history: gradients stop here.
+  RecurrentState detach() const { return {h.detach(), c.detach()}; }
+
+  Tensor h;  ///< the output
+  Tensor c;  ///< the cell of an LSTM; undefined in layers that have none
+};
+
+/// What a recurrent layer returns together with its state.
+template <class State>
+struct RecurrenceOf {
+  Tensor y;     ///< the outputs of all steps [batch, steps, units], or the last one
+  State state;  ///< after the last step
+};
+using Recurrence = RecurrenceOf<RecurrentState>;
+
+/// The weights of a recurrent layer and the loop over time, generic backprop through it being
+/// backpropagation through time. A kind of layer derives from it and says what one step is:
+///
+///     struct Residual : Recurrent {
+///       Residual(std::int64_t features, std::int64_t units, const Generator& generator,
+///                RecurrentOptions options = {})
+///           : Recurrent({.name = "Residual"}, features, units, generator, options) {}
+///
+///       State advance(Tensor projected, const State& state) const override {
+///         return tanh(addmm(std::move(projected), state.h, w_h)) + state.h;
+///       }
+///     };
+///
+/// Any kind can be called as a `const Recurrent&`. One that is chosen at run time is held by its
+/// own type all the same, say in a std::variant: Recurrent does not know the parts that a kind
+/// adds.
+class Recurrent {
+ public:
+  using State = RecurrentState;
+
+  virtual ~Recurrent() = default;
+
+  /// x [batch, steps, features], from a state of zeros; the outputs alone.
+  Tensor operator()(const Tensor& x) const { return (*this)(x, {}).y; }
+  /// The outputs `y` and the state, from a given state ({} or undefined: zeros): `auto [y, h] =
+  /// rnn(x, h_0)`. For truncated backpropagation through time detach the returned state before it
+  /// is carried into the next chunk.
+  ///
+  /// With lengths (i64) [batch], each 0 .. steps, row i is a sequence of lengths[i] steps, and what
+  /// x holds after them, NaN too, has no influence: outputs and gradients there are zero, and the
+  /// returned state, like the output of `last_only`, is that of the sequence's own last step. A
+  /// loss over all steps counts the zeros, too, unless their labels are cross_entropy's
+  /// ignore_index.
+  Recurrence operator()(Tensor x, const State& state, const Tensor& lengths = {}) const;
+  /// One step: x_t [batch, features].
+  State step(const Tensor& x_t, const State& state) const;
+  /// The step itself: the share of the input in the gates, x_t w_x + b [batch, gates * units], of
+  /// which many steps are computed at once, and the state -> the next state.
+  virtual State advance(Tensor projected, const State& state) const = 0;
+
+  /// The size of the last axis of the outputs.
+  std::int64_t width() const { return w_h.dim(0); }
+  /// Whether it goes from the last step to the first.
+  bool reversed() const { return options_.reverse; }
+
+  void parts(auto& list) {
+    list("w_x", w_x);
+    list("w_h", w_h);
+    list("b", b);
+  }
+
+  Tensor w_x;  ///< [features, gates * units], the gates side by side
+  Tensor w_h;  ///< [units, gates * units]
+  Tensor b;    ///< [gates * units]
+
+ protected:
+  struct Kind {
+    const char* name;  ///< in messages
+    int gates = 1;
+    bool has_c = false;  ///< whether the state has a c
+  };
+
+  Recurrent(const Kind& kind, std::int64_t features, std::int64_t units, const Generator& generator,
+            const RecurrentOptions& options);
+  /// Uniform in +-1/sqrt(units), as PyTorch starts (whose two biases are one here).
+  Tensor initial(const Shape& shape, std::int64_t units, const Generator& generator) const;
+  /// Views [batch, units] of the gates side by side in x.
+  std::vector<Tensor> gates_of(const Tensor& x) const;
+
+ private:
+  /// The given state, zeros where it is undefined, for x [batch, steps, features] or, with rank 2,
+  /// [batch, features].
+  State begin(int rank, const Tensor& x, const State& given) const;
+
+  Kind kind_;
+  RecurrentOptions options_;
+};
+
+}  // namespace retrace
