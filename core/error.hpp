@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 
 #include <stdexcept>
+#include <utility>
 
 namespace retrace {
 
@@ -14,6 +15,13 @@ class __attribute__((visibility("default"))) Error : public std::runtime_error {
 
 namespace detail {
 [[noreturn]] void fail(fmt::string_view text, fmt::format_args args);
+
+/// The Error of a check that many operations share: its text lacks the name, which `named` adds.
+class __attribute__((visibility("default"))) Unnamed : public Error {
+ public:
+  using Error::Error;
+};
+[[noreturn]] void fail_unnamed(fmt::string_view text, fmt::format_args args);
 
 /// Base of the library's formatters: text with fmt's fill, width and alignment. Out of line, so
 /// that public headers need no more than fmt/core.h.
@@ -34,5 +42,25 @@ void require(bool ok, fmt::format_string<Args...> text, Args&&... args) {
   if (!ok) [[unlikely]]
     detail::fail(text, fmt::make_format_args(args...));
 }
+
+namespace detail {
+/// The same for a check that many operations share.
+template <class... Args>
+void expect(bool ok, fmt::format_string<Args...> text, Args&&... args) {
+  if (!ok) [[unlikely]]
+    fail_unnamed(text, fmt::make_format_args(args...));
+}
+
+/// The result of f(), whose errors have the name of this operation in front unless one within it
+/// gave them its own.
+template <class F>
+decltype(auto) named(const char* op, F&& f) {
+  try {
+    return std::forward<F>(f)();
+  } catch (const Unnamed& e) {
+    retrace::fail("{}: {}", op, e.what());
+  }
+}
+}  // namespace detail
 
 }  // namespace retrace

@@ -39,7 +39,7 @@ void glorot(const Tensor& w, const Generator& generator, std::int64_t gates) {
 }
 
 void orthogonal(const Tensor& w, const Generator& generator) {
-  detail::require_float("orthogonal", w);
+  detail::named("orthogonal", [&] { detail::require_float(w); });
   fill_squares("orthogonal", w, [&](std::int64_t n) { return random_orthogonal(n, generator); });
 }
 

@@ -4,13 +4,14 @@ namespace retrace::detail {
 
 void TorchList::merge_biases() const {
   for (const Biases& part : biases_) {
-    visit_float("load_torch", part.b.dtype(), [&]<class T>(T) {
+    const auto add_up = [&]<class T>(T) {
       const std::span<T> sum = Tensor(part.from_input).mutable_span<T>();
       const std::span<const T> more = part.from_hidden.span<T>();
       const std::size_t apart =
           part.b_hn.defined() ? static_cast<std::size_t>(part.b_hn.size()) : 0;
       for (std::size_t i = 0; i < sum.size() - apart; ++i) sum[i] += more[i];
-    });
+    };
+    named("load_torch", [&] { visit_float(part.b.dtype(), add_up); });
     part.b.assign(part.from_input);
     if (part.b_hn.defined()) part.b_hn.assign(part.hidden_n);
   }

@@ -11,7 +11,8 @@ namespace {
 void for_each_gradient(const Parameters& parameters, auto f) {
   for (const Parameter& p : parameters)
     if (Tensor g = p.value.grad(); g.defined())
-      visit_float("clip", g.dtype(), [&](auto zero) { f(p.value, g, zero); });
+      detail::named("clip",
+                    [&] { visit_float(g.dtype(), [&](auto zero) { f(p.value, g, zero); }); });
 }
 
 /// The sum of (scale g)^2 over all gradients in f64, as many running sums, so that no vector unit

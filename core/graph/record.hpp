@@ -3,6 +3,7 @@
 #include <array>
 #include <cstddef>
 #include <span>
+#include <tuple>
 #include <type_traits>
 #include <vector>
 
@@ -13,78 +14,70 @@
 /// How an operation is written: its value and one backward rule per input, side by side.
 ///
 ///     Tensor log(Tensor x) {
-///       return record("log", [&] { return map("log", x, [](auto v) { return std::log(v); }); },
+///       return record("log", mapping(x, [](auto v) { return std::log(v); }),
 ///                     wrt(x, keep(x), [](const Tensor& dy, const Tensor& x) { return dy / x; }));
 ///     }
 ///
 /// The value is a callable, run after it is known what the rules keep: an operand passed by value
 /// that nobody keeps then has one owner, and `map` and `zip` overwrite it instead of taking new
-/// memory. Inside it nothing is recorded.
+/// memory. Inside it nothing is recorded, and what `map`, `zip` and the like refuse gets the name.
 ///
-/// A rule is called with the cotangent of the output, then what it keeps, then, if it takes one
-/// more, the output; it returns the cotangent of its input, written in recorded operations so that
-/// gradients of gradients come for free. Broadcasting is undone by the engine. A rule never
-/// captures a tensor: `keep` shows the engine what it holds.
+/// A rule is called with the cotangent of the output, then what it keeps, then, `with_result`, the
+/// output; it returns the cotangent of its input, written in recorded operations so that gradients
+/// of gradients come for free. Broadcasting is undone by the engine. A rule never captures a
+/// tensor: `keep` shows the engine what it holds.
 namespace retrace {
 
 namespace detail {
 
-template <class F, std::size_t Kept>
+enum class Handed { cotangent, cotangent_and_result, all_cotangents };
+
+/// What a rule is handed, besides a cotangent the kept values.
+template <std::size_t N, Handed handed = Handed::cotangent>
+struct Given {
+  std::array<const Tensor*, N> tensors;
+};
+
+template <class F, std::size_t N, Handed handed>
 struct StoredRule : Rule {
-  std::array<Saved, Kept> saved;
+  std::array<Saved, N> saved;
   [[no_unique_address]] F f;
 
-  template <class Cotangent, std::size_t... I>
-  static constexpr bool takes(std::index_sequence<I...>) {
-    return std::is_invocable_v<F&, Cotangent, decltype((void)I, Tensor())...>;
-  }
-  static constexpr auto kept_indices = std::make_index_sequence<Kept>();
-  static constexpr bool takes_all_cotangents = takes<std::span<const Tensor>>(kept_indices);
-  static constexpr bool wants_output = !takes_all_cotangents && !takes<Tensor>(kept_indices);
-
-  template <std::size_t... I>
-  auto call(std::span<Tensor> dys, Node& output, bool consume, std::index_sequence<I...>) {
-    const auto kept = [&](Saved& s) { return consume ? std::move(s.value) : s.value; };
-    if constexpr (takes_all_cotangents)
-      return f(std::span<const Tensor>(dys), kept(saved[I])...);
-    else if constexpr (wants_output)
-      return f(std::move(dys[0]), kept(saved[I])..., handle_to(output));
-    else
-      return f(std::move(dys[0]), kept(saved[I])...);
-  }
   static void apply(Rule& rule, std::span<Tensor> dys, Node& output, bool consume, Pass& pass) {
-    contribute(pass, rule, static_cast<StoredRule&>(rule).call(dys, output, consume, kept_indices));
+    auto& self = static_cast<StoredRule&>(rule);
+    const auto value = [&](Saved& s) { return consume ? std::move(s.value) : s.value; };
+    const auto call = [&](auto&... s) {
+      if constexpr (handed == Handed::all_cotangents)
+        return self.f(std::span<const Tensor>(dys), value(s)...);
+      else if constexpr (handed == Handed::cotangent_and_result)
+        return self.f(std::move(dys[0]), value(s)..., handle_to(output));
+      else
+        return self.f(std::move(dys[0]), value(s)...);
+    };
+    contribute(pass, rule, std::apply(call, self.saved));
   }
 };
 
-template <class F, std::size_t Kept>
-inline constexpr RuleType rule_type{sizeof(StoredRule<F, Kept>), Kept,
-                                    StoredRule<F, Kept>::wants_output, StoredRule<F, Kept>::apply};
-
-template <std::size_t Kept>
-using KeptTensors = std::array<const Tensor*, Kept>;
-
-template <std::size_t Kept, class F>
-void store_rule(Rules& rules, const Tensor& x, const KeptTensors<Kept>& kept, const F& f) {
+template <class F, std::size_t N = 0, Handed handed = Handed::cotangent>
+struct Wrt {
   static_assert(std::is_trivially_destructible_v<F>,
                 "a rule must not capture tensors: name them in keep(...)");
-  static_assert(alignof(StoredRule<F, Kept>) <= 8 && sizeof(StoredRule<F, Kept>) % 8 == 0);
-  [&]<std::size_t... I>(std::index_sequence<I...>) {
-    rules.append(*::new (rules.end())
-                     StoredRule<F, Kept>{{&rule_type<F, Kept>, x.get()}, {Saved(*kept[I])...}, f});
-  }
-  (std::make_index_sequence<Kept>());
-}
+  using Stored = StoredRule<F, N, handed>;
+  static_assert(alignof(Stored) <= 8 && sizeof(Stored) % 8 == 0);
+  static constexpr RuleType type{sizeof(Stored), N, handed == Handed::cotangent_and_result,
+                                 Stored::apply};
 
-template <class F, std::size_t Kept>
-struct Wrt {
   const Tensor& x;
-  KeptTensors<Kept> kept;
+  Given<N, handed> kept;
   F f;
 
-  std::size_t bytes() const { return x.requires_grad() ? sizeof(StoredRule<F, Kept>) : 0; }
+  std::size_t bytes() const { return x.requires_grad() ? sizeof(Stored) : 0; }
   void store(Rules& rules) const {
-    if (x.requires_grad()) store_rule(rules, x, kept, f);
+    if (!x.requires_grad()) return;
+    const auto append = [&](auto... tensors) {
+      rules.append(*::new (rules.end()) Stored{{&type, x.get()}, {Saved(*tensors)...}, f});
+    };
+    std::apply(append, kept.tensors);
   }
   void add_operands(std::vector<Tensor>& list) const { list.push_back(x); }
 };
@@ -94,15 +87,14 @@ struct WrtEach {
   std::span<const Tensor> xs;
   Make make;
 
-  using RuleOfOne = std::invoke_result_t<const Make&, std::size_t>;
+  auto rule(std::size_t i) const { return Wrt<decltype(make(i))>{xs[i], {}, make(i)}; }
   std::size_t bytes() const {
     std::size_t n = 0;
-    for (const Tensor& x : xs) n += x.requires_grad();
-    return n * sizeof(StoredRule<RuleOfOne, 0>);
+    for (std::size_t i = 0; i < xs.size(); ++i) n += rule(i).bytes();
+    return n;
   }
   void store(Rules& rules) const {
-    for (std::size_t i = 0; i < xs.size(); ++i)
-      if (xs[i].requires_grad()) store_rule(rules, xs[i], KeptTensors<0>{}, make(i));
+    for (std::size_t i = 0; i < xs.size(); ++i) rule(i).store(rules);
   }
   void add_operands(std::vector<Tensor>& list) const {
     list.insert(list.end(), xs.begin(), xs.end());
@@ -122,19 +114,29 @@ void attach(const char* op, std::vector<Tensor>& values, Rules& rules);
 
 /// The values a rule wants to see again.
 template <class... Ts>
-detail::KeptTensors<sizeof...(Ts)> keep(const Ts&... tensors) {
-  return {&tensors...};
+detail::Given<sizeof...(Ts)> keep(const Ts&... tensors) {
+  return {{&tensors...}};
 }
+/// Says that a rule wants to see the output.
+inline constexpr detail::Given<0, detail::Handed::cotangent_and_result> with_result{};
+/// Says that a rule wants the cotangents of all outputs of an operation that has several.
+inline constexpr detail::Given<0, detail::Handed::all_cotangents> all_cotangents{};
 
-/// The rule for one input: f(dy [, y]) returns the cotangent of x.
+/// The rule for one input: f(dy) returns the cotangent of x.
 template <class F>
-detail::Wrt<F, 0> wrt(const Tensor& x, F f) {
+detail::Wrt<F> wrt(const Tensor& x, F f) {
   return {x, {}, f};
 }
-/// The same with kept values: f(dy, kept... [, y]).
-template <std::size_t Kept, class F>
-detail::Wrt<F, Kept> wrt(const Tensor& x, detail::KeptTensors<Kept> kept, F f) {
+/// The same with kept values, f(dy, kept...), or `with_result`, f(dy, y).
+template <std::size_t N, detail::Handed handed, class F>
+detail::Wrt<F, N, handed> wrt(const Tensor& x, detail::Given<N, handed> kept, F f) {
   return {x, kept, f};
+}
+/// The same with both: f(dy, kept..., y).
+template <std::size_t N, detail::Handed handed, class F>
+detail::Wrt<F, N, handed> wrt(const Tensor& x, detail::Given<N> kept, detail::Given<0, handed>,
+                              F f) {
+  return {x, {kept.tensors}, f};
 }
 /// One rule for each tensor of a list: make(i) returns the rule of xs[i].
 template <class Make>
@@ -143,15 +145,15 @@ detail::WrtEach<Make> wrt_each(std::span<const Tensor> xs, Make make) {
 }
 
 /// The result of value(), a tensor or a vector of tensors, with its rules in the graph. For several
-/// outputs a rule is called as f(std::span<const Tensor> dys, kept...); the cotangent of an output
-/// that nobody used is undefined. `op` must outlive the graph (a string literal).
+/// outputs a rule asks for `all_cotangents`, f(std::span<const Tensor> dys, kept...); that of an
+/// output that nobody used is undefined. `op` must outlive the graph (a string literal).
 template <class Value, class... Wrts>
 auto record(const char* op, Value&& value, const Wrts&... wrts) {
   detail::Rules rules(wrts...);
-  auto result = [&] {  // recorded as a whole, not in its parts
+  auto result = detail::named(op, [&] {  // recorded as a whole, not in its parts
     const detail::ModeScope unrecorded(detail::this_thread.recording, false);
     return std::forward<Value>(value)();
-  }();
+  });
   detail::attach(op, result, rules);
   return result;
 }

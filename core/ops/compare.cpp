@@ -9,13 +9,6 @@ namespace retrace {
 namespace {
 
 Tensor constant_like(const Tensor& x, double c) { return full({}, c, x.dtype()); }
-/// The same for a comparison, which takes i64 too.
-Tensor constant_like(const char* op, const Tensor& x, double c) {
-  require(x.dtype() != i64 || (c == std::trunc(c) && std::abs(c) < 0x1p53),
-          "{}: an i64 tensor {} was compared with {}, which is no i64 within 2^53", op, x.shape(),
-          c);
-  return constant_like(x, c);
-}
 
 template <class Prefer>
 Tensor extremum(const char* op, Tensor a, Tensor b, Prefer prefer) {
@@ -24,19 +17,23 @@ Tensor extremum(const char* op, Tensor a, Tensor b, Prefer prefer) {
   const auto share_of_x = [prefer](auto x, auto y) {
     return prefer(y, x) ? 0.0 : x == y ? 0.5 : 1.0;
   };
-  const auto rule = [op, share_of_x](const Tensor& dy, const Tensor& x, const Tensor& y) {
-    const Tensor share = zip(op, x, y, share_of_x);
+  const auto rule = [share_of_x](const Tensor& dy, const Tensor& x, const Tensor& y) {
+    const Tensor share = zip(x, y, share_of_x);
     return where(share, dy, 0.0) * share;  // not infinity times 0
   };
-  return record(
-      op, [&] { return zip(op, std::move(a), std::move(b), pick); }, wrt(a, keep(a, b), rule),
-      wrt(b, keep(b, a), rule));
+  return record(op, zipping(a, b, pick), wrt(a, keep(a, b), rule), wrt(b, keep(b, a), rule));
 }
 
 template <class Test>
 Tensor compare(const char* op, Tensor a, Tensor b, Test test) {
-  detail::require_same_dtype(op, a, b);
-  return no_grad([&] { return detail::zip_any(op, a, b, test); });
+  return detail::named(op, [&] { return detail::zip_any(a, b, test, true); });
+}
+template <class Test>
+Tensor compare(const char* op, const Tensor& x, double c, Test test) {
+  require(x.dtype() != i64 || (c == std::trunc(c) && std::abs(c) < 0x1p53),
+          "{}: an i64 tensor {} was compared with {}, which is no i64 within 2^53", op, x.shape(),
+          c);
+  return compare(op, x, constant_like(x, c), test);
 }
 
 }  // namespace
@@ -58,16 +55,15 @@ Tensor minimum(Tensor x, double c, Caller at) {
 
 Tensor clamp(Tensor x, double low, double high, Caller at) {
   require(low <= high, "clamp: the lower bound {} is above the upper bound {}", low, high);
-  return record(
-      at("clamp"),
-      [&] {
-        return map("clamp", std::move(x), [low, high](auto v) {
-          return std::clamp(v, static_cast<decltype(v)>(low), static_cast<decltype(v)>(high));
-        });
-      },
-      wrt(x, keep(x), [low, high](const Tensor& dy, const Tensor& x) {
-        return where(no_grad([&] { return (x >= low) * (x <= high); }), dy, 0.0);
-      }));
+  return record(at("clamp"),
+                mapping(x,
+                        [low, high](auto v) {
+                          return std::clamp(v, static_cast<decltype(v)>(low),
+                                            static_cast<decltype(v)>(high));
+                        }),
+                wrt(x, keep(x), [low, high](const Tensor& dy, const Tensor& x) {
+                  return where(no_grad([&] { return (x >= low) * (x <= high); }), dy, 0.0);
+                }));
 }
 
 Tensor equal(const Tensor& a, const Tensor& b) { return compare("equal", a, b, std::equal_to()); }
@@ -84,27 +80,26 @@ Tensor greater(const Tensor& a, const Tensor& b) {
 Tensor greater_equal(const Tensor& a, const Tensor& b) {
   return compare("greater_equal", a, b, std::greater_equal());
 }
-Tensor operator==(const Tensor& x, double c) { return equal(x, constant_like("equal", x, c)); }
+Tensor operator==(const Tensor& x, double c) { return compare("equal", x, c, std::equal_to()); }
 Tensor operator!=(const Tensor& x, double c) {
-  return not_equal(x, constant_like("not_equal", x, c));
+  return compare("not_equal", x, c, std::not_equal_to());
 }
-Tensor operator<(const Tensor& x, double c) { return less(x, constant_like("less", x, c)); }
+Tensor operator<(const Tensor& x, double c) { return compare("less", x, c, std::less()); }
 Tensor operator<=(const Tensor& x, double c) {
-  return less_equal(x, constant_like("less_equal", x, c));
+  return compare("less_equal", x, c, std::less_equal());
 }
-Tensor operator>(const Tensor& x, double c) { return greater(x, constant_like("greater", x, c)); }
+Tensor operator>(const Tensor& x, double c) { return compare("greater", x, c, std::greater()); }
 Tensor operator>=(const Tensor& x, double c) {
-  return greater_equal(x, constant_like("greater_equal", x, c));
+  return compare("greater_equal", x, c, std::greater_equal());
 }
 
 Tensor where(const Tensor& condition, const Tensor& a, const Tensor& b, Caller at) {
-  detail::require_same_dtype("where", a, b);
-  detail::require_float("where", a);
-  broadcast_shapes("where", a.shape(), b.shape());
-  const Shape shape =
-      broadcast_shapes("where", broadcast_shapes("where", condition.shape(), a.shape()),
-                       broadcast_shapes("where", condition.shape(), b.shape()));
   const auto value = [&] {
+    detail::require_same_dtype(a, b);
+    detail::require_float(a);
+    broadcast_shapes(a.shape(), b.shape());
+    const Shape shape = broadcast_shapes(broadcast_shapes(condition.shape(), a.shape()),
+                                         broadcast_shapes(condition.shape(), b.shape()));
     const auto full_size = [&](const Tensor& x) { return detail::dense(broadcast_to(x, shape)); };
     const Tensor c = full_size(condition), x = full_size(a), y = full_size(b);
     Tensor out = empty(shape, a.dtype());

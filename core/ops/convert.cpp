@@ -1,11 +1,12 @@
+#include <functional>
+
 #include "ops.hpp"
 
 namespace retrace {
 
 Tensor Tensor::clone() const {
   return record(
-      "clone", [&] { return detail::row_major_copy(*this); },
-      wrt(*this, [](Tensor dy) { return dy; }));
+      "clone", [&] { return detail::row_major_copy(*this); }, wrt(*this, std::identity()));
 }
 
 Tensor Tensor::contiguous() const { return is_contiguous() ? *this : clone(); }

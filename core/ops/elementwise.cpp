@@ -2,16 +2,6 @@
 
 namespace retrace::detail {
 
-void require_float(const char* op, const Tensor& x) {
-  require(x.dtype() != i64, "{}: expected f32 or f64, got i64 of shape {}; cast with .to(f32)", op,
-          x.shape());
-}
-
-void require_same_dtype(const char* op, const Tensor& a, const Tensor& b) {
-  require(a.dtype() == b.dtype(), "{}: dtypes differ: {} {} and {} {}; cast one with .to({})", op,
-          a.dtype(), a.shape(), b.dtype(), b.shape(), a.dtype() == i64 ? b.dtype() : a.dtype());
-}
-
 void BroadcastLoop::append(std::int64_t size, std::int64_t a_step, std::int64_t b_step) {
   const auto next = static_cast<unsigned>(rank++);
   sizes[next] = size;
@@ -53,14 +43,16 @@ bool BroadcastLoop::advance(Place& at) const {
   return false;
 }
 
-Zipped::Zipped(const char* op, Tensor& x, Tensor& y) : loop(x.size()) {
+Zipped::Zipped(Tensor& x, Tensor& y, bool takes_i64) : loop(x.size()) {
+  require_same_dtype(x, y);
+  if (!takes_i64) require_float(x);
   a = x.node().data;
   b = y.node().data;
   if (x.shape() == y.shape() && x.is_contiguous() && y.is_contiguous()) {
     out = x.expiring() ? lend(x) : reuse_or_empty(y);
     return;
   }
-  const Shape shape = broadcast_shapes(op, x.shape(), y.shape());
+  const Shape shape = broadcast_shapes(x.shape(), y.shape());
   loop = shape.size() == 0
              ? BroadcastLoop(0)
              : BroadcastLoop(shape, {x.shape(), x.strides()}, {y.shape(), y.strides()});

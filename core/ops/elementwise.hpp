@@ -40,15 +40,22 @@ struct BroadcastLoop {
   void append(std::int64_t size, std::int64_t a_step, std::int64_t b_step);
 };
 
-void require_float(const char* op, const Tensor& x);
-void require_same_dtype(const char* op, const Tensor& a, const Tensor& b);
+inline void require_float(const Tensor& x) {
+  expect(x.dtype() != i64, "expected f32 or f64, got i64 of shape {}; cast with .to(f32)",
+         x.shape());
+}
+
+inline void require_same_dtype(const Tensor& a, const Tensor& b) {
+  expect(a.dtype() == b.dtype(), "dtypes differ: {} {} and {} {}; cast one with .to({})", a.dtype(),
+         a.shape(), b.dtype(), b.shape(), a.dtype() == i64 ? b.dtype() : a.dtype());
+}
 
 /// A floating tensor like x, written by kernel(from, to, n); over x itself where it expires.
 template <class Kernel>
-Tensor map_all(const char* op, Tensor x, Kernel kernel) {
-  require_float(op, x);
+Tensor map_all(Tensor x, Kernel kernel) {
+  require_float(x);
   Tensor in = dense(std::move(x));
-  return visit_float(op, in.dtype(), [&]<class T>(T) {
+  return visit_float(in.dtype(), [&]<class T>(T) {
     const T* from = in.data<T>();
     const std::int64_t n = in.size();
     Tensor out = reuse_or_empty(in);
@@ -58,11 +65,11 @@ Tensor map_all(const char* op, Tensor x, Kernel kernel) {
 }
 }  // namespace detail
 
-/// f applied to every element of a floating tensor; f takes and returns the element type. `op` is
-/// named in errors. The elements of an expiring x are overwritten.
+/// f applied to every element of a floating tensor; f takes and returns the element type. The
+/// elements of an expiring x are overwritten.
 template <class F>
-Tensor map(const char* op, Tensor x, F f) {
-  return detail::map_all(op, std::move(x), [f]<class T>(const T* from, T* to, std::int64_t n) {
+Tensor map(Tensor x, F f) {
+  return detail::map_all(std::move(x), [f]<class T>(const T* from, T* to, std::int64_t n) {
     on_vector_unit([&](auto) RETRACE_INLINE {
       RETRACE_INDEPENDENT
       for (std::int64_t i = 0; i < n; ++i) to[i] = static_cast<T>(f(from[i]));
@@ -70,11 +77,23 @@ Tensor map(const char* op, Tensor x, F f) {
   });
 }
 
+/// The value of an operation for `record`: map(x, f) when it is run. It takes over an operand that
+/// the operation takes by value.
+template <class X, class F>
+auto mapping(X& x, F f) {
+  return [&x, f] { return map(std::move(x), f); };
+}
+/// The same with a number: f(element, c in its type).
+template <class X, class F>
+auto mapping(X& x, double c, F f) {
+  return mapping(x, [c, f](auto v) { return f(v, static_cast<decltype(v)>(c)); });
+}
+
 namespace detail {
 /// Two operands of one dtype to be walked, and a tensor for the result, lent by one of them if that
 /// expires.
 struct Zipped {
-  Zipped(const char* op, Tensor& a, Tensor& b);
+  Zipped(Tensor& a, Tensor& b, bool takes_i64);
 
   const std::byte *a, *b;
   BroadcastLoop loop;
@@ -100,10 +119,10 @@ template <class T, class F>
   });
 }
 
-/// zip for tensors of any one dtype, named ones too: it is up to the handles whether they expire.
+/// zip for named tensors, too: it is up to the handles whether they expire.
 template <class F>
-Tensor zip_any(const char* op, Tensor& a, Tensor& b, F f) {
-  Zipped z(op, a, b);
+Tensor zip_any(Tensor& a, Tensor& b, F f, bool takes_i64) {
+  Zipped z(a, b, takes_i64);
   visit(z.out.dtype(), [&]<class T>(T) {
     const T* x = reinterpret_cast<const T*>(z.a);
     const T* y = reinterpret_cast<const T*>(z.b);
@@ -118,14 +137,16 @@ Tensor zip_any(const char* op, Tensor& a, Tensor& b, F f) {
 }
 }  // namespace detail
 
-/// f applied to pairs of elements of two floating tensors of one dtype, broadcast by NumPy's rule;
-/// `op` is named in errors. The elements of an expiring operand of the result's shape are
-/// overwritten.
+/// f applied to pairs of elements of two floating tensors of one dtype, broadcast by NumPy's rule.
+/// The elements of an expiring operand of the result's shape are overwritten.
 template <class F>
-Tensor zip(const char* op, Tensor a, Tensor b, F f) {
-  detail::require_same_dtype(op, a, b);
-  detail::require_float(op, a);
-  return detail::zip_any(op, a, b, f);
+Tensor zip(Tensor a, Tensor b, F f) {
+  return detail::zip_any(a, b, f, false);
+}
+/// The value of an operation: zip(a, b, f).
+template <class A, class B, class F>
+auto zipping(A& a, B& b, F f) {
+  return [&a, &b, f] { return zip(std::move(a), std::move(b), f); };
 }
 
 }  // namespace retrace

@@ -7,17 +7,18 @@
 namespace retrace {
 namespace {
 
-void require_i64(const char* op, const Tensor& index) {
-  require(index.dtype() == i64, "{}: the index must be i64, got {} of shape {}", op, index.dtype(),
-          index.shape());
+void require_i64(const Tensor& index) {
+  detail::expect(index.dtype() == i64, "the index must be i64, got {} of shape {}", index.dtype(),
+                 index.shape());
 }
 
-void require_index(const char* op, const Tensor& index, const Shape& x, int axis) {
-  require_i64(op, index);
+void require_index(const Tensor& index, const Shape& x, int axis) {
+  require_i64(index);
   const Tensor dense = detail::dense(index);
   for (const std::int64_t i : dense.span<std::int64_t>())
-    require(i >= 0 && i < x[axis], "{}: index {} is out of range 0 .. {} for axis {} of shape {}",
-            op, i, x[axis] - 1, axis, x);
+    detail::expect(i >= 0 && i < x[axis],
+                   "index {} is out of range 0 .. {} for axis {} of shape {}", i, x[axis] - 1, axis,
+                   x);
 }
 
 /// Calls f(place in what is gathered, place in x, elements there) for every element of an index;
@@ -47,11 +48,11 @@ void for_each_gathered(const Tensor& index, const Shape& x, int axis, F f) {
 }
 
 /// The shape of what an index picks from x.
-Shape gathered_shape(const char* op, const Shape& x, const Tensor& index, int axis) {
+Shape gathered_shape(const Shape& x, const Tensor& index, int axis) {
   bool fits = axis < index.rank() && index.rank() <= x.rank();
   for (int i = 0; fits && i < index.rank(); ++i) fits = i == axis || index.shape()[i] <= x[i];
-  require(fits, "{}: index {} does not fit {} off axis {}", op, index.shape(), x, axis);
-  require_index(op, index, x, axis);
+  detail::expect(fits, "index {} does not fit {} off axis {}", index.shape(), x, axis);
+  require_index(index, x, axis);
   Shape shape = index.shape();
   for (int i = shape.rank(); i < x.rank(); ++i) shape.push_back(x[i]);
   return shape;
@@ -60,8 +61,8 @@ Shape gathered_shape(const char* op, const Shape& x, const Tensor& index, int ax
 /// An index as a list, for rows of a table.
 Tensor as_list(const Tensor& index) { return reshape(index, {index.size()}); }
 
-Tensor gathered(const char* op, const Tensor& x, const Tensor& index, int axis) {
-  Tensor out = empty(gathered_shape(op, x.shape(), index, axis), x.dtype());
+Tensor gathered(const Tensor& x, const Tensor& index, int axis) {
+  Tensor out = empty(gathered_shape(x.shape(), index, axis), x.dtype());
   const Tensor in = detail::dense(x);
   visit(x.dtype(), [&]<class T>(T) {
     for_each_gathered(index, x.shape(), axis,
@@ -77,7 +78,7 @@ Tensor gathered(const char* op, const Tensor& x, const Tensor& index, int axis) 
 Tensor gather(const Tensor& x, const Tensor& index, int axis, Caller at) {
   axis = normalize_axis("gather", axis, x.shape());
   return record(
-      at("gather"), [&] { return gathered(at("gather"), x, index, axis); },
+      at("gather"), [&] { return gathered(x, index, axis); },
       wrt(x, keep(index), [axis](const Tensor& dy, const Tensor& index) {
         return Scattered{dy, index, axis};
       }));
@@ -86,16 +87,17 @@ Tensor gather(const Tensor& x, const Tensor& index, int axis, Caller at) {
 void detail::add_to(Tensor& to, const Scattered& scattered) {
   const Tensor &values = scattered.value, &index = scattered.index;
   const int axis = normalize_axis("scatter_add", scattered.axis, to.shape());
-  require(values.shape() == gathered_shape("scatter_add", to.shape(), index, axis),
-          "scatter_add: values {} and index {} do not fit {}", values.shape(), index.shape(),
-          to.shape());
-  require_same_dtype("scatter_add", to, values);
-  const Tensor in = dense(values);
-  visit_float("scatter_add", to.dtype(), [&]<class T>(T) {
-    for_each_gathered(index, to.shape(), axis,
-                      [to = to.data<T>(), from = in.data<T>()](auto i, auto at, auto n) {
-                        for (std::int64_t j = 0; j < n; ++j) to[at + j] += from[i + j];
-                      });
+  named("scatter_add", [&] {
+    expect(values.shape() == gathered_shape(to.shape(), index, axis),
+           "values {} and index {} do not fit {}", values.shape(), index.shape(), to.shape());
+    require_same_dtype(to, values);
+    const Tensor in = dense(values);
+    visit_float(to.dtype(), [&]<class T>(T) {
+      for_each_gathered(index, to.shape(), axis,
+                        [to = to.data<T>(), from = in.data<T>()](auto i, auto at, auto n) {
+                          for (std::int64_t j = 0; j < n; ++j) to[at + j] += from[i + j];
+                        });
+    });
   });
 }
 
@@ -117,11 +119,13 @@ Tensor embedding(const Tensor& table, const Tensor& index, Caller at) {
   require(table.rank() == 2 && index.rank() < max_rank,
           "embedding: expected a table [n, d] and an index of less than {} axes, got {} and {}",
           max_rank, table.shape(), index.shape());
-  require_i64("embedding", index);
   const Shape shape = index.shape().inserted(index.rank(), table.dim(1));
   return record(
       at("embedding"),
-      [&] { return reshape(gathered(at("embedding"), table, as_list(index), 0), shape); },
+      [&] {
+        require_i64(index);
+        return reshape(gathered(table, as_list(index), 0), shape);
+      },
       wrt(table, keep(index), [](const Tensor& dy, const Tensor& index) {
         return Scattered{reshape(dy, {index.size(), dy.dim(-1)}), as_list(index), 0};
       }));

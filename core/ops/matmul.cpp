@@ -1,3 +1,5 @@
+#include <functional>
+
 #include "../graph/contribution.hpp"
 #include "../kernels/gemm.hpp"
 #include "../kernels/packed_form.hpp"
@@ -57,7 +59,7 @@ struct Addend {
 /// to = addend + a b, `to` having the product's elements in row-major order.
 void multiply(const Operand& a, const Operand& b, const Addend& addend, const Tensor& to) {
   check(a, b, to.shape(), to.dtype());
-  visit_float("matmul", to.dtype(), [&]<class T>(T) {
+  visit_float(to.dtype(), [&]<class T>(T) {
     const T* packed = kernels::packed_form(*b.x->storage, b.rows, b.columns, b.matrix<T>());
     const kernels::Factors<T> one{a.matrix<T>(), b.matrix<T>(), b.rows, packed};
     const kernels::Addend<T> added{reinterpret_cast<const T*>(addend.data),
@@ -89,15 +91,20 @@ Tensor matmul_rows(const Tensor& a, const Tensor& b, Caller at, Value&& value) {
           [](Tensor dy, Tensor a) { return product(transposed(std::move(a)), std::move(dy)); }));
 }
 
+Shape leading(const Shape& shape) {
+  return shape.erased(shape.rank() - 1).erased(shape.rank() - 2);
+}
+
 /// [..., m, k] x [..., k, n] with broadcast leading axes.
-Tensor matmul_batched(const Tensor& a, const Tensor& b, const Shape& batch, Caller at) {
-  const auto spread = [&](const Tensor& x) {
-    Shape shape = batch;
-    shape.push_back(x.dim(-2));
-    shape.push_back(x.dim(-1));
-    return reshape(broadcast_to(x, shape), {batch.size(), x.dim(-2), x.dim(-1)});
-  };
+Tensor matmul_batched(const Tensor& a, const Tensor& b, Caller at) {
   const auto value = [&] {
+    const Shape batch = leading(broadcast_shapes(a.shape(), b.shape(), 2));
+    const auto spread = [&](const Tensor& x) {
+      Shape shape = batch;
+      shape.push_back(x.dim(-2));
+      shape.push_back(x.dim(-1));
+      return reshape(broadcast_to(x, shape), {batch.size(), x.dim(-2), x.dim(-1)});
+    };
     const Tensor as = spread(a), bs = spread(b);
     Shape shape = batch;
     shape.push_back(a.dim(-2));
@@ -114,10 +121,6 @@ Tensor matmul_batched(const Tensor& a, const Tensor& b, const Shape& batch, Call
       at("matmul"), value,
       wrt(a, keep(b), [](const Tensor& dy, const Tensor& b) { return matmul(dy, transpose(b)); }),
       wrt(b, keep(a), [](const Tensor& dy, const Tensor& a) { return matmul(transpose(a), dy); }));
-}
-
-Shape leading(const Shape& shape) {
-  return shape.erased(shape.rank() - 1).erased(shape.rank() - 2);
 }
 
 void require_factors(const char* op, const Tensor& a, const Tensor& b) {
@@ -137,7 +140,7 @@ Tensor matmul(const Tensor& a, const Tensor& b, Caller at) {
   if (b.rank() == 2)
     return matmul_rows(a, b, at,
                        [&] { return multiplied(Operand(a), Operand(b), product_shape(a, b)); });
-  return matmul_batched(a, b, leading(broadcast_shapes("matmul", a.shape(), b.shape(), 2)), at);
+  return matmul_batched(a, b, at);
 }
 
 Tensor addmm(Tensor c, const Tensor& a, const Tensor& b, Caller at) {
@@ -156,8 +159,7 @@ Tensor addmm(Tensor c, const Tensor& a, const Tensor& b, Caller at) {
     multiply(Operand(a), Operand(b), addend, sum);
     return sum;
   };
-  return record(at("add"), value, wrt(c, [](Tensor dy) { return dy; }),
-                wrt(ab, [](Tensor dy) { return dy; }));
+  return record(at("add"), value, wrt(c, std::identity()), wrt(ab, std::identity()));
 }
 
 Tensor detail::evaluate(const Product& p, const Shape& shape) {
@@ -174,7 +176,7 @@ void detail::add_to(Tensor& to, const Product& p) {
 }
 
 void detail::add_to(Tensor& to, std::span<const Product> products) {
-  visit_float("matmul", to.dtype(), [&]<class T>(T) {
+  visit_float(to.dtype(), [&]<class T>(T) {
     std::vector<Operand> operands;
     std::vector<kernels::Factors<T>> list;
     operands.reserve(2 * products.size());

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cmath>
+#include <functional>
 
 #include "elementwise.hpp"
 #include "ops.hpp"
@@ -10,9 +11,10 @@ namespace {
 template <class Draw>
 Tensor filled(const char* op, const Shape& shape, DType dtype, Draw draw) {
   Tensor out = empty(shape, dtype);
-  visit_float(op, dtype, [&]<class T>(T) {
+  const auto fill = [&]<class T>(T) {
     for (std::int64_t i = 0; i < out.size(); ++i) out.data<T>()[i] = static_cast<T>(draw());
-  });
+  };
+  detail::named(op, [&] { visit_float(dtype, fill); });
   return out;
 }
 
@@ -43,10 +45,8 @@ Tensor dropout(Tensor x, double probability, const Generator& generator, Caller 
   const double scale = 1 / (1 - probability);
   const Tensor mask = filled("dropout", x.shape(), x.dtype(),
                              [&] { return generator.uniform() < probability ? 0.0 : scale; });
-  return record(
-      at("dropout"),
-      [&] { return zip("dropout", std::move(x), mask, [](auto v, auto m) { return v * m; }); },
-      wrt(x, keep(mask), [](Tensor dy, const Tensor& mask) { return std::move(dy) * mask; }));
+  return record(at("dropout"), zipping(x, mask, std::multiplies()),
+                wrt(x, keep(mask), std::multiplies()));
 }
 
 Tensor multinomial(const Tensor& weights, std::int64_t count, const Generator& generator) {
@@ -59,7 +59,7 @@ Tensor multinomial(const Tensor& weights, std::int64_t count, const Generator& g
   Tensor out = empty(shape, i64);
   const std::int64_t n = weights.dim(-1), row_count = weights.rank() == 2 ? weights.dim(0) : 1;
   std::vector<double> cumulative(static_cast<std::size_t>(row_count * n));
-  visit_float("multinomial", weights.dtype(), [&]<class T>(T) {
+  const auto sum_up = [&]<class T>(T) {
     for (std::int64_t r = 0; r < row_count; ++r) {
       double total = 0;
       for (std::int64_t i = 0; i < n; ++i) {
@@ -73,7 +73,8 @@ Tensor multinomial(const Tensor& weights, std::int64_t count, const Generator& g
       require(std::isfinite(total), "multinomial: the sum of row {} of shape {} is not finite", r,
               weights.shape());
     }
-  });
+  };
+  detail::named("multinomial", [&] { visit_float(weights.dtype(), sum_up); });
   for (std::int64_t r = 0; r < row_count; ++r)
     for (std::int64_t c = 0; c < count; ++c) {
       // The product may round up to the total: the last index of any weight is then meant.

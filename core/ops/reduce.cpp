@@ -48,10 +48,10 @@ T pairwise_sum(const T* p, std::int64_t n) {
 /// Reduces x: whole runs along a reduced innermost axis by `run`, element by element onto what is
 /// there, at first `initial`, by `combine` otherwise.
 template <class Run, class Combine>
-Tensor reduce(const char* op, const Tensor& x, const Reduced& shape, bool keepdims, double initial,
-              Run run, Combine combine) {
+Tensor reduce(const Tensor& x, const Reduced& shape, bool keepdims, double initial, Run run,
+              Combine combine) {
   const Tensor in = detail::dense(x);
-  return visit_float(op, x.dtype(), [&]<class T>(T) {
+  return visit_float(x.dtype(), [&]<class T>(T) {
     Tensor out = full(keepdims ? shape.kept : shape.dropped, initial, x.dtype());
     T* to = out.data<T>();
     const T* from = in.data<T>();
@@ -90,9 +90,9 @@ T exp_shifted(const T* from, T* to, std::int64_t n, T top) {
 
 /// f(from, to, n) on every row along the last axis, x being brought into that order and back.
 template <class Row>
-Tensor along_axis(const char* op, const Tensor& x, int axis, Row row) {
+Tensor along_axis(const Tensor& x, int axis, Row row) {
   const Tensor in = detail::dense(transpose(x, axis, -1));
-  return visit_float(op, x.dtype(), [&]<class T>(T) {
+  return visit_float(x.dtype(), [&]<class T>(T) {
     Tensor out = empty(in.shape(), in.dtype());
     const std::int64_t n = in.dim(-1);
     if (out.size() > 0)
@@ -113,7 +113,7 @@ Tensor sum(const Tensor& x, const Axes& axes, ReduceOptions options, Caller at) 
           return sum(slice(x, axis, 0, n / 2), axes, options) +
                  sum(slice(x, axis, n / 2, n), axes, options);
     const auto run = [](const auto* p, std::int64_t n) { return pairwise_sum(p, n); };
-    return reduce(at("sum"), x, shape, options.keepdims, 0, run, std::plus());
+    return reduce(x, shape, options.keepdims, 0, run, std::plus());
   };
   return record(at("sum"), value, wrt(x, [full = x.shape(), kept = shape.kept](const Tensor& dy) {
                   return broadcast_to(dy.rank() == 0 ? dy : reshape(dy, kept), full);
@@ -121,7 +121,7 @@ Tensor sum(const Tensor& x, const Axes& axes, ReduceOptions options, Caller at) 
 }
 
 Tensor mean(const Tensor& x, const Axes& axes, ReduceOptions options, Caller at) {
-  detail::require_float("mean", x);
+  detail::named("mean", [&] { detail::require_float(x); });
   const auto count = static_cast<double>(Reduced("mean", x, axes).count);
   return sum(x, axes, options, at) / count;
 }
@@ -132,18 +132,18 @@ Tensor max(const Tensor& x, const Axes& axes, ReduceOptions options, Caller at) 
   const auto value = [&] {
     const auto run = [](const auto* p, std::int64_t n) { return largest(p, n); };
     const auto combine = [](auto a, auto b) { return larger(a, b); };
-    return reduce(at("max"), x, shape, options.keepdims, -std::numeric_limits<double>::infinity(),
-                  run, combine);
+    return reduce(x, shape, options.keepdims, -std::numeric_limits<double>::infinity(), run,
+                  combine);
   };
-  return record(
-      at("max"), value,
-      wrt(x, keep(x), [kept = shape.kept](const Tensor& dy, const Tensor& x, const Tensor& y) {
-        const Tensor share = no_grad([&] {
-          const Tensor best = equal(x, reshape(y, kept));
-          return best / sum_to(best, kept);
-        });
-        return reshape(dy, kept) * share;
-      }));
+  return record(at("max"), value,
+                wrt(x, keep(x), with_result,
+                    [kept = shape.kept](const Tensor& dy, const Tensor& x, const Tensor& y) {
+                      const Tensor share = no_grad([&] {
+                        const Tensor best = equal(x, reshape(y, kept));
+                        return best / sum_to(best, kept);
+                      });
+                      return reshape(dy, kept) * share;
+                    }));
 }
 
 Tensor argmax(const Tensor& x, int axis, ReduceOptions options) {
@@ -173,8 +173,8 @@ Tensor softmax(const Tensor& x, int axis, Caller at) {
     for (std::int64_t i = 0; i < n; ++i) to[i] /= total;
   };
   return record(
-      at("softmax"), [&] { return along_axis(at("softmax"), x, axis, row); },
-      wrt(x, [axis](const Tensor& dy, const Tensor& y) {
+      at("softmax"), [&] { return along_axis(x, axis, row); },
+      wrt(x, with_result, [axis](const Tensor& dy, const Tensor& y) {
         const Tensor weighted = dy * y;
         return weighted - y * sum(weighted, axis, {.keepdims = true});
       }));
@@ -187,8 +187,8 @@ Tensor log_softmax(const Tensor& x, int axis, Caller at) {
     for (std::int64_t i = 0; i < n; ++i) to[i] = from[i] - top - log_total;
   };
   return record(
-      at("log_softmax"), [&] { return along_axis(at("log_softmax"), x, axis, row); },
-      wrt(x, [axis](const Tensor& dy, const Tensor& y) {
+      at("log_softmax"), [&] { return along_axis(x, axis, row); },
+      wrt(x, with_result, [axis](const Tensor& dy, const Tensor& y) {
         return dy - exp(y) * sum(dy, axis, {.keepdims = true});
       }));
 }

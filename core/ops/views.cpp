@@ -43,28 +43,29 @@ Tensor view_of_region(const Tensor& x, const Region& r) {
   return detail::view(x, shape, strides, offset);
 }
 
-void check_region(const char* op, const Region& r, const Shape& shape) {
+void check_region(const Region& r, const Shape& shape) {
   const bool axis_fits = r.axis >= 0 && r.axis < shape.rank();
-  require(axis_fits && r.start >= 0 && r.size >= 0 && r.step >= 1 && (!r.drop || r.size == 1) &&
-              (r.size == 0 ||
-               (r.start < shape[r.axis] && r.size - 1 <= (shape[r.axis] - 1 - r.start) / r.step)),
-          "{}: {} elements from {} in steps of {} do not fit axis {} of shape {}", op, r.size,
-          r.start, r.step, r.axis, shape);
+  detail::expect(
+      axis_fits && r.start >= 0 && r.size >= 0 && r.step >= 1 && (!r.drop || r.size == 1) &&
+          (r.size == 0 ||
+           (r.start < shape[r.axis] && r.size - 1 <= (shape[r.axis] - 1 - r.start) / r.step)),
+      "{} elements from {} in steps of {} do not fit axis {} of shape {}", r.size, r.start, r.step,
+      r.axis, shape);
 }
 
 Tensor take_region(const char* op, const Tensor& x, const Region& region) {
-  check_region(op, region, x.shape());
-  return record(
-      op, [&] { return view_of_region(x, region); }, wrt(x, [region](const Tensor& dy) {
-        return Placed{dy, region};
-      }));
+  const auto value = [&] {
+    check_region(region, x.shape());
+    return view_of_region(x, region);
+  };
+  return record(op, value, wrt(x, [region](const Tensor& dy) { return Placed{dy, region}; }));
 }
 
 /// The elements at a region of `to`, where x goes.
 Tensor place_for(const Tensor& x, const Tensor& to, const Region& region) {
-  check_region("place", region, to.shape());
+  check_region(region, to.shape());
   Tensor part = view_of_region(to, region);
-  require(x.shape() == part.shape(), "place: expected shape {}, got {}", part.shape(), x.shape());
+  detail::expect(x.shape() == part.shape(), "expected shape {}, got {}", part.shape(), x.shape());
   return part;
 }
 
@@ -81,6 +82,7 @@ Tensor joined(const char* op, const Shape& shape, std::span<const Tensor> xs, in
     return x.size() / outer * static_cast<int>(size_of(x.dtype()));
   };
   const auto value = [&] {
+    for (const Tensor& x : xs) detail::require_same_dtype(xs[0], x);
     Tensor out = empty(shape, xs[0].dtype());
     if (out.size() == 0) return out;
     std::byte* to = out.node().data;
@@ -151,8 +153,7 @@ Tensor broadcast_to(const Tensor& x, const Shape& shape, Caller at) {
         x.shape()[x.rank() - i] == 1 ? 0 : own[static_cast<unsigned>(x.rank() - i)];
   // The engine sums the cotangent over what was repeated, as for every op.
   return record(
-      at("broadcast_to"), [&] { return detail::view(x, shape, strides); },
-      wrt(x, [](Tensor dy) { return dy; }));
+      at("broadcast_to"), [&] { return detail::view(x, shape, strides); }, wrt(x, std::identity()));
 }
 
 Tensor sum_to(Tensor x, const Shape& shape, Caller at) {
@@ -203,7 +204,7 @@ std::vector<Tensor> unstack(const Tensor& x, int axis, Caller at) {
       parts.push_back(detail::view(x, shape, strides, i * step));
     return parts;
   };
-  return record(at("unstack"), value, wrt(x, [axis](std::span<const Tensor> dys) {
+  return record(at("unstack"), value, wrt(x, all_cotangents, [axis](std::span<const Tensor> dys) {
                   const auto defined = [](const Tensor& dy) { return dy.defined(); };
                   if (std::all_of(dys.begin(), dys.end(), defined)) return stack(dys, axis);
                   // An output that nobody used has no cotangent: zeros like those of its sisters.
@@ -218,10 +219,8 @@ std::vector<Tensor> unstack(const Tensor& x, int axis, Caller at) {
 Tensor stack(std::span<const Tensor> xs, int axis, Caller at) {
   require(!xs.empty(), "stack: expected one tensor or more, got none");
   Shape shape = xs[0].shape();
-  for (const Tensor& x : xs) {
+  for (const Tensor& x : xs)
     require(x.shape() == shape, "stack: shapes differ: {} and {}", shape, x.shape());
-    detail::require_same_dtype("stack", xs[0], x);
-  }
   require(axis >= -shape.rank() - 1 && axis <= shape.rank(),
           "stack: axis {} is out of range for shape {}", axis, shape);
   require(shape.rank() < max_rank, "stack: one axis more than {} has are over {} axes", shape,
@@ -242,7 +241,6 @@ Tensor concat(std::span<const Tensor> xs, int axis, Caller at) {
   for (const Tensor& x : xs) {
     require(x.rank() == shape.rank() && x.shape().erased(axis) == shape.erased(axis),
             "concat: shapes differ off axis {}: {} and {}", axis, xs[0].shape(), x.shape());
-    detail::require_same_dtype("concat", xs[0], x);
     require(!__builtin_add_overflow(shape[axis], x.dim(axis), &shape[axis]),
             "concat: too many elements on axis {}", axis);
   }
@@ -267,8 +265,10 @@ Tensor place(const Tensor& x, const Region& region, const Shape& shape, Caller a
 }
 
 void detail::add_to(Tensor& to, const Placed& placed) {
-  const Tensor part = place_for(placed.value, to, placed.region);
-  copy_elements(zip("place", part, placed.value, std::plus()), part);
+  named("place", [&] {
+    const Tensor part = place_for(placed.value, to, placed.region);
+    copy_elements(zip(part, placed.value, std::plus()), part);
+  });
 }
 
 }  // namespace retrace

@@ -37,10 +37,10 @@ decltype(auto) visit(DType d, F&& f) {
   return f(std::int64_t{});
 }
 
-/// The same for f32 and f64. Throws Error, which names `op`, for i64.
+/// The same for f32 and f64. Throws Error for i64.
 template <class F>
-decltype(auto) visit_float(const char* op, DType d, F&& f) {
-  require(d != i64, "{}: expected f32 or f64, got i64; cast with .to(f32)", op);
+decltype(auto) visit_float(DType d, F&& f) {
+  detail::expect(d != i64, "expected f32 or f64, got i64; cast with .to(f32)");
   return d == f32 ? f(float{}) : f(double{});
 }
 

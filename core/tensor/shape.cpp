@@ -66,14 +66,14 @@ bool is_possible(const Shape& shape) {
   return room > 0;
 }
 
-Shape broadcast_shapes(const char* op, const Shape& a, const Shape& b, int left) {
+Shape broadcast_shapes(const Shape& a, const Shape& b, int left) {
   if (a == b) return a;
   Shape out = a.rank() >= b.rank() ? a : b;
   const Shape& other = a.rank() >= b.rank() ? b : a;
   for (int i = 1 + left; i <= other.rank(); ++i) {
     std::int64_t& d = out[out.rank() - i];
     const std::int64_t e = other[other.rank() - i];
-    require(d == e || d == 1 || e == 1, "{}: shapes do not broadcast: {} and {}", op, a, b);
+    detail::expect(d == e || d == 1 || e == 1, "shapes do not broadcast: {} and {}", a, b);
     if (d == 1) d = e;
   }
   return out;

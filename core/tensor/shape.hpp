@@ -101,9 +101,9 @@ std::array<bool, max_rank> marked_axes(const char* op, const Axes& axes, const S
 /// Whether a tensor could have these sizes: none negative and, those that are 0 aside, not more
 /// elements than memory could be asked for.
 bool is_possible(const Shape& shape);
-/// The shape that both broadcast to by NumPy's rule. Throws Error, which names `op`, if there is
-/// none. The last `left` axes are not broadcast: they are those of the shape of higher rank.
-Shape broadcast_shapes(const char* op, const Shape& a, const Shape& b, int left = 0);
+/// The shape that both broadcast to by NumPy's rule. Throws Error if there is none. The last `left`
+/// axes are not broadcast: they are those of the shape of higher rank.
+Shape broadcast_shapes(const Shape& a, const Shape& b, int left = 0);
 bool broadcasts_to(const Shape& from, const Shape& to);
 
 }  // namespace retrace

@@ -11,20 +11,16 @@ namespace {
 using namespace retrace;
 
 Tensor softplus(Tensor a) {
-  return record(
-      "softplus",
-      [&] { return map("softplus", a, [](auto v) { return std::log1p(std::exp(v)); }); },
-      wrt(a, keep(a), [](const Tensor& dy, const Tensor& x) { return dy * sigmoid(x); }));
+  return record("softplus", mapping(a, [](auto v) { return std::log1p(std::exp(v)); }),
+                wrt(a, keep(a), [](const Tensor& dy, const Tensor& x) { return dy * sigmoid(x); }));
 }
 
 Tensor hypotenuse(const Tensor& a, const Tensor& b) {
   const auto rule = [](const Tensor& dy, const Tensor& leg, const Tensor& y) {
     return dy * leg / y;
   };
-  return record(
-      "hypotenuse",
-      [&] { return zip("hypotenuse", a, b, [](auto u, auto v) { return std::hypot(u, v); }); },
-      wrt(a, keep(a), rule), wrt(b, keep(b), rule));
+  return record("hypotenuse", zipping(a, b, [](auto u, auto v) { return std::hypot(u, v); }),
+                wrt(a, keep(a), with_result, rule), wrt(b, keep(b), with_result, rule));
 }
 
 Tensor total(const std::vector<Tensor>& xs) {

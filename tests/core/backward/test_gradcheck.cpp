@@ -15,9 +15,8 @@ using namespace retrace::test;
 namespace {
 
 Tensor cube(const Tensor& x) {
-  return record(
-      "cube", [&] { return map("cube", x, [](auto v) { return v * v * v; }); },
-      wrt(x, keep(x), [](Tensor dy, T x) { return std::move(dy) * x * x * 3; }));
+  return record("cube", mapping(x, [](auto v) { return v * v * v; }),
+                wrt(x, keep(x), [](Tensor dy, T x) { return std::move(dy) * x * x * 3; }));
 }
 
 /// a * b + c, every rule with what it needs.
@@ -31,16 +30,17 @@ Tensor multiply_add(const Tensor& a, const Tensor& b, const Tensor& c) {
 Tensor softplus(const Tensor& x) {
   return record(
       "softplus", [&] { return log(exp(x) + 1); },
-      wrt(x, [](T dy, T y) { return dy * (1 - exp(-y)); }));
+      wrt(x, with_result, [](T dy, T y) { return dy * (1 - exp(-y)); }));
 }
 
 /// Sine and cosine, two outputs of one node; a cotangent that nobody gave is undefined.
 std::vector<Tensor> sin_cos(const Tensor& x) {
   const auto value = [&] {
-    return std::vector<Tensor>{map("sin_cos", x, [](auto v) { return std::sin(v); }),
-                               map("sin_cos", x, [](auto v) { return std::cos(v); })};
+    return std::vector<Tensor>{map(x, [](auto v) { return std::sin(v); }),
+                               map(x, [](auto v) { return std::cos(v); })};
   };
-  return record("sin_cos", value, wrt(x, keep(x), [](std::span<const Tensor> dys, T x) {
+  return record("sin_cos", value,
+                wrt(x, keep(x), all_cotangents, [](std::span<const Tensor> dys, T x) {
                   const std::vector<Tensor> y = sin_cos(x);
                   Tensor dx = zeros(x.shape(), x.dtype());
                   if (dys[0].defined()) dx = dx + dys[0] * y[1];

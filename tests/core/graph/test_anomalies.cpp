@@ -253,7 +253,7 @@ TEST_CASE("anomalies: one kind given does not hide that the other was made") {
   const auto backward_of_own = [&](double made) {
     const auto rule =
         [made](const Tensor& dy) {  // not recorded, so searched only as the result of a rule
-          return map("own", dy, [made](auto v) { return v == 2 ? made : v; });
+          return map(dy, [made](auto v) { return v == 2 ? made : v; });
         };
     record(
         "own", [&] { return x * 1; }, wrt(x, rule))

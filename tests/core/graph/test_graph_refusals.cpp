@@ -108,7 +108,8 @@ TEST_CASE("refusal: an operation whose value is no tensor is named") {
   CHECK_THROWS_WITH_AS(record(
                            "mine", [] { return Tensor(); }, rule),
                        "mine: its value is an undefined tensor", Error);
-  const auto rule_of_two = wrt(x, [](std::span<const Tensor> dys) { return dys[0]; });
+  const auto rule_of_two =
+      wrt(x, all_cotangents, [](std::span<const Tensor> dys) { return dys[0]; });
   CHECK_THROWS_WITH_AS(record(
                            "two",
                            [&] {

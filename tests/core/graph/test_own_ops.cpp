@@ -79,6 +79,83 @@ TEST_CASE("rules of users may say how their cotangent is made and where it lands
                   {draw.values({3, 2}), index}));
 }
 
+TEST_CASE("what the value of an operation of users refuses has its name in front (once)") {
+  const Tensor whole = arange(3), single = x.to(f32);
+  const auto text_of = [](auto run) {
+    try {
+      run();
+    } catch (const Error& e) {
+      return std::string(e.what());
+    }
+    return std::string();
+  };
+  const auto mine = [](auto value) { return [value] { record("mine", value); }; };
+  const auto add = [](auto a, auto b) { return a + b; };
+  const auto twice = [](auto v) { return v * 2; };
+  CHECK(text_of(mine([&] { return map(whole, twice); })) ==
+        "mine: expected f32 or f64, got i64 of shape [3]; cast with .to(f32)");
+  CHECK(text_of(mine([&] { return zip(x, single, add); })) ==
+        "mine: dtypes differ: f64 [3] and f32 [3]; cast one with .to(f64)");
+  CHECK(text_of(mine(zipping(x, single, add))) ==
+        "mine: dtypes differ: f64 [3] and f32 [3]; cast one with .to(f64)");
+  // An operation within it has named them, and so has whoever wrote the text.
+  CHECK(text_of(mine([&] { return x * single; })) ==
+        "mul: dtypes differ: f64 [3] and f32 [3]; cast one with .to(f64)");
+  CHECK(text_of(mine([&] { return select(x, 0, 3); })) ==
+        "select: index 3 is out of range for axis 0 of shape [3]");
+  CHECK(text_of(mine([]() -> Tensor { throw Error("mine: no"); })) == "mine: no");
+  CHECK(text_of([&] { map(whole, twice); }) ==
+        "expected f32 or f64, got i64 of shape [3]; cast with .to(f32)");
+}
+
+TEST_CASE("mapping and zipping take over the operands that an operation takes by value") {
+  const auto negated = [](Tensor a) {
+    return record("negated", mapping(a, [](auto v) { return -v; }));
+  };
+  const auto scaled = [](Tensor a) {
+    return record("scaled", mapping(a, 2, [](auto v, auto c) { return v * c; }));
+  };
+  const auto difference = [](Tensor a, Tensor b) {
+    return record("difference", zipping(a, b, [](auto u, auto v) { return u - v; }));
+  };
+  Tensor a = x.clone();
+  const void* const elements = a.data<double>();
+  CHECK(negated(a).data<double>() != elements);
+  CHECK(a.to_vector<double>() == std::vector<double>{0.5, -1, 2});
+  a = negated(std::move(a));
+  CHECK(a.to_vector<double>() == std::vector<double>{-0.5, 1, -2});
+  a = scaled(std::move(a));
+  CHECK(a.to_vector<double>() == std::vector<double>{-1, 2, -4});
+  a = difference(std::move(a), x);
+  CHECK(a.to_vector<double>() == std::vector<double>{-1.5, 3, -6});
+  a = difference(x, std::move(a));
+  CHECK(a.to_vector<double>() == std::vector<double>{2, -4, 8});
+  CHECK(a.data<double>() == elements);
+}
+
+TEST_CASE("a rule is handed what it asks for (kept values and the result or neither)") {
+  const Tensor a = x.clone().requires_grad(true), b = (x + 3).requires_grad(true);
+  // d(a b) by rules that say dy b as dy y / a.
+  const auto product_of = [](T a, T b) {
+    return record("product_of", zipping(a, b, [](auto u, auto v) { return u * v; }),
+                  wrt(a, keep(a), with_result, [](T dy, T a, T y) { return dy * (y / a); }),
+                  wrt(b, keep(b), with_result, [](T dy, T b, T y) { return dy * (y / b); }));
+  };
+  const auto root = [](T a) {
+    return record(
+        "root", [&] { return sqrt(a); },
+        wrt(a, with_result, [](T dy, T y) { return dy / (y * 2); }));
+  };
+  CHECK(gradcheck(product_of, {a, b}));
+  CHECK(gradcheck(root, {b}));
+  const Tensor y = product_of(a, b);
+  y.detach().fill(1);
+  CHECK_THROWS_WITH_AS(
+      sum(y).backward(),
+      doctest::Contains("backward of 'product_of' [3]: its result [3] was changed in place"),
+      Error);
+}
+
 TEST_CASE("a rule whose cotangent does not fit is an error that names its operation") {
   const Tensor leaf = x.clone().requires_grad(true), table = ones({2, 3}, f64).requires_grad(true);
   refuses(
