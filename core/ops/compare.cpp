@@ -8,10 +8,14 @@
 namespace retrace {
 namespace {
 
-Tensor constant_like(const Tensor& x, double c) { return full({}, c, x.dtype()); }
+/// The other operand of x.
+Tensor beside(const Tensor& x, TensorOrNumber other) {
+  return other.is_number ? full({}, other.number, x.dtype()) : std::move(other.tensor);
+}
 
 template <class Prefer>
-Tensor extremum(const char* op, Tensor a, Tensor b, Prefer prefer) {
+Tensor extremum(const char* op, Tensor a, TensorOrNumber other, Prefer prefer) {
+  Tensor b = beside(a, std::move(other));
   const auto pick = [prefer](auto x, auto y) { return prefer(x, y) || std::isnan(x) ? x : y; };
   // The share of the gradient that goes to x: all of it to both when one is NaN, as in PyTorch.
   const auto share_of_x = [prefer](auto x, auto y) {
@@ -25,32 +29,22 @@ Tensor extremum(const char* op, Tensor a, Tensor b, Prefer prefer) {
 }
 
 template <class Test>
-Tensor compare(const char* op, Tensor a, Tensor b, Test test) {
-  return detail::named(op, [&] { return detail::zip_any(a, b, test, true); });
-}
-template <class Test>
-Tensor compare(const char* op, const Tensor& x, double c, Test test) {
+Tensor compare(const char* op, Tensor x, const TensorOrNumber& other, Test test) {
+  const double c = other.number;
   require(x.dtype() != i64 || (c == std::trunc(c) && std::abs(c) < 0x1p53),
           "{}: an i64 tensor {} was compared with {}, which is no i64 within 2^53", op, x.shape(),
           c);
-  return compare(op, x, constant_like(x, c), test);
+  Tensor y = beside(x, other);
+  return detail::named(op, [&] { return detail::zip_any(x, y, test, true); });
 }
 
 }  // namespace
 
-Tensor maximum(Tensor a, Tensor b, Caller at) {
+Tensor maximum(Tensor a, TensorOrNumber b, Caller at) {
   return extremum(at("maximum"), std::move(a), std::move(b), std::greater());
 }
-Tensor minimum(Tensor a, Tensor b, Caller at) {
+Tensor minimum(Tensor a, TensorOrNumber b, Caller at) {
   return extremum(at("minimum"), std::move(a), std::move(b), std::less());
-}
-Tensor maximum(Tensor x, double c, Caller at) {
-  Tensor other = constant_like(x, c);
-  return maximum(std::move(x), std::move(other), at);
-}
-Tensor minimum(Tensor x, double c, Caller at) {
-  Tensor other = constant_like(x, c);
-  return minimum(std::move(x), std::move(other), at);
 }
 
 Tensor clamp(Tensor x, double low, double high, Caller at) {
@@ -66,34 +60,25 @@ Tensor clamp(Tensor x, double low, double high, Caller at) {
                 }));
 }
 
-Tensor equal(const Tensor& a, const Tensor& b) { return compare("equal", a, b, std::equal_to()); }
-Tensor not_equal(const Tensor& a, const Tensor& b) {
+Tensor equal(const Tensor& a, const TensorOrNumber& b) {
+  return compare("equal", a, b, std::equal_to());
+}
+Tensor not_equal(const Tensor& a, const TensorOrNumber& b) {
   return compare("not_equal", a, b, std::not_equal_to());
 }
-Tensor less(const Tensor& a, const Tensor& b) { return compare("less", a, b, std::less()); }
-Tensor less_equal(const Tensor& a, const Tensor& b) {
+Tensor less(const Tensor& a, const TensorOrNumber& b) { return compare("less", a, b, std::less()); }
+Tensor less_equal(const Tensor& a, const TensorOrNumber& b) {
   return compare("less_equal", a, b, std::less_equal());
 }
-Tensor greater(const Tensor& a, const Tensor& b) {
+Tensor greater(const Tensor& a, const TensorOrNumber& b) {
   return compare("greater", a, b, std::greater());
 }
-Tensor greater_equal(const Tensor& a, const Tensor& b) {
+Tensor greater_equal(const Tensor& a, const TensorOrNumber& b) {
   return compare("greater_equal", a, b, std::greater_equal());
 }
-Tensor operator==(const Tensor& x, double c) { return compare("equal", x, c, std::equal_to()); }
-Tensor operator!=(const Tensor& x, double c) {
-  return compare("not_equal", x, c, std::not_equal_to());
-}
-Tensor operator<(const Tensor& x, double c) { return compare("less", x, c, std::less()); }
-Tensor operator<=(const Tensor& x, double c) {
-  return compare("less_equal", x, c, std::less_equal());
-}
-Tensor operator>(const Tensor& x, double c) { return compare("greater", x, c, std::greater()); }
-Tensor operator>=(const Tensor& x, double c) {
-  return compare("greater_equal", x, c, std::greater_equal());
-}
 
-Tensor where(const Tensor& condition, const Tensor& a, const Tensor& b, Caller at) {
+Tensor where(const Tensor& condition, const Tensor& a, TensorOrNumber other, Caller at) {
+  const Tensor b = beside(a, std::move(other));
   const auto value = [&] {
     detail::require_same_dtype(a, b);
     detail::require_float(a);
@@ -119,11 +104,8 @@ Tensor where(const Tensor& condition, const Tensor& a, const Tensor& b, Caller a
       wrt(a, keep(condition), [](const Tensor& dy, const Tensor& c) { return where(c, dy, 0.0); }),
       wrt(b, keep(condition), [](const Tensor& dy, const Tensor& c) { return where(c, 0.0, dy); }));
 }
-Tensor where(const Tensor& condition, const Tensor& a, double b, Caller at) {
-  return where(condition, a, constant_like(a, b), at);
-}
 Tensor where(const Tensor& condition, double a, const Tensor& b, Caller at) {
-  return where(condition, constant_like(b, a), b, at);
+  return where(condition, beside(b, a), b, at);
 }
 
 }  // namespace retrace

@@ -35,41 +35,44 @@ inline Tensor operator-(Tensor x, double c) { return std::move(x) + -c; }
 /// x to a fixed power, by the rules of std::pow. At exponent 0 the gradient is 0, as in PyTorch.
 Tensor pow(Tensor x, double exponent, Caller at = {});
 
+/// An operand that may be a number, which then has the dtype of the other one.
+struct TensorOrNumber {
+  TensorOrNumber(Tensor x) : tensor(std::move(x)) {}
+  TensorOrNumber(double c) : number(c), is_number(true) {}
+
+  Tensor tensor;
+  double number = 0;
+  bool is_number = false;
+};
+
 /// The larger (smaller) of two, NaN if one is; where they are equal each gets half of the gradient,
 /// at NaN both all of it, as in PyTorch.
-Tensor maximum(Tensor a, Tensor b, Caller at = {});
-Tensor minimum(Tensor a, Tensor b, Caller at = {});
-Tensor maximum(Tensor x, double c, Caller at = {});
-Tensor minimum(Tensor x, double c, Caller at = {});
+Tensor maximum(Tensor a, TensorOrNumber b, Caller at = {});
+Tensor minimum(Tensor a, TensorOrNumber b, Caller at = {});
 /// x limited to [low, high]; the gradient passes where low <= x <= high.
 Tensor clamp(Tensor x, double low, double high, Caller at = {});
 
 // Comparisons give 0 or 1 in the operands' dtype, take i64 too, and have no gradient.
-Tensor equal(const Tensor& a, const Tensor& b);
-Tensor not_equal(const Tensor& a, const Tensor& b);
-Tensor less(const Tensor& a, const Tensor& b);
-Tensor less_equal(const Tensor& a, const Tensor& b);
-Tensor greater(const Tensor& a, const Tensor& b);
-Tensor greater_equal(const Tensor& a, const Tensor& b);
+Tensor equal(const Tensor& a, const TensorOrNumber& b);
+Tensor not_equal(const Tensor& a, const TensorOrNumber& b);
+Tensor less(const Tensor& a, const TensorOrNumber& b);
+Tensor less_equal(const Tensor& a, const TensorOrNumber& b);
+Tensor greater(const Tensor& a, const TensorOrNumber& b);
+Tensor greater_equal(const Tensor& a, const TensorOrNumber& b);
 inline Tensor operator==(const Tensor& a, const Tensor& b) { return equal(a, b); }
+inline Tensor operator==(const Tensor& a, double c) { return equal(a, c); }
 inline Tensor operator!=(const Tensor& a, const Tensor& b) { return not_equal(a, b); }
-inline Tensor operator<(const Tensor& a, const Tensor& b) { return less(a, b); }
-inline Tensor operator<=(const Tensor& a, const Tensor& b) { return less_equal(a, b); }
-inline Tensor operator>(const Tensor& a, const Tensor& b) { return greater(a, b); }
-inline Tensor operator>=(const Tensor& a, const Tensor& b) { return greater_equal(a, b); }
-Tensor operator==(const Tensor& x, double c);
-Tensor operator!=(const Tensor& x, double c);
-Tensor operator<(const Tensor& x, double c);
-Tensor operator<=(const Tensor& x, double c);
-Tensor operator>(const Tensor& x, double c);
-Tensor operator>=(const Tensor& x, double c);
+inline Tensor operator!=(const Tensor& a, double c) { return not_equal(a, c); }
+inline Tensor operator<(const Tensor& a, const TensorOrNumber& b) { return less(a, b); }
+inline Tensor operator<=(const Tensor& a, const TensorOrNumber& b) { return less_equal(a, b); }
+inline Tensor operator>(const Tensor& a, const TensorOrNumber& b) { return greater(a, b); }
+inline Tensor operator>=(const Tensor& a, const TensorOrNumber& b) { return greater_equal(a, b); }
 
 /// a where condition is not 0, b elsewhere; all three broadcast. The condition may have any dtype
 /// and has no gradient. What is left out, NaN too, is in neither value nor gradient. It still is in
 /// the gradient of what it was computed by, as 0 times NaN: mask what a function takes, log(where(x
 /// > 0.0, x, 1)), not only what it gives.
-Tensor where(const Tensor& condition, const Tensor& a, const Tensor& b, Caller at = {});
-Tensor where(const Tensor& condition, const Tensor& a, double b, Caller at = {});
+Tensor where(const Tensor& condition, const Tensor& a, TensorOrNumber b, Caller at = {});
 Tensor where(const Tensor& condition, double a, const Tensor& b, Caller at = {});
 
 // ---- functions of each element

@@ -187,6 +187,9 @@ TEST_CASE("comparisons give 0 and 1 in the dtype of the operands and no gradient
     CHECK(same(a > 2, {0.0, 0, 1}));
     CHECK(same(a >= 2, {0.0, 1, 1}));
     CHECK(same(greater(tensor({{1}, {5}}, dtype), b), {{0.0, 0, 0}, {1, 1, 1}}));
+    CHECK(same(equal(a, 2), {0.0, 1, 0}));
+    CHECK(same(greater_equal(a, 2), {0.0, 1, 1}));
+    CHECK(less(a, 2).dtype() == dtype);
   }
   const Tensor odd = tensor({NaN, 1}, f64);
   CHECK(same(odd == odd, {0.0, 1}));
