@@ -17,15 +17,21 @@ struct Input : Saved {
 
   explicit Input(const Tensor& x)
       : Saved(x.defined() ? Saved(x) : Saved()), wants_gradient(x.defined() && x.requires_grad()) {}
+  /// To begin anew with. The graph ends there, or goes on to where it came from.
+  Tensor again(bool go_on) const {
+    const bool as_it_is =
+        !value.defined() || (value.requires_grad() == wants_gradient && (go_on || !wants_gradient));
+    return as_it_is ? value : value.detach().requires_grad(wants_gradient);
+  }
 };
 
 /// Puts generators back to where they were, for as long as it lives.
-class Replay {
+class GeneratorRewind {
  public:
-  explicit Replay(Draws draws) : draws_(std::move(draws)) { swap(); }
-  Replay(const Replay&) = delete;
-  Replay& operator=(const Replay&) = delete;
-  ~Replay() { swap(); }
+  explicit GeneratorRewind(Draws draws) : draws_(std::move(draws)) { swap(); }
+  GeneratorRewind(const GeneratorRewind&) = delete;
+  GeneratorRewind& operator=(const GeneratorRewind&) = delete;
+  ~GeneratorRewind() { swap(); }
 
  private:
   void swap() {
@@ -37,188 +43,131 @@ class Replay {
   Draws draws_;
 };
 
+/// Of all that the gradients of a run are computed from.
+std::size_t fingerprint_of(const std::vector<Tensor>& ys) {
+  std::vector<Tensor> values = ys;
+  for (Node* n : nodes_by_depth(ys)) {
+    require(n->is_leaf() || n->segment_depth == this_thread.segment_depth,
+            "checkpoint: the function refers to a result of '{}' {} from outside; hand that in as "
+            "an input",
+            n->op, n->shape);
+    values = with_kept(std::move(values), *n);
+  }
+  std::size_t fingerprint = 0;
+  std::unordered_set<const Node*> seen;
+  for (const Tensor& value : values) {
+    if (!seen.insert(value.get()).second) continue;
+    const Tensor x = dense(value.detach());
+    const std::string_view bits(reinterpret_cast<const char*>(x.node().data),
+                                static_cast<std::size_t>(x.size()) * size_of(x.dtype()));
+    fingerprint = 31 * fingerprint + std::hash<std::string_view>()(bits);
+  }
+  return fingerprint;
+}
+
 /// A segment that was run, and what it takes to run it again.
 struct Run {
   Segment segment;
-  std::size_t given = 0;  // of the inputs; those after them are leaves that the segment refers to
-  std::vector<Input> inputs;        // in the order of the rules
-  std::vector<bool> recorded = {};  // which of its outputs were
+  std::size_t given;  // of the inputs; those after them are leaves that the segment refers to
+  std::vector<Input> inputs;
   Draws draws = {};
   std::size_t fingerprint = 0;
   bool training = is_training();
 
-  /// On tensors in the place of the inputs given.
+  /// What it is repeated on.
+  std::vector<Tensor> begun_anew(bool go_on) const {
+    std::vector<Tensor> xs;
+    for (std::size_t i = 0; i < given; ++i) xs.push_back(inputs[i].again(go_on));
+    return xs;
+  }
   std::vector<Tensor> on(std::span<const Tensor> xs) const {
     const ModeScope with_graph(this_thread.recording, true),
         as_before(this_thread.training, training);
     return segment(xs);
   }
-};
-
-/// What a run is repeated on. Its graph ends there, or goes on to where the inputs came from.
-std::vector<Tensor> begun_anew(std::span<const Input> inputs, bool go_on) {
-  std::vector<Tensor> xs;
-  for (const Input& x : inputs) {
-    const bool as_it_is = !x.value.defined() || (x.value.requires_grad() == x.wants_gradient &&
-                                                 (go_on || !x.wants_gradient));
-    xs.push_back(as_it_is ? x.value : x.value.detach().requires_grad(x.wants_gradient));
+  /// The inputs whose gradients are wanted, with xs in the place of those given.
+  std::vector<Tensor> wanted(std::span<const Tensor> xs) const {
+    std::vector<Tensor> list;
+    for (std::size_t i = 0; i < inputs.size(); ++i)
+      if (inputs[i].wants_gradient) list.push_back(i < given ? xs[i] : inputs[i].value);
+    return list;
   }
-  return xs;
-}
-
-/// The graph of a run, as far as it matters.
-struct Trace {
-  std::vector<Node*> leaves;    // that want a gradient
-  std::size_t fingerprint = 0;  // of all that the gradients are computed from
-
-  explicit Trace(std::span<const Tensor> ys) {
-    for (const Tensor& y : ys) add(y.node());
-    for (Node* n : nodes_by_depth(ys)) {
-      require(n->is_leaf() || n->segment_depth == this_thread.segment_depth,
-              "checkpoint: the function refers to a result of '{}' {} from outside; hand that in "
-              "as an input",
-              n->op, n->shape);
-      if (n->is_leaf() && n->requires_grad) leaves.push_back(n);
-      for (const Tensor& x : with_kept({}, *n)) add(x.node());
-    }
-  }
-
- private:
-  void add(Node& n) {
-    if (!seen_.insert(&n).second) return;
-    const Tensor x = dense(handle_to(n).detach());
-    const std::string_view bits(reinterpret_cast<const char*>(x.node().data),
-                                static_cast<std::size_t>(x.size()) * size_of(x.dtype()));
-    fingerprint = 31 * fingerprint + std::hash<std::string_view>()(bits);
-  }
-  std::unordered_set<const Node*> seen_;
-};
-
-/// The gradients of a run: a function of its inputs and the cotangents of its outputs, which can be
-/// a segment in turn.
-struct Gradient {
-  std::shared_ptr<const Run> run;
-
-  std::vector<Tensor> operator()(std::span<const Tensor> xs) const {
-    const bool create_graph = is_recording();
-    const Replay replay(run->draws);
-    const std::vector<Tensor> ys = run->on(xs.first(run->given));
-    require(Trace(ys).fingerprint == run->fingerprint,
+  /// Their gradients: a function of what was given and the cotangents of the recorded outputs,
+  /// which can be a segment in turn.
+  std::vector<Tensor> gradients(std::span<const Tensor> xs) const {
+    const GeneratorRewind rewind(draws);
+    const std::vector<Tensor> ys = on(xs.first(given));
+    require(fingerprint_of(ys) == fingerprint,
             "the function did not compute the same again: something that it refers to was changed");
-    std::vector<Tensor> wanted;
-    for (std::size_t i = 0; i < run->inputs.size(); ++i)
-      if (run->inputs[i].wants_gradient)
-        wanted.push_back(i < run->given ? xs[i] : run->inputs[i].value);
-
-    const ModeScope recorded(this_thread.recording, true);
-    const GradOptions options{.create_graph = create_graph, .allow_unused = true};
-    return grad(along(ys, xs.subspan(run->given)), wanted, options);
-  }
-
- private:
-  /// A number whose gradients are those of the outputs with these cotangents.
-  Tensor along(const std::vector<Tensor>& ys, std::span<const Tensor> cotangents) const {
-    const ModeScope quiet(this_thread.detecting_anomalies,
-                          false);  // it is not what the user computes
-    Tensor total;
-    for (std::size_t i = 0; i < ys.size(); ++i) {
-      if (!run->recorded[i]) continue;
-      const Tensor& dy = cotangents.front();
-      cotangents = cotangents.subspan(1);
-      if (!dy.defined()) continue;
-      Tensor share = sum(ys[i] * dy);
-      total = total.defined() ? total + share.to(total.dtype()) : std::move(share);
-    }
-    return total;
+    std::vector<Tensor> used, cotangents;
+    for (auto dy = xs.subspan(given).begin(); const Tensor& y : ys)
+      if (y.requires_grad()) {
+        if (dy->defined()) {
+          used.push_back(y);
+          cotangents.push_back(*dy);
+        }
+        ++dy;
+      }
+    return grad(used, wanted(xs),
+                {.cotangent = cotangents, .create_graph = is_recording(), .allow_unused = true});
   }
 };
 
-std::vector<Tensor> gradients(const std::shared_ptr<const Run>& run,
-                              std::span<const Tensor> cotangents) {
-  for (const Input& x : run->inputs)
-    if (x.value.defined() && x.changed())
-      fail("an input {} was changed in place after the forward pass", x.value.shape());
-  const Gradient gradient{run};
-  std::vector<Tensor> xs = begun_anew(std::span(run->inputs).first(run->given), is_recording());
-  xs.insert(xs.end(), cotangents.begin(), cotangents.end());
-  return is_recording() ? run_segment(gradient, xs) : gradient(xs);
+/// Gradients that were searched for anomalies as they were made, and are not as they are handed on.
+struct Searched : std::vector<Contribution> {};
+void contribute(Pass& pass, Rule& rule, Searched all) {
+  const ModeScope not_again(this_thread.detecting_anomalies, false);
+  contribute(pass, rule, std::vector<Contribution>(std::move(all)));
 }
 
-/// The first rule of a result leads to no input: it finds the gradients of all and hands them to
-/// the rules after it, which do nothing of themselves.
-struct Leader : Rule {
+/// The rule of a run.
+struct RunAgain {
   std::shared_ptr<const Run> run;
-};
 
-void lead(Rule& rule, std::span<Tensor> cotangents, Node& output, bool /*consume*/, Pass& pass) {
-  const std::vector<Tensor> all = gradients(static_cast<Leader&>(rule).run, cotangents);
-  const ModeScope searched_already(this_thread.detecting_anomalies, false);
-  auto next = all.begin();
-  for_each(output.rules, [&](Rule& follower) {
-    if (&follower == &rule) return;
-    if (is_needed(pass, follower)) contribute(pass, follower, *next);
-    ++next;
-  });
-}
-void follow(Rule&, std::span<Tensor>, Node&, bool, Pass&) {}
-
-constexpr RuleType leader{sizeof(Leader), 0, false, lead,
-                          [](Rule& rule) { std::destroy_at(&static_cast<Leader&>(rule).run); }};
-constexpr RuleType follower{sizeof(Rule), 0, false, follow};
-
-/// The rules of a run as `record` stores them.
-struct WrtRun {
-  const std::shared_ptr<const Run>& run;
-  const std::vector<Tensor>& results;
-
-  std::size_t bytes() const {
-    std::size_t n = 0;
-    for (const Input& x : run->inputs) n += x.wants_gradient;
-    return n == 0 ? 0 : sizeof(Leader) + n * sizeof(Rule);
-  }
-  void store(Rules& rules) const {
-    rules.append(*::new (rules.end()) Leader{{&leader, nullptr}, run});
+  Searched operator()(std::span<const Tensor> cotangents) const {
     for (const Input& x : run->inputs)
-      if (x.wants_gradient) rules.append(*::new (rules.end()) Rule{&follower, x.value.get()});
+      if (x.value.defined() && x.changed())
+        fail("an input {} was changed in place after the forward pass", x.value.shape());
+    std::vector<Tensor> xs = run->begun_anew(is_recording());
+    xs.insert(xs.end(), cotangents.begin(), cotangents.end());
+    const auto segment = [of = run](std::span<const Tensor> all) { return of->gradients(all); };
+    const std::vector<Tensor> all = run_segment(segment, xs);
+    return {{all.begin(), all.end()}};
   }
-  void add_operands(std::vector<Tensor>& list) const {
-    list = results;
-  }  // which were searched as they were made
 };
-
-/// What the function gives, with what is seen meanwhile noted in the run.
-std::vector<Tensor> first_run(Run& run, const std::vector<Tensor>& xs) {
-  const Scoped<Draws*> noted(this_thread.draws, &run.draws);
-  const Scoped<std::uint8_t> within(this_thread.segment_depth,
-                                    static_cast<std::uint8_t>(this_thread.segment_depth + 1));
-  std::vector<Tensor> ys = run.on(xs);
-  for (const Tensor& y : ys) {
-    require(y.defined(), "checkpoint: the function gave an undefined tensor");
-    run.recorded.push_back(y.requires_grad());
-  }
-  const Trace trace(ys);
-  run.fingerprint = trace.fingerprint;
-  for (Node* n : trace.leaves)
-    if (std::none_of(xs.begin(), xs.end(), [n](const Tensor& x) { return x.get() == n; }))
-      run.inputs.emplace_back(handle_to(*n));
-  return ys;
-}
 
 }  // namespace
 
+template <>
+inline constexpr bool captures_no_tensor<RunAgain> = true;  // it looks for changes itself
+
 std::vector<Tensor> run_segment(const Segment& segment, const std::vector<Tensor>& inputs) {
   if (!is_recording()) return segment(inputs);
-  const auto run = std::make_shared<Run>();
-  run->segment = segment;
-  run->given = inputs.size();
-  for (const Tensor& x : inputs) run->inputs.emplace_back(x);
-
-  std::vector<Tensor> ys = first_run(*run, begun_anew(run->inputs, false)), results;
+  const auto run =
+      std::make_shared<Run>(Run{segment, inputs.size(), {inputs.begin(), inputs.end()}});
+  const std::vector<Tensor> xs = run->begun_anew(false);
+  std::vector<Tensor> ys, results;
+  {
+    const Scoped<Draws*> noted(this_thread.draws, &run->draws);
+    const Scoped<std::uint8_t> within(this_thread.segment_depth,
+                                      static_cast<std::uint8_t>(this_thread.segment_depth + 1));
+    ys = run->on(xs);
+    for (const Tensor& y : ys)
+      require(y.defined(), "checkpoint: the function gave an undefined tensor");
+    run->fingerprint = fingerprint_of(ys);
+  }
+  for (Node* n : nodes_by_depth(ys))
+    if (n->is_leaf() && n->requires_grad &&
+        std::none_of(xs.begin(), xs.end(), [n](const Tensor& x) { return x.get() == n; }))
+      run->inputs.emplace_back(handle_to(*n));
   for (const auto& [generator, state] : run->draws) note(generator, state);
   for (const Tensor& y : ys)
     if (y.requires_grad()) results.push_back(y.detach());
+  const std::vector<Tensor> wanted = run->wanted(inputs);
+  const ModeScope searched(this_thread.detecting_anomalies, false);  // as they were made
   results = record(
-      "checkpoint", [&] { return std::move(results); }, WrtRun{run, results});
+      "checkpoint", [&] { return std::move(results); },
+      wrt_all(wanted, all_cotangents, RunAgain{run}));
   for (auto result = results.begin(); Tensor & y : ys)
     if (y.requires_grad()) y = std::move(*result++);
   return ys;

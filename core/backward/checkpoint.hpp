@@ -30,10 +30,7 @@ auto checkpoint(F f, const Inputs&... inputs) {
                 "f must return a Tensor or a vector of them");
   auto run = [f = std::move(f)](std::span<const Tensor> x) mutable {
     return [&]<std::size_t... I>(std::index_sequence<I...>)->std::vector<Tensor> {
-      if constexpr (is_one)
-        return {f(x[I]...)};
-      else
-        return f(x[I]...);
+      return {f(x[I]...)};
     }
     (std::index_sequence_for<Inputs...>());
   };

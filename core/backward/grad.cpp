@@ -23,15 +23,15 @@ Tensor initial_cotangent(const char* what, const Tensor& y, const Tensor& given)
   return ones(y.shape(), y.dtype());
 }
 
-/// The nodes on a way from y to one of xs, marked unless it ends there. An Error if one of xs is
-/// unused or may be.
-std::unordered_map<const Node*, bool> nodes_between(const Tensor& y, std::span<const Tensor> xs,
-                                                    bool allow_unused) {
+/// The nodes on a way from one of ys to one of xs, marked unless it ends there. An Error if one of
+/// xs is unused or may be.
+std::unordered_map<const Node*, bool> nodes_between(std::span<const Tensor> ys,
+                                                    std::span<const Tensor> xs, bool allow_unused) {
   std::unordered_map<const Node*, bool> needed;
   std::unordered_set<const Node*> used;
   const Node* end = nullptr;  // one of xs that is consumed
   for (const Tensor& x : xs) needed.emplace(x.get(), false);
-  for (Node* n : nodes_by_depth({&y, 1})) {
+  for (Node* n : nodes_by_depth(ys)) {
     if (needed.contains(n)) used.insert(n);
     if (n->consumed && !used.contains(n))
       fail_consumed(*n);  // what lay behind it is no longer known
@@ -43,10 +43,11 @@ std::unordered_map<const Node*, bool> nodes_between(const Tensor& y, std::span<c
   for (std::size_t i = 0; i < xs.size(); ++i) {
     if (used.contains(xs[i].get())) continue;
     if (end) fail_consumed(*end);
-    require(
-        allow_unused,
-        "grad: '{}' {} does not depend on input {} {}; pass {{.allow_unused = true}} to get zeros",
-        y.op(), y.shape(), i, xs[i].shape());
+    require(allow_unused,
+            "grad: '{}' {}{} does not depend on input {} {}; pass {{.allow_unused = true}} to get "
+            "zeros",
+            ys[0].op(), ys[0].shape(), ys.size() > 1 ? ", like the other results," : "", i,
+            xs[i].shape());
   }
   return needed;
 }
@@ -60,12 +61,13 @@ void backward(const Tensor& y, const Tensor& cotangent, BackwardOptions options)
           y.op(), y.shape());
   Tensor dy = initial_cotangent("backward", y, cotangent.detach());
   Pass pass({.create_graph = false, .retain_graph = options.retain_graph}, nullptr);
-  pass.run(y.node(), std::move(dy));
+  pass.begin(y, std::move(dy));
+  pass.run();
   // Everything that can fail comes first; then the gradients change hands.
   for (Slot* leaf : pass.leaves()) {
     Tensor& g = leaf->cotangent;
     if (const Tensor before = handle_to(*leaf->node).grad(); before.defined())
-      g = no_grad([&] { return before + std::move(g); });
+      g = before + std::move(g);
     else if (!g.expiring())
       g = g.detach().clone();
   }
@@ -74,22 +76,34 @@ void backward(const Tensor& y, const Tensor& cotangent, BackwardOptions options)
 
 }  // namespace detail
 
-std::vector<Tensor> grad(const Tensor& y, std::span<const Tensor> xs, const GradOptions& options) {
+std::vector<Tensor> grad(const TensorList& ys, const TensorList& xs, const GradOptions& options) {
   for (std::size_t i = 0; i < xs.size(); ++i)
     require(xs[i].requires_grad(), "grad: input {} {} does not require a gradient", i,
             xs[i].shape());
-  Tensor dy = detail::initial_cotangent("grad", y, options.cotangent);
-  const auto needed = detail::nodes_between(y, xs, options.allow_unused);
+  require(!ys.empty(), "grad: expected one result or more, got none");
+  TensorList dys = options.cotangent;
+  if (dys.empty()) dys.resize(ys.size());
+  require(dys.size() == ys.size(), "grad: expected {} cotangents, got {}", ys.size(), dys.size());
+  for (std::size_t i = 0; i < ys.size(); ++i)
+    dys[i] = detail::initial_cotangent("grad", ys[i], dys[i]);
+  const auto needed = detail::nodes_between(ys, xs, options.allow_unused);
+  for (std::size_t i = 0; i < ys.size(); ++i)
+    require(
+        options.allow_unused || ys[i].requires_grad(),
+        "grad: result {} {} does not require a gradient; pass {{.allow_unused = true}} to leave "
+        "it out",
+        i, ys[i].shape());
+
   std::unordered_map<const detail::Node*, Tensor> found;
   detail::Pass pass({options.create_graph, options.retain_graph || options.create_graph}, &needed);
-  if (needed.contains(y.get()))
-    pass.run(y.node(), std::move(dy), [&](const detail::Slot& slot) {
-      for (const Tensor& x : xs) {
-        const detail::Node& n = x.node();
-        if (&n == slot.node.get()) found[&n] = slot.cotangent;
-        if (n.is_output && n.bundle == slot.node.get()) found[&n] = slot.of_outputs[n.outputs];
-      }
-    });
+  for (std::size_t i = 0; i < ys.size(); ++i) pass.begin(ys[i], std::move(dys[i]));
+  pass.run([&](const detail::Slot& slot) {
+    for (const Tensor& x : xs) {
+      const detail::Node& n = x.node();
+      if (&n == slot.node.get()) found[&n] = slot.cotangent;
+      if (n.is_output && n.bundle == slot.node.get()) found[&n] = slot.of_outputs[n.output_index];
+    }
+  });
   for (const detail::Slot* leaf : pass.leaves()) found[leaf->node.get()] = leaf->cotangent;
 
   std::vector<Tensor> gradients;

@@ -7,22 +7,32 @@
 
 namespace retrace {
 
+/// One tensor or several: a tensor, a braced list, a vector or a span of them.
+struct TensorList : std::vector<Tensor> {
+  TensorList() = default;
+  TensorList(const Tensor& one) : vector{one} {}
+  TensorList(std::initializer_list<Tensor> several) : vector(several) {}
+  template <class List>
+  requires std::is_convertible_v<const List&, std::span<const Tensor>> TensorList(
+      const List& several)
+      : vector(several.begin(), several.end()) {}
+};
+
 /// Options of `grad`.
 struct GradOptions {
-  Tensor cotangent = {};      ///< of y; may be left out when y has one element
+  TensorList cotangent = {};  ///< of y, one for each if there are several; may be left out, or left
+                              ///< undefined, where y has one element
   bool create_graph = false;  ///< record the gradients, so that they can be differentiated again
   bool retain_graph = false;  ///< keep the graph of y; create_graph implies it
-  bool allow_unused = false;  ///< zeros for an x that y does not depend on (a constant on none);
-                              ///< else that is an Error
+  bool allow_unused = false;  ///< zeros for an x that no y depends on, and a y that is a constant
+                              ///< adds nothing; else that is an Error
 };
 /// The gradients of y (times the cotangent) with respect to each of xs, leaves or results;
-/// `.grad()` stays untouched. They may share elements with each other and with the cotangent and
-/// have strides: `clone` what you change in place.
-std::vector<Tensor> grad(const Tensor& y, std::span<const Tensor> xs,
+/// `.grad()` stays untouched. Of several ys, which may be parts of each other's graphs, the sum of
+/// their gradients in one walk. They may share elements with each other and with the cotangent and
+/// have strides: `clone` what you change in place. Throws Error if cotangents do not fit the ys in
+/// number, shape or dtype, an x does not require a gradient, or as `Tensor::backward` does.
+std::vector<Tensor> grad(const TensorList& y, const TensorList& xs,
                          const GradOptions& options = {});
-inline std::vector<Tensor> grad(const Tensor& y, std::initializer_list<Tensor> xs,
-                                const GradOptions& options = {}) {
-  return grad(y, std::span(xs.begin(), xs.size()), options);
-}
 
 }  // namespace retrace

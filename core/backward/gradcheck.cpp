@@ -6,7 +6,6 @@
 #include <ostream>
 
 #include "../ops/ops.hpp"
-#include "grad.hpp"
 
 namespace retrace {
 namespace {
@@ -123,9 +122,10 @@ GradcheckReport detail::gradcheck(const TensorFunction& f, std::span<const Tenso
     for (std::size_t i = 0; i < xs.size(); ++i) s = s + sum(first[i] * weights[i]);
     return s;
   };
-  check.against_differences("second order (the last input is the cotangent)", all,
-                            grad(weighted(gradients(true)), all, {.allow_unused = true}),
-                            [&] { return weighted(gradients(false)).item(); });
+  check.against_differences(
+      "second order (the last input is the cotangent)", all,
+      grad(gradients(true), all, {.cotangent = weights, .allow_unused = true}),
+      [&] { return weighted(gradients(false)).item(); });
   return check.report;
 }
 

@@ -3,7 +3,7 @@
 #include <iosfwd>
 
 #include "../function.hpp"
-#include "../tensor/tensor.hpp"
+#include "grad.hpp"
 
 namespace retrace {
 
@@ -58,13 +58,7 @@ GradcheckReport gradcheck(const TensorFunction& f, std::span<const Tensor> input
 /// included. f64 inputs are varied, others are passed through. f must be a function of its inputs
 /// alone and smooth within two steps of them.
 template <class F>
-GradcheckReport gradcheck(F f, std::initializer_list<Tensor> inputs,
-                          const GradcheckOptions& options = {}) {
-  return gradcheck(f, std::span(inputs.begin(), inputs.size()), options);
-}
-template <class F>
-GradcheckReport gradcheck(F f, std::span<const Tensor> inputs,
-                          const GradcheckOptions& options = {}) {
+GradcheckReport gradcheck(F f, const TensorList& inputs, const GradcheckOptions& options = {}) {
   const auto call = [&f](std::span<const Tensor> xs) { return detail::call_with(f, xs); };
   return detail::gradcheck(call, inputs, options);
 }

@@ -16,11 +16,11 @@ void consume_all(Node& first) noexcept {
       return;  // the last: another pass is about to visit it
     n.consumed = true;
     n.acquire();
-    n.link = std::exchange(list, &n);
+    n.next = std::exchange(list, &n);
   };
   push(first);
   while (Node* n = list) {
-    list = std::exchange(n->link, nullptr);
+    list = std::exchange(n->next, nullptr);
     for_each_input(*n, push);
     drop_rules(*n);
     n->release();
@@ -56,52 +56,40 @@ Pass::~Pass() {
   if (this_thread.workspace) static_cast<Workspace&>(*this_thread.workspace) = std::move(work_);
 }
 
-/// Sees to it that a slot is free. The room to give all of them back is there before the first of
-/// them is used.
-void Pass::make_slot() {
-  if (!work_.free.empty()) return;
-  Slot* slot = work_.slots.emplace_back(std::make_unique<Slot>()).get();
-  work_.free.reserve(work_.slots.capacity());
-  work_.free.push_back(slot);
-}
-
-/// A reference to n for its slot to take over, when no rule has one to give. Nothing can fail
-/// before the slot has it.
-void Pass::hold_for_slot(Node& n) {
-  if (options_.retain_graph || n.slot) return;
-  make_slot();
-  n.acquire();
-}
-
-/// For the node at the end of an edge, a reference that the slot takes over unless the graph stays.
-Slot* Pass::open_slot(Node*& edge) {
-  make_slot();
+/// A slot for the node at the end of an edge, which it takes over unless the graph stays.
+Slot* Pass::open_slot(NodeRef& edge) {
+  if (work_.free.empty()) {
+    work_.slots.push_back(std::make_unique<Slot>());
+    work_.free.reserve(work_.slots.capacity());  // so that giving it back cannot fail
+    work_.free.push_back(work_.slots.back().get());
+  }
   Slot* slot = work_.free.back();
   work_.free.pop_back();
-  if (options_.retain_graph) edge->acquire();
-  slot->node.reset(options_.retain_graph ? edge : std::exchange(edge, nullptr));
+  slot->node = options_.retain_graph ? ref_to(*edge) : std::move(edge);
   return slot;
 }
 
 /// Found by search, not by a mark on the leaf: passes in several threads may share it.
-Slot& Pass::leaf_slot(Node*& edge) {
+Slot& Pass::leaf_slot(NodeRef& edge) {
   constexpr std::size_t few = 16;
   std::vector<Slot*>& leaves = work_.leaves;
   for (std::size_t i = 0; i < std::min(leaves.size(), few); ++i)
-    if (leaves[i]->node.get() == edge) return *leaves[i];
+    if (leaves[i]->node == edge) return *leaves[i];
   if (leaves.size() >= few) {
-    const auto [at, is_new] = leaf_places_.try_emplace(edge, leaves.size());
+    const auto [at, is_new] = leaf_places_.try_emplace(edge.get(), leaves.size());
     if (!is_new) return *leaves[at->second];
   }
   leaves.push_back(open_slot(edge));
   return *leaves.back();
 }
 
-Slot& Pass::slot_for(Node*& edge) {
-  Node& node = *edge;
-  if (node.is_leaf()) return leaf_slot(edge);
+/// Of the bundle, if the edge leads to one of several outputs.
+Slot& Pass::slot_for(NodeRef& edge) {
+  if (edge->is_leaf()) return leaf_slot(edge);
+  Node& node = edge->is_output ? *edge->bundle : *edge;
   if (!node.slot) {
-    Slot* slot = open_slot(edge);
+    NodeRef of_bundle = edge->is_output ? ref_to(node) : nullptr;
+    Slot* slot = open_slot(of_bundle ? of_bundle : edge);
     if (node.outputs > 0) slot->of_outputs.resize(node.outputs);
     work_.waiting.push(*slot);
     slot->pass = this;
@@ -112,11 +100,12 @@ Slot& Pass::slot_for(Node*& edge) {
   return *node.slot;
 }
 
-void Pass::run(Node& y, Tensor cotangent, const Function<void(const Slot&)>& complete) {
-  const ModeScope mode(this_thread.recording, options_.create_graph);
-  if (!y.is_output) hold_for_slot(y);
-  Node* edge = &y;
-  add(edge, cotangent);
+void Pass::begin(const Tensor& y, Tensor cotangent) {
+  NodeRef edge = ref_to(y.node());
+  if (needs(edge)) add(edge, cotangent);
+}
+
+void Pass::run(const Function<void(const Slot&)>& complete) {
   while (Slot* slot = work_.waiting.pop()) {
     flush(*slot);
     if (complete) complete(*slot);
@@ -139,13 +128,13 @@ bool Pass::leads_on(const Node& n) const {
 void Pass::propagate(Slot& slot) {
   Node& n = *slot.node;
   if (n.consumed) fail_consumed(n);
-  for_each(n.rules, [](const Rule& rule) { fetch(rule.input, sizeof(Node)); });
+  for_each(n.rules, [](const Rule& rule) { fetch(rule.input.get(), sizeof(Node)); });
   if (this_thread.detecting_anomalies)
     (given_ = with_kept(slot.of_outputs, n)).push_back(slot.cotangent);
   std::uint32_t left = n.rules.bytes;
   for_each(n.rules, [&](Rule& rule) {
     left -= static_cast<std::uint32_t>(rule.type->bytes);
-    if (!needs(rule)) return;
+    if (!needs(rule.input)) return;
     check_versions(n, rule);
     Tensor dy = left == 0 ? std::move(slot.cotangent) : slot.cotangent;
     const std::span<Tensor> cotangents =
@@ -202,13 +191,10 @@ Tensor evaluate(Tensor& t, const Shape& shape) {
 }
 
 template <class C>
-void Pass::add(Node*& edge, C& contribution) {
+void Pass::add(NodeRef& edge, C& contribution) {
   Node& input = *edge;
-  Node* bundle =
-      input.is_output ? input.bundle : nullptr;  // an output of several has no slot of its own
-  if (bundle) hold_for_slot(*bundle);
-  Slot& slot = slot_for(bundle ? bundle : edge);
-  Tensor& there = input.is_output ? slot.of_outputs[input.outputs] : slot.cotangent;
+  Slot& slot = slot_for(edge);
+  Tensor& there = input.is_output ? slot.of_outputs[input.output_index] : slot.cotangent;
   const bool in_place = !options_.create_graph && !this_thread.detecting_anomalies;
   if constexpr (std::is_same_v<C, Product>)
     if (in_place && !input.is_output && queue(slot, contribution)) return;
@@ -222,10 +208,26 @@ void Pass::add(Node*& edge, C& contribution) {
   there = there.defined() ? std::move(there) + std::move(t) : std::move(t);
 }
 
-void contribute(Pass& pass, Rule& rule, Tensor cotangent) { pass.add(rule.input, cotangent); }
-void contribute(Pass& pass, Rule& rule, Product product) { pass.add(rule.input, product); }
-void contribute(Pass& pass, Rule& rule, Placed placed) { pass.add(rule.input, placed); }
-void contribute(Pass& pass, Rule& rule, Scattered scattered) { pass.add(rule.input, scattered); }
-bool is_needed(const Pass& pass, const Rule& rule) { return pass.needs(rule); }
+template <class C>
+requires std::is_constructible_v<Contribution, C>
+void contribute(Pass& pass, Rule& rule, C contribution) { pass.add(rule.input, contribution); }
+template void contribute(Pass&, Rule&, Tensor);
+template void contribute(Pass&, Rule&, Product);
+template void contribute(Pass&, Rule&, Placed);
+template void contribute(Pass&, Rule&, Scattered);
+
+void contribute(Pass& pass, Rule& rule, std::vector<Contribution> all) {
+  Rule* next = &rule;
+  do --next;
+  while (next->type != &first_edge);
+  require(all.size() == static_cast<std::size_t>(&rule - next),
+          "the rule for {} inputs returned {} contributions", &rule - next, all.size());
+  for (Contribution& c : all) {
+    NodeRef& edge = next++->input;
+    const auto* tensor = std::get_if<Tensor>(&c);
+    if (edge && pass.needs(edge) && (!tensor || tensor->defined()))
+      std::visit([&](auto& each) { pass.add(edge, each); }, c);
+  }
+}
 
 }  // namespace retrace::detail

@@ -19,8 +19,8 @@
 /// keep theirs to the end of the walk, when `backward` adds them to `.grad()` or `grad` returns
 /// them.
 ///
-/// Each rule of the node returns a contribution to the cotangent of its input, and `Pass::add` puts
-/// it there:
+/// Each rule of the node returns a contribution to the cotangent of its input (one for all inputs,
+/// a list of them), and `Pass::add` puts it there:
 ///
 ///     what it returns      if it is the first  if others came before
 ///     a tensor             is the cotangent    is added, in place where nobody else sees it
@@ -36,12 +36,9 @@
 /// that a graph is consumed as a whole, and no `.grad()` has changed.
 namespace retrace::detail {
 
-struct Release {
-  void operator()(Node* n) const noexcept { n->release(); }
-};
 /// What has accumulated for one node; several tensors for a node of several outputs.
 struct Slot {
-  std::unique_ptr<Node, Release> node;
+  NodeRef node;
   Tensor cotangent;
   std::vector<Tensor> of_outputs;
   std::vector<Product> products;  // to be added: many short ones make a long one
@@ -103,7 +100,7 @@ struct PassOptions {
   bool create_graph, retain_graph;
 };
 
-/// One walk from a result to what it depends on, every node after all that use it.
+/// One walk from results to what they depend on, every node after all that use it.
 class Pass {
  public:
   /// With `needed`, only nodes in it are visited, and only those marked there lead on.
@@ -113,28 +110,31 @@ class Pass {
   Pass& operator=(const Pass&) = delete;
   ~Pass();
 
+  /// The walk is to begin at y, if it leads to what is needed.
+  void begin(const Tensor& y, Tensor cotangent);
   /// complete(slot) is called for every inner node when its cotangents are all there.
-  void run(Node& y, Tensor cotangent, const Function<void(const Slot&)>& complete = {});
+  void run(const Function<void(const Slot&)>& complete = {});
   const std::vector<Slot*>& leaves() { return work_.leaves; }
   /// All accumulation: what a rule returned goes into what is there, as the table above says.
   template <class C>
-  void add(Node*& edge, C& contribution);
-  bool needs(const Rule& rule) const {
-    return !needed_ || !rule.input || needed_->contains(rule.input);
+  void add(NodeRef& edge, C& contribution);
+  /// Of a rule without input as well.
+  bool needs(const NodeRef& edge) const {
+    return !needed_ || !edge || needed_->contains(edge.get());
   }
 
  private:
   void make_slot();
-  void hold_for_slot(Node& n);
-  Slot* open_slot(Node*& edge);
-  Slot& leaf_slot(Node*& edge);
-  Slot& slot_for(Node*& edge);
+  Slot* open_slot(NodeRef& edge);
+  Slot& leaf_slot(NodeRef& edge);
+  Slot& slot_for(NodeRef& edge);
   static bool queue(Slot& slot, Product& product);
   static void flush(Slot& slot);
   bool leads_on(const Node& n) const;
   void propagate(Slot& slot);
 
   PassOptions options_;
+  const ModeScope mode_{this_thread.recording, options_.create_graph};
   const std::unordered_map<const Node*, bool>* needed_;
   Workspace work_ = this_thread.workspace
                         ? std::move(static_cast<Workspace&>(*this_thread.workspace))

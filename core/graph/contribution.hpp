@@ -1,6 +1,7 @@
 #pragma once
 
 #include <span>
+#include <variant>
 
 #include "../tensor/tensor.hpp"
 
@@ -38,6 +39,9 @@ struct Scattered {  ///< `value` added at `index` along an axis of the input, as
   Tensor value, index;
   int axis = 0;
 };
+/// Any of these or a tensor, as a rule for all inputs returns one for each; an undefined tensor
+/// adds nothing.
+using Contribution = std::variant<Tensor, Product, Placed, Scattered>;
 
 namespace detail {
 // Each is defined with the operation that it belongs to, in ops/.

@@ -23,7 +23,7 @@ void attach(const char* op, std::vector<Tensor>& values, Rules& rules) {
     make_result(op, n, rules.depth() + 1);
     n.is_output = true;
     n.bundle = all.get();
-    n.outputs = i;
+    n.output_index = i;
   }
 }
 

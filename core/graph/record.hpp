@@ -1,6 +1,7 @@
 #pragma once
 
 #include <array>
+#include <concepts>
 #include <cstddef>
 #include <span>
 #include <tuple>
@@ -26,6 +27,16 @@
 /// output; it returns the cotangent of its input, written in recorded operations so that gradients
 /// of gradients come for free. Broadcasting is undone by the engine. A rule never captures a
 /// tensor: `keep` shows the engine what it holds.
+///
+/// Where one computation gives the gradients of all inputs, one rule for all returns a contribution
+/// to each:
+///
+///     wrt_all({x, h, w}, keep(h, w), with_result,
+///             [](const Tensor& dy, const Tensor& h, const Tensor& w, const Tensor& y) {
+///               const Tensor da = dy * (1 - y * y);  // y = tanh(x + h w)
+///               return std::vector<Contribution>{da, product(da, transposed(w)),
+///                                                product(transposed(h), da)};
+///             })
 namespace retrace {
 
 namespace detail {
@@ -37,6 +48,10 @@ template <std::size_t N, Handed handed = Handed::cotangent>
 struct Given {
   std::array<const Tensor*, N> tensors;
 };
+
+/// Known of what is trivial; of others their author has to say so.
+template <class F>
+inline constexpr bool captures_no_tensor = std::is_trivially_destructible_v<F>;
 
 template <class F, std::size_t N, Handed handed>
 struct StoredRule : Rule {
@@ -60,12 +75,11 @@ struct StoredRule : Rule {
 
 template <class F, std::size_t N = 0, Handed handed = Handed::cotangent>
 struct Wrt {
-  static_assert(std::is_trivially_destructible_v<F>,
-                "a rule must not capture tensors: name them in keep(...)");
+  static_assert(captures_no_tensor<F>, "a rule must not capture tensors: name them in keep(...)");
   using Stored = StoredRule<F, N, handed>;
   static_assert(alignof(Stored) <= 8 && sizeof(Stored) % 8 == 0);
   static constexpr RuleType type{sizeof(Stored), N, handed == Handed::cotangent_and_result,
-                                 Stored::apply};
+                                 Stored::apply, destroy_as<Stored>};
 
   const Tensor& x;
   Given<N, handed> kept;
@@ -73,11 +87,13 @@ struct Wrt {
 
   std::size_t bytes() const { return x.requires_grad() ? sizeof(Stored) : 0; }
   void store(Rules& rules) const {
-    if (!x.requires_grad()) return;
-    const auto append = [&](auto... tensors) {
-      rules.append(*::new (rules.end()) Stored{{&type, x.get()}, {Saved(*tensors)...}, f});
+    if (x.requires_grad()) append(rules, ref_to(x.node()));
+  }
+  void append(Rules& rules, NodeRef input) const {
+    const auto with = [&](auto... tensors) {
+      rules.append(*::new (rules.end()) Stored{{&type, std::move(input)}, {Saved(*tensors)...}, f});
     };
-    std::apply(append, kept.tensors);
+    std::apply(with, kept.tensors);
   }
   void add_operands(std::vector<Tensor>& list) const { list.push_back(x); }
 };
@@ -98,6 +114,34 @@ struct WrtEach {
   }
   void add_operands(std::vector<Tensor>& list) const {
     list.insert(list.end(), xs.begin(), xs.end());
+  }
+};
+
+inline const Tensor no_input;
+
+/// A rule that leads to no input, after an edge to each of those it is for.
+template <class OneRule>
+struct WrtAll {
+  std::vector<const Tensor*> xs;
+  OneRule rule;
+
+  std::size_t bytes() const {
+    for (const Tensor* x : xs)
+      if (x->requires_grad()) return xs.size() * sizeof(Rule) + sizeof(typename OneRule::Stored);
+    return 0;
+  }
+  void store(Rules& rules) const {
+    if (bytes() == 0) return;
+    const RuleType* type = &first_edge;
+    for (const Tensor* x : xs) {
+      rules.append(*::new (rules.end())
+                       Rule{type, x->requires_grad() ? ref_to(x->node()) : nullptr});
+      type = &next_edge;
+    }
+    rule.append(rules, nullptr);
+  }
+  void add_operands(std::vector<Tensor>& list) const {
+    for (const Tensor* x : xs) list.push_back(*x);
   }
 };
 
@@ -142,6 +186,25 @@ detail::Wrt<F, N, handed> wrt(const Tensor& x, detail::Given<N> kept, detail::Gi
 template <class Make>
 detail::WrtEach<Make> wrt_each(std::span<const Tensor> xs, Make make) {
   return {xs, make};
+}
+
+/// The inputs of a rule for all of them, in braces or as a vector. They are seen and not copied,
+/// since a copy would keep an operand from expiring.
+struct Inputs : std::vector<const Tensor*> {
+  template <std::same_as<Tensor>... Ts>
+  Inputs(const Ts&... xs) : vector{&xs...} {}
+  Inputs(const std::vector<Tensor>& xs) {
+    for (const Tensor& x : xs) push_back(&x);
+  }
+};
+/// One rule for all inputs, for what is best computed together, as in a fused cell; `given` is what
+/// `wrt` takes after the input. f returns a std::vector<Contribution>, one for each of xs. An
+/// undefined tensor adds nothing; what is for an input that needs no gradient is dropped; another
+/// number of them is an Error in backward.
+template <class... Given>
+auto wrt_all(Inputs xs, const Given&... given) {
+  const auto rule = wrt(detail::no_input, given...);
+  return detail::WrtAll<std::remove_const_t<decltype(rule)>>{std::move(xs), rule};
 }
 
 /// The result of value(), a tensor or a vector of tensors, with its rules in the graph. For several

@@ -22,7 +22,7 @@ void Node::free() noexcept {
 }
 
 void Node::destroy() noexcept {
-  if (is_leaf() && link) std::exchange(link, nullptr)->release_handle();
+  if (is_leaf() && gradient) std::exchange(gradient, nullptr)->release_handle();
   if (!rules.first && !is_output) return free();
   destroy_with_rules();
 }
@@ -30,14 +30,14 @@ void Node::destroy() noexcept {
 void Node::destroy_with_rules() noexcept {
   Node**& dying = this_thread.dying;
   if (dying) {  // the loop below, further up the stack, will come to it
-    link = std::exchange(*dying, this);
+    next = std::exchange(*dying, this);
     return;
   }
   Node* list = this;
   dying = &list;
-  link = nullptr;
+  next = nullptr;
   while (Node* n = list) {
-    list = n->link;
+    list = n->next;
     drop_rules(*n);
     if (n->is_output) n->bundle->release();
     n->free();
@@ -48,14 +48,14 @@ void Node::destroy_with_rules() noexcept {
 namespace {
 
 void destroy(const RuleList& rules) noexcept {
-  for_each(rules, [](Rule& rule) {
-    std::destroy_n(saved_of(rule), rule.type->kept);
-    if (rule.type->destroy) rule.type->destroy(rule);
-    if (rule.input) rule.input->release();
-  });
+  for_each(rules, [](Rule& rule) { rule.type->destroy(rule); });
 }
 
 }  // namespace
+
+constexpr RuleType next_edge{sizeof(Rule), 0, false,
+                             [](Rule&, std::span<Tensor>, Node&, bool, Pass&) {}, destroy_as<Rule>};
+constexpr RuleType first_edge = next_edge;
 
 void make_result(const char* op, Node& n, std::uint32_t depth) {
   n.op = op;

@@ -3,14 +3,10 @@
 #include <span>
 #include <vector>
 
-#include "../tensor/tensor.hpp"
+#include "contribution.hpp"
 #include "modes.hpp"
 
 namespace retrace {
-
-struct Placed;
-struct Product;
-struct Scattered;
 
 namespace detail {
 
@@ -38,24 +34,28 @@ struct RuleType {
   /// Takes the cotangents of the outputs and contributes that of the input. With `consume` the kept
   /// values are moved in, so that the rule may overwrite them.
   void (*apply)(Rule& rule, std::span<Tensor> cotangents, Node& output, bool consume, Pass& pass);
-  void (*destroy)(Rule& rule) = nullptr;  // of what it owns besides kept values
+  void (*destroy)(Rule& rule);
 };
 
 /// The backward rule of one input; the values it keeps follow.
 struct Rule {
   const RuleType* type;
-  Node* input;  // owned reference; null once a pass has taken it, or for a rule that leads to no
-                // input
+  NodeRef input;  // null once a pass has taken it, or for a rule that leads to no input
 };
+template <class T>
+void destroy_as(Rule& rule) {
+  std::destroy_at(static_cast<T*>(&rule));
+}
 inline Saved* saved_of(Rule& rule) { return reinterpret_cast<Saved*>(&rule + 1); }
 
 /// Adds what a rule returned to the cotangent of its input. Defined in backward/pass.cpp.
-void contribute(Pass& pass, Rule& rule, Tensor cotangent);
-void contribute(Pass& pass, Rule& rule, Product product);
-void contribute(Pass& pass, Rule& rule, Placed placed);
-void contribute(Pass& pass, Rule& rule, Scattered scattered);
-/// Whether anybody wants the cotangent of its input.
-bool is_needed(const Pass& pass, const Rule& rule);
+template <class C>
+requires std::is_constructible_v<Contribution, C>
+void contribute(Pass& pass, Rule& rule, C contribution);
+/// The same for each input of a rule for all. The edges to them are rules right before it that do
+/// nothing of themselves; that to an input that needs no gradient is null.
+void contribute(Pass& pass, Rule& rule, std::vector<Contribution> all);
+extern const RuleType first_edge, next_edge;
 
 template <class F>
 void for_each(const RuleList& rules, F&& f) {
@@ -106,7 +106,6 @@ class Rules {
   std::byte* end() const { return list_.first + list_.bytes; }
   void append(Rule& rule) {
     list_.bytes += static_cast<std::uint32_t>(rule.type->bytes);
-    if (rule.input) rule.input->acquire();
     if (rule.input && depth_ <= rule.input->depth) depth_ = rule.input->depth + 1;
     want_output_ = want_output_ || rule.type->wants_output;
   }

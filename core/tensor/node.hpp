@@ -34,15 +34,20 @@ struct Node {
       false;  // of an op with several outputs, whose rules are in a node of its own, the bundle
   std::uint8_t segment_depth = 0;  // as it was when this was recorded
   std::uint32_t depth = 0;         // 1 + the deepest input; 0 for leaves
-  std::uint32_t outputs = 0;       // of a bundle: how many; of an output: its place among them
-  const char* op = nullptr;        // null for leaves
+  union {
+    std::uint32_t outputs = 0;   // of a bundle: how many
+    std::uint32_t output_index;  // of an output: its place among them
+  };
+  const char* op = nullptr;  // null for leaves
   union {
     Slot* slot =
         nullptr;   // where cotangents gather while a backward pass runs; not used for leaves
-    Node* bundle;  // of an output, owned reference: cotangents gather there
+    Node* bundle;  // of an output, an owned reference: cotangents gather there
   };
-  Node* link =
-      nullptr;  // leaf: its gradient, an owned handle; a dying node: the next one to be freed
+  union {
+    Node* gradient = nullptr;  // of a leaf, an owned handle
+    Node* next;                // in a list of nodes that are being freed or consumed
+  };
   std::unique_ptr<Strides> strides;  // of a view that is not row-major
   RuleList rules;                    // how gradients go to the inputs
   alignas(8) std::byte room[64];     // for the rules, if they fit
@@ -58,10 +63,12 @@ struct Node {
   bool is_contiguous() const { return strides == nullptr; }
   bool sole_handle() const { return handles.load(std::memory_order_acquire) == 1; }
   /// Nothing but one handle knows of it, and it has no part in a graph.
-  bool is_new() const { return sole_handle() && is_leaf() && !requires_grad && !link && refs == 1; }
+  bool is_new() const {
+    return sole_handle() && is_leaf() && !requires_grad && !gradient && refs == 1;
+  }
   void acquire_handle() { handles.fetch_add(1, std::memory_order_relaxed); }
   void release_handle() noexcept {
-    if (sole_handle() || handles.fetch_sub(1, std::memory_order_acq_rel) == 1) last_handle_gone();
+    if (drop(handles)) last_handle_gone();
   }
   void acquire() {
     // One graph is used by one thread at a time, so only leaves may get edges from several at once.
@@ -71,9 +78,7 @@ struct Node {
       refs.fetch_add(1, std::memory_order_relaxed);
   }
   void release() noexcept {
-    if (refs.load(std::memory_order_acquire) == 1 ||
-        refs.fetch_sub(1, std::memory_order_acq_rel) == 1)
-      destroy();
+    if (drop(refs)) destroy();
   }
 
  private:
@@ -83,5 +88,15 @@ struct Node {
   void destroy() noexcept;
   void destroy_with_rules() noexcept;  // iterative: a chain of a million nodes needs no stack
 };
+
+struct Release {
+  void operator()(Node* n) const noexcept { n->release(); }
+};
+/// An owned reference to a node, such as an edge of the graph.
+using NodeRef = std::unique_ptr<Node, Release>;
+inline NodeRef ref_to(Node& n) {
+  n.acquire();
+  return NodeRef(&n);
+}
 
 }  // namespace retrace::detail

@@ -191,7 +191,7 @@ Tensor& Tensor::requires_grad(bool on) & {
 
 Tensor Tensor::grad() const {
   const Node& n = node();
-  return is_leaf() && n.link ? detail::handle_to(*n.link) : Tensor();
+  return is_leaf() && n.gradient ? detail::handle_to(*n.gradient) : Tensor();
 }
 
 void Tensor::set_grad(Tensor grad) const {
@@ -201,7 +201,7 @@ void Tensor::set_grad(Tensor grad) const {
             "set_grad: expected {} {}, got {} {}", shape(), dtype(), grad.shape(), grad.dtype());
   // A node of its own: one that leads back here would keep itself alive.
   if (grad.defined() && !grad.node().is_new()) grad = grad.detach();
-  Node* before = std::exchange(node().link, grad.release());
+  Node* before = std::exchange(node().gradient, grad.release());
   if (before) before->release_handle();
 }
 

@@ -291,6 +291,15 @@ TEST_CASE("failures: whatever runs out of memory leaves nothing behind") {
   tried([&] { gradcheck([](const Tensor& x) { return tanh(x); }, {ones({2}, f64)}); });
   tried([&] { to_string(stack(unstack(tensor({{1, 2}, {3, 4}}), 0), 1)); });
   tried([&] {
+    const Tensor a = ones({3}).requires_grad(true), b = a * 2;
+    const auto rule = [](const Tensor& dy, const Tensor& a, const Tensor& b) {
+      return std::vector<Contribution>{dy * b, Placed{dy * a, {.axis = 0, .size = 3}}};
+    };
+    const Tensor y = record(
+        "own", [&] { return a * b; }, wrt_all({a, b}, keep(a, b), rule));
+    grad({sum(y), b, y, unstack(b, 0)[1]}, {a, b}, {.cotangent = {{}, a, a, {}}});
+  });
+  tried([&] {
     const TrainingMode training;
     no_grad([&] { return s.loss(); });
   });
