@@ -37,8 +37,7 @@ void require_finite(const char* op, const Tensor& value, std::span<const Tensor>
   });
   Shape place = value.shape();
   for (int i = 0; i < place.rank(); ++i)
-    place[i] =
-        (at - elements.begin()) / row_major(value.shape())[static_cast<unsigned>(i)] % place[i];
+    place[i] = (at - elements.begin()) / row_major(value.shape())[i] % place[i];
   fail("'{}' {} made {} at {}{}", op, value.shape(), std::isnan(*at) ? "a NaN" : "an infinity",
        place, inputs);
 }

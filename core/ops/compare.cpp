@@ -85,16 +85,19 @@ Tensor where(const Tensor& condition, const Tensor& a, TensorOrNumber other, Cal
     broadcast_shapes(a.shape(), b.shape());
     const Shape shape = broadcast_shapes(broadcast_shapes(condition.shape(), a.shape()),
                                          broadcast_shapes(condition.shape(), b.shape()));
-    const auto full_size = [&](const Tensor& x) { return detail::dense(broadcast_to(x, shape)); };
-    const Tensor c = full_size(condition), x = full_size(a), y = full_size(b);
     Tensor out = empty(shape, a.dtype());
-    visit(c.dtype(), [&]<class C>(C) {
-      visit(x.dtype(), [&]<class T>(T) {
-        const C* pc = c.data<C>();
-        const T* px = x.data<T>();
-        const T* py = y.data<T>();
+    detail::copy_elements(b, out);
+    const detail::StridedLoop loop(shape, detail::layout_of(condition), detail::layout_of(a));
+    visit(condition.dtype(), [&]<class C>(C) {
+      visit(a.dtype(), [&]<class T>(T) {
         T* to = out.data<T>();
-        for (std::int64_t i = 0, n = out.size(); i < n; ++i) to[i] = pc[i] != C{} ? px[i] : py[i];
+        loop.for_each_run([&](const detail::StridedLoop::Run& run) {
+          const C* c = condition.data<C>() + run.a;
+          const T* x = a.data<T>() + run.b;
+          for (std::int64_t i = 0; i < run.size; ++i)
+            to[i] = c[i * run.a_step] != C{} ? x[i * run.b_step] : to[i];
+          to += run.size;
+        });
       });
     });
     return out;

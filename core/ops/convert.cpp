@@ -14,18 +14,8 @@ Tensor Tensor::contiguous() const { return is_contiguous() ? *this : clone(); }
 Tensor Tensor::to(DType target) const {
   if (target == dtype()) return *this;
   const auto convert = [&] {
-    const Tensor in = detail::dense(*this);
     Tensor out = empty(shape(), target);
-    visit(dtype(), [&]<class From>(From) {
-      visit(target, [&]<class To>(To) {
-        for (std::int64_t i = 0, n = in.size(); i < n; ++i) {
-          const From value = in.data<From>()[i];
-          if constexpr (std::is_same_v<To, std::int64_t> && !std::is_same_v<From, To>)
-            check_i64("to", value);
-          out.data<To>()[i] = static_cast<To>(value);
-        }
-      });
-    });
+    detail::copy_elements(*this, out);
     return out;
   };
   if (target == i64) return no_grad(convert);

@@ -7,39 +7,6 @@
 namespace retrace {
 
 namespace detail {
-/// How to walk two operands that broadcast to `shape`: nested loops over axes merged where both
-/// allow it, the innermost last. Steps are in elements, 0 along a broadcast axis.
-struct BroadcastLoop {
-  int rank = 0;
-  std::array<std::int64_t, max_rank> sizes, a_steps, b_steps;  // set up to the rank
-
-  struct Operand {
-    const Shape& shape;
-    Strides strides;
-  };
-  BroadcastLoop(const Shape& shape, const Operand& a, const Operand& b);
-  /// For one run through both.
-  explicit BroadcastLoop(std::int64_t size) { append(size, 1, 1); }
-
-  /// Calls f(n, a_offset, b_offset, a_step, b_step) for every innermost run, in row-major order.
-  template <class F>
-  void for_each_run(F&& f) const {
-    const auto last = static_cast<unsigned>(rank - 1);
-    const std::int64_t n = sizes[last], a_step = a_steps[last], b_step = b_steps[last];
-    Place at;
-    do f(n, at.a, at.b, a_step, b_step);
-    while (last > 0 && advance(at));
-  }
-
- private:
-  struct Place {
-    std::array<std::int64_t, max_rank> index{};
-    std::int64_t a = 0, b = 0;
-  };
-  bool advance(Place& at) const;  // false at the end
-  void append(std::int64_t size, std::int64_t a_step, std::int64_t b_step);
-};
-
 inline void require_float(const Tensor& x) {
   expect(x.dtype() != i64, "expected f32 or f64, got i64 of shape {}; cast with .to(f32)",
          x.shape());
@@ -90,15 +57,14 @@ auto mapping(X& x, double c, F f) {
 }
 
 namespace detail {
-/// Two operands of one dtype to be walked, and a tensor for the result, lent by one of them if that
-/// expires.
-struct Zipped {
-  Zipped(Tensor& a, Tensor& b, bool takes_i64);
-
+/// The elements of two operands of one dtype, how to walk them, and a tensor for the result.
+struct ZipPlan {
   const std::byte *a, *b;
-  BroadcastLoop loop;
+  StridedLoop loop;
   Tensor out;
 };
+/// `out` takes the elements of an operand that expires.
+ZipPlan plan_zip(Tensor& a, Tensor& b, bool takes_i64);
 
 /// f over one run; on its own, so that the ops hold one copy of it and what surrounds it stays
 /// small.
@@ -122,18 +88,17 @@ template <class T, class F>
 /// zip for named tensors, too: it is up to the handles whether they expire.
 template <class F>
 Tensor zip_any(Tensor& a, Tensor& b, F f, bool takes_i64) {
-  Zipped z(a, b, takes_i64);
-  visit(z.out.dtype(), [&]<class T>(T) {
-    const T* x = reinterpret_cast<const T*>(z.a);
-    const T* y = reinterpret_cast<const T*>(z.b);
-    T* to = z.out.data<T>();
-    z.loop.for_each_run([&](std::int64_t n, std::int64_t x0, std::int64_t y0, std::int64_t x_step,
-                            std::int64_t y_step) {
-      zip_run(to, n, x + x0, y + y0, x_step, y_step, f);
-      to += n;
+  ZipPlan plan = plan_zip(a, b, takes_i64);
+  visit(plan.out.dtype(), [&]<class T>(T) {
+    const T* x = reinterpret_cast<const T*>(plan.a);
+    const T* y = reinterpret_cast<const T*>(plan.b);
+    T* to = plan.out.data<T>();
+    plan.loop.for_each_run([&](const StridedLoop::Run& run) {
+      zip_run(to, run.size, x + run.a, y + run.b, run.a_step, run.b_step, f);
+      to += run.size;
     });
   });
-  return std::move(z.out);
+  return std::move(plan.out);
 }
 }  // namespace detail
 

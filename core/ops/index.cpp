@@ -22,29 +22,18 @@ void require_index(const Tensor& index, const Shape& x, int axis) {
 }
 
 /// Calls f(place in what is gathered, place in x, elements there) for every element of an index;
-/// all are row-major.
+/// both are row-major.
 template <class F>
 void for_each_gathered(const Tensor& index, const Shape& x, int axis, F f) {
-  const Tensor dense = detail::dense(index);
-  const auto* places = dense.data<std::int64_t>();
+  const auto* picked = index.data<std::int64_t>();
   Strides steps = row_major(x);
-  const int last = index.rank() - 1;
-  const std::int64_t n = steps[static_cast<unsigned>(last)], run = index.shape()[last],
-                     count = index.size();
-  const std::int64_t axis_step = std::exchange(steps[static_cast<unsigned>(axis)], 0);
-  const std::int64_t last_step = steps[static_cast<unsigned>(last)];
-  std::array<std::int64_t, max_rank> at{};
-  std::int64_t offset = 0;  // of the run in x, but for the axis
-  for (std::int64_t i = 0; i < count; i += run) {
-    for (std::int64_t j = 0; j < run; ++j)
-      f((i + j) * n, offset + j * last_step + places[i + j] * axis_step, n);
-    for (int d = last - 1; d >= 0; --d) {
-      const auto u = static_cast<unsigned>(d);
-      offset += steps[u];
-      if (++at[u] < index.shape()[d]) break;
-      offset -= steps[u] * std::exchange(at[u], 0);
-    }
-  }
+  const std::int64_t n = steps[index.rank() - 1], axis_step = std::exchange(steps[axis], 0);
+  std::int64_t to = 0;
+  detail::StridedLoop(index.shape(), detail::layout_of(index), {index.shape(), steps})
+      .for_each_run([&](const detail::StridedLoop::Run& run) {
+        for (std::int64_t i = 0; i < run.size; ++i, to += n)
+          f(to, run.b + i * run.b_step + picked[run.a + i * run.a_step] * axis_step, n);
+      });
 }
 
 /// The shape of what an index picks from x.

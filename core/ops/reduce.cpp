@@ -11,15 +11,17 @@
 namespace retrace {
 namespace {
 
-/// The shape with the marked axes reduced to 1, and without them.
+/// The shape with the listed axes reduced to 1, and without them.
 struct Reduced {
   Shape kept, dropped;
   std::int64_t count = 1;  // elements that become one
+  std::int64_t runs = 1;   // along the last axis, or elements of it, that become one
 
   Reduced(const char* op, const Tensor& x, const Axes& axes) : kept(x.shape()) {
     const auto marked = marked_axes(op, axes, x.shape());
     for (int i = 0; i < x.rank(); ++i) {
-      if (marked[static_cast<unsigned>(i)]) {
+      if (marked[i]) {
+        if (i + 1 < x.rank()) runs *= kept[i];
         count *= kept[i];
         kept[i] = 1;
       } else {
@@ -55,48 +57,40 @@ Tensor reduce(const Tensor& x, const Reduced& shape, bool keepdims, double initi
     Tensor out = full(keepdims ? shape.kept : shape.dropped, initial, x.dtype());
     T* to = out.data<T>();
     const T* from = in.data<T>();
-    const auto add_run = [&](std::int64_t n, std::int64_t x0, std::int64_t y0, std::int64_t,
-                             std::int64_t y_step) {
-      if (y_step == 0)
-        to[y0] = combine(to[y0], run(from + x0, n));
-      else
-        for (std::int64_t i = 0; i < n; ++i) to[y0 + i] = combine(to[y0 + i], from[x0 + i]);
-    };
-    if (x.size() > 0)
-      detail::BroadcastLoop(x.shape(), {x.shape(), in.strides()},
-                            {shape.kept, row_major(shape.kept)})
-          .for_each_run(add_run);
+    detail::StridedLoop(x.shape(), detail::layout_of(in), {shape.kept, row_major(shape.kept)})
+        .for_each_run([&](const detail::StridedLoop::Run& r) {
+          T* y = to + r.b;
+          const T* x0 = from + r.a;
+          if (r.b_step == 0)
+            *y = combine(*y, run(x0, r.size));
+          else
+            for (std::int64_t i = 0; i < r.size; ++i) y[i] = combine(y[i], x0[i]);
+        });
     return out;
   });
 }
 
-template <class T>
-T larger(T a, T b) {
-  return a > b || std::isnan(a) ? a : b;
-}
+constexpr auto larger = [](auto a, auto b) { return a > b || std::isnan(a) ? a : b; };
+constexpr auto largest = [](const auto* p, std::int64_t n) {
+  return std::accumulate(p, p + n, p[0], larger);
+};
 
-template <class T>
-T largest(const T* p, std::int64_t n) {
-  return std::accumulate(p, p + n, p[0], larger<T>);
-}
-
-/// to = exp(from - top), and their sum: with the largest for top it cannot overflow.
-template <class T>
-T exp_shifted(const T* from, T* to, std::int64_t n, T top) {
-  for (std::int64_t i = 0; i < n; ++i) to[i] = from[i] - top;
-  vector_math::exp(to, to, n);
-  return pairwise_sum(to, n);
-}
-
-/// f(from, to, n) on every row along the last axis, x being brought into that order and back.
-template <class Row>
-Tensor along_axis(const Tensor& x, int axis, Row row) {
+/// to = exp(from - top) in every row along an axis, then finish(from, to, n, top, sum of to). `top`
+/// is the largest, so that it cannot overflow.
+template <class Finish>
+Tensor exponentials(const Tensor& x, int axis, Finish finish) {
   const Tensor in = detail::dense(transpose(x, axis, -1));
   return visit_float(x.dtype(), [&]<class T>(T) {
     Tensor out = empty(in.shape(), in.dtype());
     const std::int64_t n = in.dim(-1);
-    if (out.size() > 0)
-      for (std::int64_t i = 0; i < in.size(); i += n) row(in.data<T>() + i, out.data<T>() + i, n);
+    for (std::int64_t row = 0; row < in.size(); row += n) {
+      const T* from = in.data<T>() + row;
+      T* to = out.data<T>() + row;
+      const T top = largest(from, n);
+      for (std::int64_t i = 0; i < n; ++i) to[i] = from[i] - top;
+      vector_math::exp(to, to, n);
+      finish(from, to, n, top, pairwise_sum(to, n));
+    }
     return detail::dense(transpose(out, axis, -1));
   });
 }
@@ -107,11 +101,11 @@ Tensor sum(const Tensor& x, const Axes& axes, ReduceOptions options, Caller at) 
   const Reduced shape("sum", x, axes);
   const auto value = [&] {
     // Many runs that are added to one another are so by halves, too.
-    if (shape.kept.size() > 1 && shape.count > 512 * (x.dim(-1) / shape.kept.back()))
-      for (int axis = 0; axis + 1 < x.rank(); ++axis)
-        if (const std::int64_t n = x.dim(axis); n > 1 && shape.kept[axis] == 1)
-          return sum(slice(x, axis, 0, n / 2), axes, options) +
-                 sum(slice(x, axis, n / 2, n), axes, options);
+    const bool many_runs = shape.kept.size() > 1 && shape.runs > 512;
+    for (int axis = 0; many_runs && axis + 1 < x.rank(); ++axis)
+      if (const std::int64_t n = x.dim(axis); n > 1 && shape.kept[axis] == 1)
+        return sum(slice(x, axis, 0, n / 2), axes, options) +
+               sum(slice(x, axis, n / 2, n), axes, options);
     const auto run = [](const auto* p, std::int64_t n) { return pairwise_sum(p, n); };
     return reduce(x, shape, options.keepdims, 0, run, std::plus());
   };
@@ -130,10 +124,8 @@ Tensor max(const Tensor& x, const Axes& axes, ReduceOptions options, Caller at) 
   const Reduced shape("max", x, axes);
   require(shape.count > 0, "max: no elements to choose from in shape {}", x.shape());
   const auto value = [&] {
-    const auto run = [](const auto* p, std::int64_t n) { return largest(p, n); };
-    const auto combine = [](auto a, auto b) { return larger(a, b); };
-    return reduce(x, shape, options.keepdims, -std::numeric_limits<double>::infinity(), run,
-                  combine);
+    return reduce(x, shape, options.keepdims, -std::numeric_limits<double>::infinity(), largest,
+                  larger);
   };
   return record(at("max"), value,
                 wrt(x, keep(x), with_result,
@@ -151,29 +143,28 @@ Tensor argmax(const Tensor& x, int axis, ReduceOptions options) {
   require(x.shape()[axis] > 0, "argmax: axis {} of shape {} has no elements", axis, x.shape());
   NoGrad scope;
   const Tensor in = detail::dense(transpose(x, axis, -1));
-  Tensor out = empty(in.shape().erased(in.rank() - 1), i64);
+  Shape shape = in.shape();
+  const std::int64_t n = std::exchange(shape[x.rank() - 1], 1);
+  Tensor out = empty(shape, i64);
   visit(x.dtype(), [&]<class T>(T) {
-    const std::int64_t n = in.dim(-1);
-    for (std::int64_t i = 0; i < out.size(); ++i) {
-      const T* row = in.data<T>() + i * n;
-      const auto less = [](T a, T b) { return a < b || (std::isnan(b) && !std::isnan(a)); };
-      out.data<std::int64_t>()[i] = std::max_element(row, row + n, less) - row;
+    const auto less = [](T a, T b) { return a < b || (std::isnan(b) && !std::isnan(a)); };
+    const T* row = in.data<T>();
+    for (std::int64_t& best : out.mutable_span<std::int64_t>()) {
+      best = std::max_element(row, row + n, less) - row;
+      row += n;
     }
   });
-  // The reduced axis stood last, where `axis` came to stand in its place.
-  const Tensor kept =
-      detail::dense(transpose(reshape(out, out.shape().inserted(out.rank(), 1)), axis, -1));
-  return options.keepdims ? kept : reshape(kept, kept.shape().erased(axis));
+  out = detail::dense(transpose(out, axis, -1));
+  return options.keepdims ? out : reshape(out, out.shape().erased(axis));
 }
 
 Tensor softmax(const Tensor& x, int axis, Caller at) {
   axis = normalize_axis("softmax", axis, x.shape());
-  const auto row = []<class T>(const T* from, T* to, std::int64_t n) {
-    const T top = largest(from, n), total = exp_shifted(from, to, n, top);
+  const auto finish = []<class T>(const T*, T* to, std::int64_t n, T, T total) {
     for (std::int64_t i = 0; i < n; ++i) to[i] /= total;
   };
   return record(
-      at("softmax"), [&] { return along_axis(x, axis, row); },
+      at("softmax"), [&] { return exponentials(x, axis, finish); },
       wrt(x, with_result, [axis](const Tensor& dy, const Tensor& y) {
         const Tensor weighted = dy * y;
         return weighted - y * sum(weighted, axis, {.keepdims = true});
@@ -182,12 +173,12 @@ Tensor softmax(const Tensor& x, int axis, Caller at) {
 
 Tensor log_softmax(const Tensor& x, int axis, Caller at) {
   axis = normalize_axis("log_softmax", axis, x.shape());
-  const auto row = []<class T>(const T* from, T* to, std::int64_t n) {
-    const T top = largest(from, n), log_total = std::log(exp_shifted(from, to, n, top));
+  const auto finish = []<class T>(const T* from, T* to, std::int64_t n, T top, T total) {
+    const T log_total = std::log(total);
     for (std::int64_t i = 0; i < n; ++i) to[i] = from[i] - top - log_total;
   };
   return record(
-      at("log_softmax"), [&] { return along_axis(x, axis, row); },
+      at("log_softmax"), [&] { return exponentials(x, axis, finish); },
       wrt(x, with_result, [axis](const Tensor& dy, const Tensor& y) {
         return dy - exp(y) * sum(dy, axis, {.keepdims = true});
       }));

@@ -7,6 +7,9 @@
 #include "ops.hpp"
 
 namespace retrace {
+
+using detail::Layout;
+
 namespace {
 
 Shape resolved(const Tensor& x, const Shape& asked) {
@@ -29,18 +32,13 @@ Shape resolved(const Tensor& x, const Shape& asked) {
   return shape;
 }
 
-Tensor view_of_region(const Tensor& x, const Region& r) {
-  Shape shape = x.shape();
-  Strides strides = x.strides();
-  const auto axis = static_cast<unsigned>(r.axis);
-  const std::int64_t offset = r.size ? r.start * strides[axis] : 0;
-  if (r.size > 1) strides[axis] *= r.step;
-  shape[r.axis] = r.size;
-  if (r.drop) {
-    shape = shape.erased(r.axis);
-    std::copy(strides.begin() + r.axis + 1, strides.end(), strides.begin() + r.axis);
-  }
-  return detail::view(x, shape, strides, offset);
+Layout part_of(const Tensor& x, const Region& r) {
+  Layout part = detail::layout_of(x);
+  if (r.size > 0) part.offset = r.start * part.strides[r.axis];
+  if (r.size > 1) part.strides[r.axis] *= r.step;
+  part.shape[r.axis] = r.size;
+  if (r.drop) part.erase(r.axis);
+  return part;
 }
 
 void check_region(const Region& r, const Shape& shape) {
@@ -56,7 +54,7 @@ void check_region(const Region& r, const Shape& shape) {
 Tensor take_region(const char* op, const Tensor& x, const Region& region) {
   const auto value = [&] {
     check_region(region, x.shape());
-    return view_of_region(x, region);
+    return detail::view(x, part_of(x, region));
   };
   return record(op, value, wrt(x, [region](const Tensor& dy) { return Placed{dy, region}; }));
 }
@@ -64,7 +62,7 @@ Tensor take_region(const char* op, const Tensor& x, const Region& region) {
 /// The elements at a region of `to`, where x goes.
 Tensor place_for(const Tensor& x, const Tensor& to, const Region& region) {
   check_region(region, to.shape());
-  Tensor part = view_of_region(to, region);
+  Tensor part = detail::view(to, part_of(to, region));
   detail::expect(x.shape() == part.shape(), "expected shape {}, got {}", part.shape(), x.shape());
   return part;
 }
@@ -72,27 +70,26 @@ Tensor place_for(const Tensor& x, const Tensor& to, const Region& region) {
 /// Tensors side by side along an axis of `shape`, which they lack when it is to be dropped.
 Tensor joined(const char* op, const Shape& shape, std::span<const Tensor> xs, int axis, bool drop) {
   std::vector<Region> regions;
+  regions.reserve(xs.size());
   std::int64_t start = 0, outer = 1;
+  for (int i = 0; i < axis; ++i) outer *= shape[i];
   for (const Tensor& x : xs) {
     regions.push_back({axis, start, 1, drop ? 1 : x.dim(axis), drop});
     start += regions.back().size;
   }
-  for (int i = 0; i < axis; ++i) outer *= shape[i];
-  const auto row_bytes = [&](const Tensor& x) {
-    return x.size() / outer * static_cast<int>(size_of(x.dtype()));
-  };
   const auto value = [&] {
     for (const Tensor& x : xs) detail::require_same_dtype(xs[0], x);
     Tensor out = empty(shape, xs[0].dtype());
-    if (out.size() == 0) return out;
+    // Rows of bytes: copy_elements would set out anew for every step of a sequence.
+    const std::int64_t bytes = row_major(shape)[axis] * static_cast<int>(size_of(out.dtype()));
     std::byte* to = out.node().data;
-    const std::int64_t step = row_bytes(out);
-    for (const Tensor& x : xs) {
-      const Tensor copy = x.is_contiguous() ? Tensor() : detail::row_major_copy(x);
-      const std::byte* from = (copy.defined() ? copy : x).node().data;
-      const std::int64_t width = row_bytes(x);
-      for (std::int64_t i = 0; i < outer; ++i)
-        std::memcpy(to + i * step, from + i * width, static_cast<std::size_t>(width));
+    for (std::size_t i = 0; i < xs.size(); ++i) {
+      const Tensor copy = xs[i].is_contiguous() ? Tensor() : detail::row_major_copy(xs[i]);
+      const std::byte* from = (copy.defined() ? copy : xs[i]).node().data;
+      const std::int64_t width = regions[i].size * bytes;
+      for (std::int64_t row = 0; row < outer; ++row)
+        std::memcpy(to + row * shape[axis] * bytes, from + row * width,
+                    static_cast<std::size_t>(width));
       to += width;
     }
     return out;
@@ -107,65 +104,61 @@ Tensor joined(const char* op, const Shape& shape, std::span<const Tensor> xs, in
 Tensor reshape(const Tensor& x, Shape shape, Caller at) {
   shape = resolved(x, shape);
   return record(
-      at("reshape"), [&] { return detail::view(detail::dense(x), shape, row_major(shape)); },
+      at("reshape"),
+      [&] {
+        return detail::view(detail::dense(x), {shape, row_major(shape)});
+      },
       wrt(x, [before = x.shape()](const Tensor& dy) { return reshape(dy, before); }));
 }
 
 Tensor permute(const Tensor& x, const Axes& axes, Caller at) {
   require(axes.size() == x.rank(), "permute: expected {} axes for shape {}, got {}", x.rank(),
           x.shape(), axes.size());
+  marked_axes("permute", axes, x.shape());  // refuses axes out of range or listed twice
   Axes back = axes;
-  if (x.rank() > 0)
-    marked_axes("permute", axes, x.shape());  // refuses axes out of range or listed twice
-  Shape shape = x.shape();
-  const Strides own = x.strides();
-  Strides strides{};
+  const Layout own = detail::layout_of(x);
+  Layout layout = own;
   for (int i = 0; i < x.rank(); ++i) {
     const int from = normalize_axis("permute", axes[i], x.shape());
-    shape[i] = x.shape()[from];
-    strides[static_cast<unsigned>(i)] = own[static_cast<unsigned>(from)];
+    layout.shape[i] = own.shape[from];
+    layout.strides[i] = own.strides[from];
     back[from] = i;
   }
   return record(
-      at("permute"), [&] { return detail::view(x, shape, strides); },
+      at("permute"), [&] { return detail::view(x, layout); },
       wrt(x, [back](const Tensor& dy) { return permute(dy, back); }));
 }
 
 Tensor transpose(const Tensor& x, int axis_a, int axis_b, Caller at) {
   const int a = normalize_axis("transpose", axis_a, x.shape()),
             b = normalize_axis("transpose", axis_b, x.shape());
-  Shape shape = x.shape();
-  Strides strides = x.strides();
-  std::swap(shape[a], shape[b]);
-  std::swap(strides[static_cast<unsigned>(a)], strides[static_cast<unsigned>(b)]);
+  Layout layout = detail::layout_of(x);
+  std::swap(layout.shape[a], layout.shape[b]);
+  std::swap(layout.strides[a], layout.strides[b]);
   return record(
-      at("transpose"), [&] { return detail::view(x, shape, strides); },
+      at("transpose"), [&] { return detail::view(x, layout); },
       wrt(x, [a, b](const Tensor& dy) { return transpose(dy, a, b); }));
 }
 
 Tensor broadcast_to(const Tensor& x, const Shape& shape, Caller at) {
   require(broadcasts_to(x.shape(), shape) && is_possible(shape),
           "broadcast_to: {} does not broadcast to {}", x.shape(), shape);
-  const Strides own = x.strides();
-  Strides strides{};
-  for (int i = 1; i <= x.rank(); ++i)
-    strides[static_cast<unsigned>(shape.rank() - i)] =
-        x.shape()[x.rank() - i] == 1 ? 0 : own[static_cast<unsigned>(x.rank() - i)];
+  const Layout own = detail::layout_of(x);
+  Layout layout{shape, {}};
+  for (int i = 0; i < shape.rank(); ++i) layout.strides[i] = own.step_in(shape, i);
   // The engine sums the cotangent over what was repeated, as for every op.
   return record(
-      at("broadcast_to"), [&] { return detail::view(x, shape, strides); }, wrt(x, std::identity()));
+      at("broadcast_to"), [&] { return detail::view(x, layout); }, wrt(x, std::identity()));
 }
 
 Tensor sum_to(Tensor x, const Shape& shape, Caller at) {
   if (x.shape() == shape) return x;
   require(broadcasts_to(shape, x.shape()), "sum_to: {} does not broadcast to {}", shape, x.shape());
   const int extra = x.rank() - shape.rank();
-  std::array<int, max_rank> repeated{};
-  std::size_t count = 0;
+  Axes repeated;
   for (int i = 0; i < x.rank(); ++i)
-    if (i < extra || (shape[i - extra] == 1 && x.shape()[i] != 1)) repeated[count++] = i;
-  const Axes axes(std::span(repeated.data(), count));
-  if (count > 0) x = sum(x, axes, {.keepdims = axes.size() > extra}, at);
+    if (i < extra || (shape[i - extra] == 1 && x.shape()[i] != 1)) repeated.push_back(i);
+  if (repeated.size() > 0) x = sum(x, repeated, {.keepdims = repeated.size() > extra}, at);
   return x.shape() == shape ? x : reshape(x, shape, at);
 }
 
@@ -194,24 +187,22 @@ Tensor select(const Tensor& x, int axis, std::int64_t index, Caller at) {
 std::vector<Tensor> unstack(const Tensor& x, int axis, Caller at) {
   axis = normalize_axis("unstack", axis, x.shape());
   const auto value = [&] {
-    const Shape shape = x.shape().erased(axis);
-    Strides strides = x.strides();
-    const std::int64_t step = strides[static_cast<unsigned>(axis)];
-    std::copy(strides.begin() + axis + 1, strides.end(), strides.begin() + axis);
+    Layout part = detail::layout_of(x);
+    const std::int64_t n = part.shape[axis], step = part.strides[axis];
+    part.erase(axis);
     std::vector<Tensor> parts;
-    parts.reserve(static_cast<std::size_t>(x.shape()[axis]));
-    for (std::int64_t i = 0; i < x.shape()[axis]; ++i)
-      parts.push_back(detail::view(x, shape, strides, i * step));
+    parts.reserve(static_cast<std::size_t>(n));
+    for (std::int64_t i = 0; i < n; ++i, part.offset += step)
+      parts.push_back(detail::view(x, part));
     return parts;
   };
   return record(at("unstack"), value, wrt(x, all_cotangents, [axis](std::span<const Tensor> dys) {
-                  const auto defined = [](const Tensor& dy) { return dy.defined(); };
-                  if (std::all_of(dys.begin(), dys.end(), defined)) return stack(dys, axis);
+                  if (std::ranges::all_of(dys, &Tensor::defined)) return stack(dys, axis);
                   // An output that nobody used has no cotangent: zeros like those of its sisters.
-                  const Tensor& sister = *std::find_if(dys.begin(), dys.end(), defined);
+                  const Tensor& sister = *std::ranges::find_if(dys, &Tensor::defined);
                   std::vector<Tensor> all(dys.begin(), dys.end());
-                  std::replace_if(all.begin(), all.end(), std::not_fn(defined),
-                                  zeros(sister.shape(), sister.dtype()));
+                  std::ranges::replace(all, false, zeros(sister.shape(), sister.dtype()),
+                                       &Tensor::defined);
                   return stack(all, axis);
                 }));
 }

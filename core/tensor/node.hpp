@@ -3,7 +3,7 @@
 #include <memory>
 
 #include "../memory.hpp"
-#include "shape.hpp"
+#include "layout.hpp"
 
 namespace retrace::detail {
 

@@ -43,7 +43,7 @@ void collect_shown(std::vector<T>& shown, const T* data, const Tensor& x, int ax
   const std::int64_t n = x.dim(axis);
   for (std::int64_t i = 0; i < n; ++i) {
     if (i == edge && n > most) i = n - edge;
-    collect_shown(shown, data + i * x.strides()[static_cast<unsigned>(axis)], x, axis + 1, most);
+    collect_shown(shown, data + i * x.strides()[axis], x, axis + 1, most);
   }
 }
 

@@ -9,7 +9,7 @@ namespace retrace {
 
 Shape::Shape(std::span<const std::int64_t> dims) {
   require(dims.size() <= max_rank, "a tensor has at most {} axes, got {}", max_rank, dims.size());
-  std::copy(dims.begin(), dims.end(), dims_.begin());
+  std::copy(dims.begin(), dims.end(), dims_);
   rank_ = static_cast<std::uint8_t>(dims.size());
 }
 
@@ -20,7 +20,7 @@ void Shape::push_back(std::int64_t dim) {
 
 Shape Shape::erased(int axis) const {
   Shape s = *this;
-  std::copy(begin() + axis + 1, end(), s.dims_.begin() + axis);
+  std::copy(begin() + axis + 1, end(), s.dims_ + axis);
   --s.rank_;
   return s;
 }
@@ -28,7 +28,7 @@ Shape Shape::erased(int axis) const {
 Shape Shape::inserted(int axis, std::int64_t dim) const {
   Shape s = *this;
   s.push_back(dim);
-  std::copy(begin() + axis, end(), s.dims_.begin() + axis + 1);
+  std::copy(begin() + axis, end(), s.dims_ + axis + 1);
   s[axis] = dim;
   return s;
 }
@@ -36,7 +36,7 @@ Shape Shape::inserted(int axis, std::int64_t dim) const {
 Axes::Axes(std::span<const int> axes) {
   require(axes.size() <= max_rank, "a tensor has at most {} axes, got a list of {}", max_rank,
           axes.size());
-  std::copy(axes.begin(), axes.end(), axes_.begin());
+  std::copy(axes.begin(), axes.end(), axes_);
   size_ = static_cast<int>(axes.size());
 }
 
@@ -49,7 +49,7 @@ int normalize_axis(const char* op, int axis, const Shape& shape) {
 std::array<bool, max_rank> marked_axes(const char* op, const Axes& axes, const Shape& shape) {
   std::array<bool, max_rank> marked{};
   for (int i = 0; i < axes.size(); ++i) {
-    bool& mark = marked[static_cast<unsigned>(normalize_axis(op, axes[i], shape))];
+    bool& mark = marked[normalize_axis(op, axes[i], shape)];
     require(!mark, "{}: axis {} is listed twice for shape {}", op, axes[i], shape);
     mark = true;
   }

@@ -21,10 +21,10 @@ class Shape {
   int rank() const { return rank_; }
   /// Unchecked, like the accessors below; Tensor::dim checks, and counts negative axes from the
   /// end.
-  std::int64_t operator[](int axis) const { return dims_[static_cast<unsigned>(axis)]; }
-  std::int64_t& operator[](int axis) { return dims_[static_cast<unsigned>(axis)]; }
-  const std::int64_t* begin() const { return dims_.data(); }
-  const std::int64_t* end() const { return dims_.data() + rank_; }
+  std::int64_t operator[](int axis) const { return dims_[axis]; }
+  std::int64_t& operator[](int axis) { return dims_[axis]; }
+  const std::int64_t* begin() const { return dims_; }
+  const std::int64_t* end() const { return dims_ + rank_; }
   std::int64_t back() const { return dims_[rank_ - 1U]; }
 
   /// Number of elements.
@@ -47,7 +47,7 @@ class Shape {
   }
 
  private:
-  std::array<std::int64_t, max_rank> dims_{};
+  std::int64_t dims_[max_rank] = {};
   std::uint8_t rank_ = 0;
 };
 
@@ -64,18 +64,6 @@ struct fmt::formatter<retrace::Shape> : retrace::detail::TextFormatter {
 
 namespace retrace {
 
-/// Step from one element to the next along each axis, in elements.
-using Strides = std::array<std::int64_t, max_rank>;
-inline Strides row_major(const Shape& shape) {
-  Strides strides;
-  std::int64_t step = 1;
-  for (int i = shape.rank() - 1; i >= 0; --i) {
-    strides[static_cast<unsigned>(i)] = step;
-    step *= shape[i];
-  }
-  return strides;  // beyond the rank they have no meaning
-}
-
 /// A list of axes for reductions, permutations; `{}` means all of them. Negative axes count from
 /// the end.
 class Axes {
@@ -86,11 +74,12 @@ class Axes {
   explicit Axes(std::span<const int> axes);
 
   int size() const { return size_; }
-  int operator[](int i) const { return axes_[static_cast<unsigned>(i)]; }
-  int& operator[](int i) { return axes_[static_cast<unsigned>(i)]; }
+  int operator[](int i) const { return axes_[i]; }
+  int& operator[](int i) { return axes_[i]; }
+  void push_back(int axis) { axes_[size_++] = axis; }
 
  private:
-  std::array<int, max_rank> axes_{};
+  int axes_[max_rank] = {};
   int size_ = 0;
 };
 

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "../vector_unit.hpp"
+
 namespace retrace {
 
 using detail::Node;
@@ -25,19 +27,19 @@ Tensor empty(const Shape& shape, DType dtype) {
   return out;
 }
 
-Tensor detail::view(const Tensor& x, const Shape& shape, const Strides& strides,
-                    std::int64_t offset) {
+Tensor detail::view(const Tensor& x, const Layout& layout) {
   const Node& from = x.node();
+  const Shape& shape = layout.shape;
   Tensor out(Node::create(shape, from.dtype));
   Node& n = out.node();
   from.storage->acquire();
   n.storage = from.storage;
-  n.data = from.data + offset * static_cast<std::int64_t>(size_of(from.dtype));
+  n.data = from.data + layout.offset * static_cast<std::int64_t>(size_of(from.dtype));
   if (shape.size() == 0) return out;  // without elements there are no steps
   const Strides dense = row_major(shape);
-  for (unsigned i = 0; i < static_cast<unsigned>(shape.rank()); ++i)
-    if (shape[static_cast<int>(i)] != 1 && strides[i] != dense[i]) {
-      n.strides = std::make_unique<Strides>(strides);
+  for (int i = 0; i < shape.rank(); ++i)
+    if (shape[i] != 1 && layout.strides[i] != dense[i]) {
+      n.strides = std::make_unique<Strides>(layout.strides);
       break;
     }
   return out;
@@ -70,35 +72,23 @@ Tensor detail::lend(Tensor& x) {
 }
 
 void detail::copy_elements(const Tensor& from, const Tensor& to) {
-  const Shape& shape = to.shape();
-  if (shape.size() == 0) return;
-  visit(to.dtype(), [&]<class T>(T) {
-    const T* source = from.data<T>();
-    T* target = to.data<T>();
-    if (from.is_contiguous() && to.is_contiguous()) {
-      std::copy_n(source, shape.size(), target);
-      return;
-    }
-    const int last = shape.rank() - 1;
-    const std::int64_t n = shape[last];
-    const Strides from_steps = from.strides(), to_steps = to.strides();
-    const std::int64_t from_step = from_steps[static_cast<unsigned>(last)],
-                       to_step = to_steps[static_cast<unsigned>(last)];
-    std::array<std::int64_t, max_rank> index{};
-    for (;;) {
-      for (std::int64_t i = 0; i < n; ++i) target[i * to_step] = source[i * from_step];
-      int axis = last - 1;
-      for (; axis >= 0; --axis) {
-        const auto u = static_cast<unsigned>(axis);
-        source += from_steps[u];
-        target += to_steps[u];
-        if (++index[u] < shape[axis]) break;
-        source -= from_steps[u] * shape[axis];
-        target -= to_steps[u] * shape[axis];
-        index[u] = 0;
-      }
-      if (axis < 0) return;
-    }
+  const bool alike = from.is_contiguous() && to.is_contiguous() && from.shape() == to.shape();
+  const StridedLoop loop =
+      alike ? StridedLoop(to.size()) : StridedLoop(to.shape(), layout_of(to), layout_of(from));
+  visit(from.dtype(), [&]<class From>(From) {
+    visit(to.dtype(), [&]<class To>(To) {
+      loop.for_each_run([&](const StridedLoop::Run& run) {
+        To* target = to.data<To>() + run.a;
+        const From* source = from.data<From>() + run.b;
+        if (run.a_step == 1 && run.b_step == 1) {
+          RETRACE_INDEPENDENT
+          for (std::int64_t i = 0; i < run.size; ++i) target[i] = converted<To>("to", source[i]);
+        } else {
+          for (std::int64_t i = 0; i < run.size; ++i)
+            target[i * run.a_step] = converted<To>("to", source[i * run.b_step]);
+        }
+      });
+    });
   });
 }
 
@@ -116,7 +106,7 @@ T element_from(const char* what, double value) {
 // ---- access
 // -------------------------------------------------------------------------------------------------
 
-void Tensor::check_i64(const char* what, double value) {
+void detail::check_i64(const char* what, double value) {
   require(value >= -0x1p63 && value < 0x1p63, "{}: {} does not fit i64", what, value);
 }
 
@@ -142,18 +132,17 @@ std::int64_t Tensor::offset_of(std::span<const std::int64_t> index) const {
   const Strides steps = strides();
   std::int64_t offset = 0;
   for (int i = 0; i < rank(); ++i) {
-    const std::int64_t at = index[static_cast<unsigned>(i)], n = shape()[i];
+    const std::int64_t at = index[i], n = shape()[i];
     require(at >= -n && at < n, "at: index {} is out of range for axis {} of shape {}", at, i,
             shape());
-    offset += (at < 0 ? at + n : at) * steps[static_cast<unsigned>(i)];
+    offset += (at < 0 ? at + n : at) * steps[i];
   }
   return offset;
 }
 
 int detail::repeated_axis(const Tensor& x) {
   for (int i = 0; i < x.rank(); ++i)
-    if (!x.is_contiguous() && x.shape()[i] != 1 && x.strides()[static_cast<unsigned>(i)] == 0)
-      return i;
+    if (!x.is_contiguous() && x.shape()[i] != 1 && x.strides()[i] == 0) return i;
   return -1;
 }
 
@@ -173,7 +162,7 @@ void Tensor::fill(double value) const {
   Tensor element = empty({}, dtype());
   visit(dtype(), [&]<class T>(T) { *element.data<T>() = element_from<T>("fill", value); });
   count_change("fill");
-  detail::copy_elements(detail::view(element, shape(), {}), *this);
+  detail::copy_elements(element, *this);
 }
 
 // ---- gradients
@@ -206,7 +195,7 @@ void Tensor::set_grad(Tensor grad) const {
 }
 
 Tensor Tensor::detach() const {
-  return defined() ? detail::view(*this, shape(), strides()) : Tensor();
+  return defined() ? detail::view(*this, detail::layout_of(*this)) : Tensor();
 }
 
 // ---- factories

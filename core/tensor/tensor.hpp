@@ -17,6 +17,16 @@ struct BackwardOptions {
   bool retain_graph = false;  ///< keep the graph, so that it can be walked again
 };
 
+namespace detail {
+void check_i64(const char* what, double value);
+/// A number as an element of another type; an i64, rounded towards zero, must hold it.
+template <class To, class From>
+To converted(const char* what, From value) {
+  if constexpr (dtype_of<To> == i64 && dtype_of<From> != i64) check_i64(what, value);
+  return static_cast<To>(value);
+}
+}  // namespace detail
+
 /// A handle to an array of numbers and to the record of what computed it. Copying shares; `clone`
 /// copies. Results of operations are row-major; slice, select, unstack, region_of, permute,
 /// transpose, reshape, broadcast_to and detach give views, which share elements.
@@ -159,16 +169,15 @@ class Tensor {
   }
 
  private:
-  static void check_i64(const char* what, double value);
   void check_item() const;
   void check_span(DType asked) const;
   void count_change(const char* what) const;
   std::int64_t offset_of(std::span<const std::int64_t> index) const;
   template <class T>
   T element(const char* what, std::int64_t offset) const {
-    if (dtype_of<T> == i64 && dtype() != i64) check_i64(what, element<double>(what, offset));
-    return visit(dtype(),
-                 [&](auto zero) { return static_cast<T>(data<decltype(zero)>()[offset]); });
+    return visit(dtype(), [&](auto zero) {
+      return detail::converted<T>(what, data<decltype(zero)>()[offset]);
+    });
   }
 
   detail::Node* node_ = nullptr;
@@ -215,15 +224,15 @@ Tensor arange(double start, double stop, double step = 1, DType dtype = f32);
 inline Tensor arange(std::int64_t n) { return arange(0, static_cast<double>(n), 1, i64); }
 
 namespace detail {
-/// A tensor of other shape and strides on the elements of x, starting `offset` elements further; no
-/// history.
-Tensor view(const Tensor& x, const Shape& shape, const Strides& strides, std::int64_t offset = 0);
+inline Layout layout_of(const Tensor& x) { return {x.shape(), x.strides()}; }
+/// A tensor on the elements of x, without history.
+Tensor view(const Tensor& x, const Layout& layout);
 /// The first axis of a view along which elements repeat, so that they cannot be set one by one; -1
 /// when there is none.
 int repeated_axis(const Tensor& x);
 /// A new handle to the value of a node that is alive in the graph.
 Tensor handle_to(Node& node);
-/// Copies between layouts of equal shape and dtype.
+/// Copies to a tensor to whose shape `from` broadcasts, and converts to its dtype.
 void copy_elements(const Tensor& from, const Tensor& to);
 Tensor row_major_copy(const Tensor& x);
 /// x itself or a row-major copy, not recorded: how an op asks for a contiguous operand.
