@@ -31,8 +31,13 @@ void for_each_gathered(const Tensor& index, const Shape& x, int axis, F f) {
   std::int64_t to = 0;
   detail::StridedLoop(index.shape(), detail::layout_of(index), {index.shape(), steps})
       .for_each_run([&](const detail::StridedLoop::Run& run) {
-        for (std::int64_t i = 0; i < run.size; ++i, to += n)
-          f(to, run.b + i * run.b_step + picked[run.a + i * run.a_step] * axis_step, n);
+        const std::int64_t* place = picked + run.a;
+        std::int64_t from = run.b;
+        for (std::int64_t i = 0; i < run.size; ++i, to += n) {
+          f(to, from + *place * axis_step, n);
+          place += run.a_step;
+          from += run.b_step;
+        }
       });
 }
 

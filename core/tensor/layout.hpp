@@ -56,7 +56,7 @@ class StridedLoop {
   };
   /// Calls f(run) for every run; a shape without elements has none.
   template <class F>
-  void for_each_run(F&& f) const {
+  [[gnu::always_inline]] inline void for_each_run(F&& f) const {
     const int last = rank_ - 1;
     const Axis inner = axes_[last];
     if (inner.size == 0) return;

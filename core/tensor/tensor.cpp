@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <cmath>
 
-#include "../vector_unit.hpp"
-
 namespace retrace {
 
 using detail::Node;
@@ -81,7 +79,6 @@ void detail::copy_elements(const Tensor& from, const Tensor& to) {
         To* target = to.data<To>() + run.a;
         const From* source = from.data<From>() + run.b;
         if (run.a_step == 1 && run.b_step == 1) {
-          RETRACE_INDEPENDENT
           for (std::int64_t i = 0; i < run.size; ++i) target[i] = converted<To>("to", source[i]);
         } else {
           for (std::int64_t i = 0; i < run.size; ++i)
