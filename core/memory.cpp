@@ -88,13 +88,4 @@ void pool_free_slowly(void* block, std::size_t bytes) noexcept {
   pool.put(index, block);
 }
 
-void Storage::forget_derived_slowly() noexcept {
-  DerivedList& list = *derived();
-  list.wanted.store(false, std::memory_order_relaxed);
-  for (Derived* d = list.first.exchange(nullptr, std::memory_order_acquire); d;) {
-    Derived* gone = std::exchange(d, d->next);
-    pool_free(gone, gone->block_bytes);
-  }
-}
-
 }  // namespace retrace::detail

@@ -4,15 +4,21 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <new>
 #include <utility>
 
 namespace retrace::detail {
 
+// Blocks come in these sizes, a list of the pool for each:
+//
+//   bytes asked for  sizes
+//   0 to 1032        8, 24, 40, ... 1032: with the 8 bytes that malloc adds they fill its steps of
+//   16 to 2^48          1152, 1280, ... 2048, 2304, ...: eight for each doubling, so a block is at
+//   most
+//                    an eighth larger than asked for; they begin at a cache line
+//   more             as asked for, and never kept
 inline constexpr std::size_t small_limit = 1032, small_step = 16, cache_line = 64;
 inline constexpr std::size_t small_classes = small_limit / small_step + 1;
-inline constexpr std::size_t steps_per_doubling =
-    8;  // a large block is at most an eighth larger than asked for
+inline constexpr std::size_t steps_per_doubling = 8;
 
 /// Prefetches for writing.
 inline void fetch(const void* p, std::size_t bytes) {
@@ -62,8 +68,7 @@ struct ThreadState {
 };
 extern constinit thread_local __attribute__((tls_model("initial-exec"))) ThreadState this_thread;
 
-/// Sizes of small blocks are 8, 24, 40, ...: with the 8 bytes that malloc adds they fill its steps
-/// of 16.
+/// The list for small blocks of that size.
 inline std::size_t small_class(std::size_t bytes) {
   return (bytes + small_step / 2 - 1) / small_step;
 }
@@ -90,84 +95,11 @@ inline void pool_free(void* block, std::size_t bytes) noexcept {
   this_thread.pool->put(index, block);
 }
 
-/// Something made from the elements of a storage and kept with it until they change; what is behind
-/// this head belongs to who made it.
-struct Derived {
-  Derived* next;
-  std::size_t block_bytes;
-};
-
-/// A list that threads which read the elements may add to at the same time.
-struct DerivedList {
-  std::atomic<Derived*> first{nullptr};
-  std::atomic<bool> wanted{false};  // has been asked for since the last change
-
-  void add(Derived* d) {
-    d->next = first.load(std::memory_order_relaxed);
-    while (!first.compare_exchange_weak(d->next, d, std::memory_order_release,
-                                        std::memory_order_relaxed)) {
-    }
-  }
-};
-
 /// Gives up one of the references counted; true if it was the last. Who holds the only one need not
 /// subtract, since nobody else is left to count: a locked instruction saved, as most counts are 1.
 inline bool drop(std::atomic<std::uint32_t>& count) noexcept {
   return count.load(std::memory_order_acquire) == 1 ||
          count.fetch_sub(1, std::memory_order_acq_rel) == 1;
-}
-
-/// The elements of a tensor and of the views on it. Apart from the node, so that an expiring
-/// operand can hand its elements to the result.
-struct Storage {
-  std::atomic<std::uint32_t> refs{1};
-  std::atomic<std::uint32_t> version{0};  // counts in-place changes
-  std::size_t block_bytes;
-
-  explicit Storage(std::size_t block) : block_bytes(block) {}
-  static Storage* allocate(std::size_t bytes);
-  bool is_large() const { return block_bytes > small_limit; }
-  std::byte* data() {
-    return reinterpret_cast<std::byte*>(this) + (is_large() ? cache_line : sizeof(Storage));
-  }
-  void acquire() { refs.fetch_add(1, std::memory_order_relaxed); }
-  void release() noexcept {
-    if (!drop(refs)) return;
-    forget_derived();
-    pool_free(this, block_bytes);
-  }
-  bool unique() const { return refs.load(std::memory_order_acquire) == 1; }
-
-  /// To be called when elements were or will be overwritten; nobody may be reading them meanwhile.
-  void changed() {
-    version.fetch_add(1, std::memory_order_relaxed);
-    forget_derived();
-  }
-  void forget_derived() noexcept {
-    if (is_large() && derived()->wanted.load(std::memory_order_relaxed)) forget_derived_slowly();
-  }
-  /// What was derived, for large blocks; null for small ones.
-  DerivedList* derived();
-
- private:
-  void forget_derived_slowly() noexcept;
-};
-
-/// The head of a large block.
-struct LargeStorage : Storage {
-  DerivedList list;
-
-  explicit LargeStorage(std::size_t block) : Storage(block) {}
-};
-static_assert(sizeof(LargeStorage) <= cache_line);
-
-inline DerivedList* Storage::derived() {
-  return is_large() ? &static_cast<LargeStorage*>(this)->list : nullptr;
-}
-inline Storage* Storage::allocate(std::size_t bytes) {
-  const std::size_t small = bytes + sizeof(Storage), large = bytes + cache_line;
-  if (small <= small_limit) return ::new (pool_allocate(small)) Storage(small);
-  return ::new (pool_allocate(large)) LargeStorage(large);
 }
 
 }  // namespace retrace::detail

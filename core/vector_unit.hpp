@@ -4,9 +4,15 @@
 #include <type_traits>
 
 /// Loops compiled for several vector units, of which the CPU that is met at run time has one.
+///
+/// A further unit is said in: VectorUnit and vector_bytes, a RETRACE_... of its target, a
+/// run_on_... and on_vector_unit, all here; of_cpu; kernels/micro_kernel.hpp, how many rows a tile
+/// has; kernels/gemm.cpp, unit_for; and tests/support/vector_units.hpp, its name.
 namespace retrace {
 
 enum class VectorUnit { baseline, avx2, avx512 };
+/// Length of its vectors.
+constexpr int vector_bytes(VectorUnit unit) { return 16 << static_cast<int>(unit); }
 
 namespace detail {
 extern std::atomic<VectorUnit> vector_unit_in_use;
@@ -22,7 +28,9 @@ void limit_vector_unit(VectorUnit most);
 #if defined(__x86_64__) && defined(__GNUC__)
 #define RETRACE_X86 1
 #define RETRACE_AVX2 __attribute__((target("avx2,fma")))
+#ifndef RETRACE_AVX512  // a test compiles the longest vectors for AVX2
 #define RETRACE_AVX512 __attribute__((target("avx2,fma,avx512f,avx512vl,avx512bw,avx512dq")))
+#endif
 
 namespace detail {
 template <class F>
@@ -60,9 +68,10 @@ struct VectorOf {
 template <VectorUnit Most = VectorUnit::avx2, class F>
 void on_vector_unit(const F& f, [[maybe_unused]] VectorUnit unit = vector_unit()) {
 #if RETRACE_X86
-  if constexpr (Most == VectorUnit::avx512)
-    if (unit == VectorUnit::avx512) return detail::run_on_avx512(f);
-  if (unit != VectorUnit::baseline) return detail::run_on_avx2(f);
+  if constexpr (Most >= VectorUnit::avx512)
+    if (unit >= VectorUnit::avx512) return detail::run_on_avx512(f);
+  if constexpr (Most >= VectorUnit::avx2)
+    if (unit >= VectorUnit::avx2) return detail::run_on_avx2(f);
 #endif
   f(std::integral_constant<int, 16>());
 }

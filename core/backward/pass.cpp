@@ -156,7 +156,7 @@ Tensor& own(Tensor& accumulated, const Node& node) {
     accumulated = zeros(node.shape, node.dtype);
   else if (!accumulated.expiring())
     accumulated = accumulated.clone();
-  accumulated.node().storage->forget_derived();
+  accumulated.node().storage->forget_packed();
   return accumulated;
 }
 

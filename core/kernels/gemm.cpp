@@ -1,10 +1,11 @@
 #include "gemm.hpp"
 
 #include <limits>
+#include <type_traits>
 #include <vector>
 
 #include "../error.hpp"
-#include "../memory.hpp"
+#include "../storage.hpp"
 #include "../vector_unit.hpp"
 #include "micro_kernel.hpp"
 
@@ -21,62 +22,41 @@ void cblas_dgemm(int order, int trans_a, int trans_b, int m, int n, int k, doubl
 namespace retrace::kernels {
 namespace {
 
+/// Walks x along its lines.
 template <class T>
-Matrix<const T> moved(const Matrix<const T>& x, std::int64_t rows, std::int64_t columns) {
-  return {x.data + rows * x.row_step + columns * x.column_step, x.row_step, x.column_step};
-}
-
-/// to[i * to_row_step + j * to_column_step] = x(i, j), walking x along its lines.
-template <class T>
-void copy(std::int64_t rows, std::int64_t columns, Matrix<const T> x, T* to,
-          std::int64_t to_row_step, std::int64_t to_column_step) {
+void copy(std::int64_t rows, std::int64_t columns, Matrix<const T> x, Matrix<T> to) {
   if (x.column_step != 1) {
     std::swap(rows, columns);
     std::swap(x.row_step, x.column_step);
-    std::swap(to_row_step, to_column_step);
+    std::swap(to.row_step, to.column_step);
   }
   for (std::int64_t i = 0; i < rows; ++i) {
     const T* from = x.data + i * x.row_step;
-    T* line = to + i * to_row_step;
-    if (x.column_step == 1 && to_column_step == 1)
+    T* line = to.data + i * to.row_step;
+    if (x.column_step == 1 && to.column_step == 1)
       std::copy_n(from, columns, line);
     else
-      for (std::int64_t j = 0; j < columns; ++j) line[j * to_column_step] = from[j * x.column_step];
+      for (std::int64_t j = 0; j < columns; ++j) line[j * to.column_step] = from[j * x.column_step];
   }
 }
 
-// ---- the BLAS, and loops for products so small that calling it costs more
-// -------------------------------------------
-
-constexpr int row_major = 101, no_trans = 111, trans = 112;
-
-void blas(int ta, int tb, int m, int n, int k, const float* a, int lda, const float* b, int ldb,
-          float beta, float* c, int ldc) {
-  cblas_sgemm(row_major, ta, tb, m, n, k, 1, a, lda, b, ldb, beta, c, ldc);
-}
-void blas(int ta, int tb, int m, int n, int k, const double* a, int lda, const double* b, int ldb,
-          double beta, double* c, int ldc) {
-  cblas_dgemm(row_major, ta, tb, m, n, k, 1, a, lda, b, ldb, beta, c, ldc);
-}
+// ---- c += a b by the BLAS, and by loops where calling it costs more
+// -----------------------------
 
 template <class T>
-RETRACE_INLINE inline void loops(std::int64_t m, std::int64_t n, const Factors<T>& f, T* c,
-                                 std::int64_t ldc) {
+void by_loops(std::int64_t m, std::int64_t n, const Factors<T>& f, Result<T> c) {
   const auto& [a, b, k, packed] = f;
   for (std::int64_t i = 0; i < m; ++i) {
-    T* row = c + i * ldc;
+    T* row = c.data + i * c.step;
     if (b.column_step == 1) {
       for (std::int64_t p = 0; p < k; ++p) {
-        const T x = a.data[i * a.row_step + p * a.column_step];
-        const T* from = b.data + p * b.row_step;
+        const T x = a(i, p), *from = &b(p, 0);
         for (std::int64_t j = 0; j < n; ++j) row[j] += x * from[j];
       }
     } else {
       for (std::int64_t j = 0; j < n; ++j) {
         T sum = 0;
-        for (std::int64_t p = 0; p < k; ++p)
-          sum += a.data[i * a.row_step + p * a.column_step] *
-                 b.data[p * b.row_step + j * b.column_step];
+        for (std::int64_t p = 0; p < k; ++p) sum += a(i, p) * b(p, j);
         row[j] += sum;
       }
     }
@@ -101,49 +81,49 @@ Lines<T> lines(const Matrix<const T>& x, std::int64_t rows, std::int64_t columns
   if (x.column_step == 1 && x.row_step >= columns) return {x.data, false, x.row_step};
   if (x.row_step == 1 && x.column_step >= rows) return {x.data, true, x.column_step};
   buffer.resize(static_cast<std::size_t>(rows * columns));
-  copy(rows, columns, x, buffer.data(), columns, 1);
+  copy(rows, columns, x, {buffer.data(), columns, 1});
   return {buffer.data(), false, columns};
 }
 
 template <class T>
-void by_blas(std::int64_t m, std::int64_t n, const Factors<T>& f, T* c, std::int64_t ldc) {
+void by_blas(std::int64_t m, std::int64_t n, const Factors<T>& f, Result<T> c) {
   std::vector<T> buffer_a, buffer_b;
   const Lines<T> a = lines(f.a, m, f.k, buffer_a), b = lines(f.b, f.k, n, buffer_b);
   // What it refuses the BLAS prints, and returns.
-  for (const std::int64_t size : {m, n, f.k, a.step, b.step, ldc})
+  for (const std::int64_t size : {m, n, f.k, a.step, b.step, c.step})
     require(size > 0 && size <= std::numeric_limits<int>::max(),
             "matmul: the BLAS takes no size or step of {}", size);
-  require(
-      a.step >= (a.is_transposed ? m : f.k) && b.step >= (b.is_transposed ? f.k : n) && ldc >= n,
-      "matmul: lines {}, {} and {} apart overlap in [{}, {}] x [{}, {}]", a.step, b.step, ldc, m,
-      f.k, f.k, n);
-  const auto as_int = [](std::int64_t size) { return static_cast<int>(size); };
-  blas(a.is_transposed ? trans : no_trans, b.is_transposed ? trans : no_trans, as_int(m), as_int(n),
-       as_int(f.k), a.data, as_int(a.step), b.data, as_int(b.step), T{1}, c, as_int(ldc));
+  require(c.step >= n, "matmul: lines {}, {} and {} apart overlap in [{}, {}] x [{}, {}]", a.step,
+          b.step, c.step, m, f.k, f.k, n);
+  const auto call = [&](auto* function) {
+    constexpr int row_major = 101, no_trans = 111, trans = 112;
+    const auto as_int = [](std::int64_t size) { return static_cast<int>(size); };
+    function(row_major, a.is_transposed ? trans : no_trans, b.is_transposed ? trans : no_trans,
+             as_int(m), as_int(n), as_int(f.k), 1, a.data, as_int(a.step), b.data, as_int(b.step),
+             1, c.data, as_int(c.step));
+  };
+  if constexpr (std::is_same_v<T, float>)
+    call(cblas_sgemm);
+  else
+    call(cblas_dgemm);
 }
 
-// ---- the vector unit
-// -----------------------------------------------------------------------------------------------
+// ---- c = its addend + a b on the vector unit
+// ---------------------------------------------------
 
-constexpr std::int64_t block_k = 256;  // so that a panel of b stays in the first cache
-
-/// Room for a copy, from the pool.
+/// Room for a copy.
 template <class T>
 class Scratch {
  public:
   explicit Scratch(std::int64_t elements)
-      : bytes_(static_cast<std::size_t>(elements) * sizeof(T)),
-        data_(bytes_ > 0 ? detail::pool_allocate(bytes_) : nullptr) {}
+      : storage_(detail::Storage::allocate(static_cast<std::size_t>(elements) * sizeof(T))) {}
   Scratch(const Scratch&) = delete;
   Scratch& operator=(const Scratch&) = delete;
-  ~Scratch() {
-    if (data_) detail::pool_free(data_, bytes_);
-  }
-  T* data() const { return static_cast<T*>(data_); }
+  ~Scratch() { storage_->release(); }
+  T* data() const { return reinterpret_cast<T*>(storage_->data()); }
 
  private:
-  std::size_t bytes_;
-  void* data_;
+  detail::Storage* storage_;
 };
 
 /// Calls f(factors, first, count, place) for the parts of the list that k0 .. k0 + k of the long
@@ -161,178 +141,172 @@ RETRACE_INLINE inline void for_parts(std::span<const Factors<T>> list, std::int6
   }
 }
 
-/// Rows k0 .. k0 + k of b in panels, the last one filled up with zeros.
-template <class T, std::int64_t Width>
-RETRACE_INLINE inline void pack_panels(std::span<const Factors<T>> list, std::int64_t k0,
-                                       std::int64_t k, std::int64_t n, T* to) {
-  for (std::int64_t j = 0; j < n; j += Width, to += k * Width) {
-    const std::int64_t columns = std::min(Width, n - j);
-    if (columns < Width) std::fill_n(to, k * Width, T{0});
-    for_parts(list, k0, k,
-              [&](const Factors<T>& f, std::int64_t first, std::int64_t count, std::int64_t place) {
-                const Matrix<const T> b = moved(f.b, first, j);
-                if (columns == Width && b.column_step == 1)
-                  for (std::int64_t p = 0; p < count; ++p)
-                    std::copy_n(b.data + p * b.row_step, Width, to + (place + p) * Width);
-                else
-                  copy(count, columns, b, to + place * Width, Width, 1);
-              });
-  }
-}
-
 constexpr std::int64_t rounded_up(std::int64_t n, std::int64_t step) {
   return (n + step - 1) / step * step;
 }
 
-constexpr std::int64_t few_multiplications = 128;  // too few to prepare anything for them
+/// The unit whose vectors are used for products of n columns: half of the longer ones would do
+/// nothing for few.
+VectorUnit unit_for(std::int64_t n, std::size_t element_bytes) {
+  const bool few = n * static_cast<std::int64_t>(element_bytes) <= 32;
+  return few ? std::min(vector_unit(), VectorUnit::avx2) : vector_unit();
+}
+
+std::int64_t panel_width(VectorUnit unit, std::size_t element_bytes) {
+  return 2 * vector_bytes(unit) / static_cast<std::int64_t>(element_bytes);
+}
+
+/// Rows k0 .. k0 + k of b in panels for the unit, the last one filled up with zeros.
+template <class T>
+void pack_panels(VectorUnit unit, std::span<const Factors<T>> list, std::int64_t k0, std::int64_t k,
+                 std::int64_t n, T* to) {
+  const auto pack = [=](auto bytes) RETRACE_INLINE {
+    constexpr std::int64_t width = 2 * bytes / sizeof(T);
+    T* panel = to;
+    for (std::int64_t j = 0; j < n; j += width, panel += k * width) {
+      const std::int64_t columns = std::min(width, n - j);
+      if (columns < width) std::fill_n(panel, k * width, T{0});
+      for_parts(list, k0, k, [=](const auto& f, auto first, auto count, auto place) {
+        const Matrix<const T> b = f.b.from(first, j);
+        T* at = panel + place * width;
+        if (columns == width && b.column_step == 1)
+          for (std::int64_t p = 0; p < count; ++p)
+            std::copy_n(b.data + p * b.row_step, width, at + p * width);
+        else
+          copy(count, columns, b, {at, width, 1});
+      });
+    }
+  };
+  on_vector_unit<VectorUnit::avx512>(pack, unit);
+}
 
 /// One block on the vector unit; on its own, so that a small product does not pay for what
 /// surrounds a large one.
-template <class T, int Bytes>
-void block(std::int64_t m, std::int64_t n, std::int64_t k, Matrix<const T> a, Panels<T> b,
-           Addend<T> addend, T* c, std::int64_t ldc) {
-  on_vector_unit<VectorUnit::avx512>(
-      [=](auto bytes) RETRACE_INLINE {
-        if constexpr (bytes == Bytes) MicroKernel<T, Bytes>::block(m, n, k, a, b, addend, c, ldc);
-      },
-      Bytes == 64 ? VectorUnit::avx512 : VectorUnit::avx2);
+template <class T>
+void block(VectorUnit unit, std::int64_t m, std::int64_t n, std::int64_t k, Matrix<const T> a,
+           const Panels<T>& b, const Result<T>& c) {
+  const auto multiply = [&](auto bytes) RETRACE_INLINE {
+    if constexpr (bytes > 16) MicroKernel<T, bytes>::block(m, n, k, a, b, c);
+  };
+  on_vector_unit<VectorUnit::avx512>(multiply, unit);
 }
 
-/// By blocks with vectors of Bytes, or false when that is not worth it.
-template <class T, int Bytes>
-bool blocked(std::int64_t m, std::int64_t n, std::span<const Factors<T>> list, Addend<T> addend,
-             T* c, std::int64_t ldc) {
-  using Kernel = MicroKernel<T, Bytes>;
-  constexpr std::int64_t width = Kernel::width;
-  const Factors<T>& f = list[0];
-  const bool one = list.size() == 1;
+constexpr std::int64_t block_k = 256;  // so that a panel of b stays in the first cache
+
+constexpr std::int64_t few_multiplications = 128;  // too few to prepare anything for them
+
+/// How a product is computed.
+template <class T>
+struct Plan {
+  VectorUnit unit;  // whose vectors are used
+  enum class By { loops_or_blas, one_block, blocks } by = By::loops_or_blas;
+  bool copies_a = false;
+  Panels<T> b{};  // nowhere if b is copied into panels
+};
+
+template <class T>
+Plan<T> plan(std::int64_t m, std::int64_t n, std::span<const Factors<T>> list) {
+  using By = typename Plan<T>::By;
+  const auto& [a, b, k, packed_b] = list[0];
+  const std::int64_t work = m * n * k, element_bytes = sizeof(T);
+
+  Plan<T> p{unit_for(n, sizeof(T))};
+  if (p.unit == VectorUnit::baseline) return p;
+  // A BLAS made for AVX2 is up to a tenth ahead of the kernel here. None was met that uses AVX-512
+  // as well as it does.
+  if (vector_unit() == VectorUnit::avx2 && k >= 512 && m * n >= 65536) return p;
+
+  const std::int64_t width = panel_width(p.unit, sizeof(T));
   // Few multiplications take the same way, and give the same bits, whether or not another thread
   // has packed b.
-  const T* packed_b = m * n * f.k > few_multiplications ? f.packed_b : nullptr;
+  if (packed_b && work > few_multiplications) p.b = {packed_b, width, k * width};
   // A matrix that is read once, or stays in the first cache, is read as it lies.
-  const bool as_it_lies =
-      one && !packed_b && f.b.column_step == 1 && n % Kernel::lanes == 0 &&
-      (m <= 2 * Kernel::most_rows || f.k * n * static_cast<std::int64_t>(sizeof(T)) <= 16384);
-  const bool copy_b = !as_it_lies && !packed_b;
+  else if (list.size() == 1 && b.column_step == 1 && n % (width / 2) == 0 &&
+           (m <= 2 * most_rows(vector_bytes(p.unit)) || k * n * element_bytes <= 16384))
+    p.b = {b.data, b.row_step, width};
   // Lines that are far apart fight for the same places in the cache.
-  const std::int64_t a_step =
-      std::max(f.a.row_step, f.a.column_step) * static_cast<std::int64_t>(sizeof(T));
-  const bool copy_a = !one || (n > 2 * width && a_step >= 1024);
-  const auto panels = [&](std::int64_t k0, std::int64_t k) -> Panels<T> {
-    if (as_it_lies) return {f.b.data + k0 * f.b.row_step, f.b.row_step, width};
-    return {copy_b ? nullptr : packed_b + k0 * rounded_up(n, width), width, width * k};
-  };
-  if (!copy_b && !copy_a && f.k <= block_k &&
-      m <= Kernel::most_block_rows) {  // most products of a small model
-    block<T, Bytes>(m, n, f.k, f.a, panels(0, f.k), addend, c, ldc);
-    return true;
-  }
-  if (m * n * f.k <= few_multiplications) return false;
+  const bool far_apart = std::max(a.row_step, a.column_step) * element_bytes >= 1024;
+  p.copies_a = list.size() > 1 || (n > 2 * width && far_apart);
+  if (p.b.data && !p.copies_a && k <= block_k && m <= most_block_rows)
+    p.by = By::one_block;  // most products of a small model
+  else if (work > few_multiplications)
+    p.by = By::blocks;
+  return p;
+}
 
+/// Copies make factors lie closer, and those of a list side by side.
+template <class T>
+void by_blocks(const Plan<T>& plan, std::int64_t m, std::int64_t n,
+               std::span<const Factors<T>> list, Result<T> c) {
   std::int64_t k_of_list = 0;
-  for (const Factors<T>& each : list) k_of_list += each.k;
-  const std::int64_t most_k = std::min(k_of_list, block_k);
-  const bool a_in_columns = f.a.column_step != 1;
-  const Scratch<T> b_copy(copy_b ? most_k * rounded_up(n, width) : 0);
-  const Scratch<T> a_copy(copy_a ? std::min(m, Kernel::most_block_rows) * most_k : 0);
+  for (const Factors<T>& f : list) k_of_list += f.k;
+  const std::int64_t most_k = std::min(k_of_list, block_k),
+                     width = panel_width(plan.unit, sizeof(T));
+  const bool in_columns = list[0].a.column_step != 1;
+  const Scratch<T> b_copy(plan.b.data ? 0 : most_k * rounded_up(n, width));
+  const Scratch<T> a_copy(plan.copies_a ? std::min(m, most_block_rows) * most_k : 0);
 
   for (std::int64_t k0 = 0; k0 < k_of_list; k0 += block_k) {
     const std::int64_t k = std::min(block_k, k_of_list - k0);
-    Panels<T> b = panels(k0, k);
-    if (copy_b) {
-      on_vector_unit([&](auto)
-                         RETRACE_INLINE { pack_panels<T, width>(list, k0, k, n, b_copy.data()); });
-      b.data = b_copy.data();
+    Panels<T> b = plan.b;
+    if (b.data) {
+      b.data += k0 * b.row_step;
+    } else {
+      pack_panels(plan.unit, list, k0, k, n, b_copy.data());
+      b = {b_copy.data(), width, k * width};
     }
-    for (std::int64_t i = 0; i < m; i += Kernel::most_block_rows) {
-      const std::int64_t rows = std::min(Kernel::most_block_rows, m - i);
-      Matrix<const T> a = moved(f.a, i, k0);
-      if (copy_a) {
-        T* to = a_copy.data();
-        const std::int64_t row_step = a_in_columns ? 1 : k, column_step = a_in_columns ? rows : 1;
-        for_parts(list, k0, k,
-                  [&](const Factors<T>& part, std::int64_t first, std::int64_t count,
-                      std::int64_t place) {
-                    copy(rows, count, moved(part.a, i, first), to + place * column_step, row_step,
-                         column_step);
-                  });
-        a = {to, row_step, column_step};
+    for (std::int64_t i = 0; i < m; i += most_block_rows) {
+      const std::int64_t rows = std::min(most_block_rows, m - i);
+      Matrix<const T> a = list[0].a.from(i, k0);
+      if (plan.copies_a) {
+        const Matrix<T> to{a_copy.data(), in_columns ? 1 : k, in_columns ? rows : 1};
+        for_parts(list, k0, k, [&](const auto& f, auto first, auto count, auto place) {
+          copy(rows, count, f.a.from(i, first), to.from(0, place));
+        });
+        a = {to.data, to.row_step, to.column_step};
       }
-      block<T, Bytes>(rows, n, k, a, b, moved(k0 > 0 ? Addend<T>{c, ldc} : addend, i, 0),
-                      c + i * ldc, ldc);
+      block(plan.unit, rows, n, k, a, b, c.from(i, 0));
     }
-  }
-  return true;
-}
-
-/// Where a BLAS made for AVX2 is ahead of the kernel here. None was met that uses AVX-512 as well
-/// as it does.
-bool is_for_blas(VectorUnit unit, std::int64_t m, std::int64_t n, std::int64_t k) {
-  return unit == VectorUnit::avx2 && k >= 512 && m * n >= 65536;
-}
-
-/// Length of the vectors for products of n columns: half of the longer ones would do nothing for
-/// few.
-template <class T>
-int vector_bytes(std::int64_t n) {
-  return vector_unit() == VectorUnit::avx512 && n * static_cast<std::int64_t>(sizeof(T)) > 32 ? 64
-                                                                                              : 32;
-}
-
-template <class T>
-void multiply(std::int64_t m, std::int64_t n, std::span<const Factors<T>> list, Addend<T> addend,
-              T* c, std::int64_t ldc) {
-  const VectorUnit unit = vector_unit();
-  if (unit != VectorUnit::baseline && !is_for_blas(unit, m, n, list[0].k) &&
-      (vector_bytes<T>(n) == 64 ? blocked<T, 64>(m, n, list, addend, c, ldc)
-                                : blocked<T, 32>(m, n, list, addend, c, ldc)))
-    return;
-  for (std::int64_t i = 0; addend.data != c && i < m; ++i)
-    if (addend.data)
-      std::copy_n(addend.data + i * addend.row_step, n, c + i * ldc);
-    else
-      std::fill_n(c + i * ldc, n, T{0});
-  const std::int64_t loops_up_to = unit == VectorUnit::baseline ? 4096 : few_multiplications;
-  for (const Factors<T>& f : list) {
-    if (m * n * f.k <= loops_up_to)
-      loops(m, n, f, c, ldc);
-    else
-      by_blas(m, n, f, c, ldc);
+    c = {c.data, c.step, c.data, c.step};
   }
 }
 
 }  // namespace
 
-void gemm(std::int64_t m, std::int64_t n, std::span<const Factors<float>> list,
-          Addend<float> addend, float* c, std::int64_t ldc) {
-  multiply(m, n, list, addend, c, ldc);
-}
-void gemm(std::int64_t m, std::int64_t n, std::span<const Factors<double>> list,
-          Addend<double> addend, double* c, std::int64_t ldc) {
-  multiply(m, n, list, addend, c, ldc);
+template <class T>
+void gemm(std::int64_t m, std::int64_t n, std::span<const Factors<T>> list, const Result<T>& c) {
+  if (m == 0) return;  // a tile has a row
+  const Plan<T> p = plan(m, n, list);
+  if (p.by == Plan<T>::By::one_block) return block(p.unit, m, n, list[0].k, list[0].a, p.b, c);
+  if (p.by == Plan<T>::By::blocks) return by_blocks(p, m, n, list, c);
+  for (std::int64_t i = 0; c.addend != c.data && i < m; ++i)
+    if (c.addend)
+      std::copy_n(c.addend + i * c.addend_step, n, c.data + i * c.step);
+    else
+      std::fill_n(c.data + i * c.step, n, T{0});
+  const std::int64_t most_for_loops = p.unit == VectorUnit::baseline ? 4096 : few_multiplications;
+  for (const Factors<T>& f : list)
+    if (m * n * f.k <= most_for_loops)
+      by_loops(m, n, f, c);
+    else
+      by_blas(m, n, f, c);
 }
 
 template <class T>
-std::int64_t packed_size(std::int64_t k, std::int64_t n) {
-  if (vector_unit() == VectorUnit::baseline) return 0;
-  return k * rounded_up(n, 2 * vector_bytes<T>(n) / static_cast<std::int64_t>(sizeof(T)));
-}
-template <class T>
 void pack(std::int64_t k, std::int64_t n, Matrix<const T> b, T* to) {
   const Factors<T> f{{}, b, k};
-  for (std::int64_t k0 = 0; k0 < k; k0 += block_k) {
-    const std::int64_t count = std::min(block_k, k - k0);
-    if (vector_bytes<T>(n) == 64) {
-      pack_panels<T, 128 / sizeof(T)>(std::span(&f, 1), k0, count, n, to);
-      to += count * rounded_up(n, 128 / sizeof(T));
-    } else {
-      pack_panels<T, 64 / sizeof(T)>(std::span(&f, 1), k0, count, n, to);
-      to += count * rounded_up(n, 64 / sizeof(T));
-    }
-  }
+  pack_panels(unit_for(n, sizeof(T)), std::span(&f, 1), 0, k, n, to);
 }
-template std::int64_t packed_size<float>(std::int64_t, std::int64_t);
-template std::int64_t packed_size<double>(std::int64_t, std::int64_t);
+
+std::int64_t packed_size(std::int64_t k, std::int64_t n, std::size_t element_bytes) {
+  const VectorUnit unit = unit_for(n, element_bytes);
+  return unit == VectorUnit::baseline ? 0 : k * rounded_up(n, panel_width(unit, element_bytes));
+}
+
+template void gemm(std::int64_t, std::int64_t, std::span<const Factors<float>>,
+                   const Result<float>&);
+template void gemm(std::int64_t, std::int64_t, std::span<const Factors<double>>,
+                   const Result<double>&);
 template void pack(std::int64_t, std::int64_t, Matrix<const float>, float*);
 template void pack(std::int64_t, std::int64_t, Matrix<const double>, double*);
 

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <span>
+#include <utility>
 
 /// Matrix products on plain arrays.
 namespace retrace::kernels {
@@ -11,6 +12,14 @@ template <class T>
 struct Matrix {
   T* data;
   std::int64_t row_step, column_step;
+
+  T& operator()(std::int64_t i, std::int64_t j) const {
+    return data[i * row_step + j * column_step];
+  }
+  /// What is left of it from element (i, j) on.
+  Matrix from(std::int64_t i, std::int64_t j) const {
+    return {&(*this)(i, j), row_step, column_step};
+  }
 };
 
 /// a [m, k] times b [k, n]. For both one of the two steps must be 1; anything else costs time.
@@ -21,27 +30,31 @@ struct Factors {
   const T* packed_b = nullptr;  ///< what `pack` made of b, if at hand
 };
 
-/// What a product is added to: element (i, j) at data[i * row_step + j]; a step of 0 repeats one
-/// row. It may be the result's own place. Without data, nothing.
+/// Where a product goes, rows `step` apart, and what it is added to: rows `addend_step` apart, a
+/// step of 0 repeating one row. That may be the same place; null is nothing.
 template <class T>
-struct Addend {
-  const T* data = nullptr;
-  std::int64_t row_step = 0;
+struct Result {
+  T* data;
+  std::int64_t step;
+  const T* addend = nullptr;
+  std::int64_t addend_step = 0;
+
+  Result from(std::int64_t i, std::int64_t j) const {
+    return {data + i * step + j, step, addend ? addend + i * addend_step + j : nullptr,
+            addend_step};
+  }
 };
 
-/// c = addend + the sum of a b over the list, which is one long product of the factors side by
-/// side. c [m, n] is row-major with rows `ldc` apart.
-void gemm(std::int64_t m, std::int64_t n, std::span<const Factors<float>> list,
-          Addend<float> addend, float* c, std::int64_t ldc);
-void gemm(std::int64_t m, std::int64_t n, std::span<const Factors<double>> list,
-          Addend<double> addend, double* c, std::int64_t ldc);
-
-/// b [k, n] in the order in which products with m rows read it best, for a b that is used again and
-/// again; its size in elements, or 0 where b is best read as it lies. Good for products on the
-/// vector unit in use.
+/// c [m, n] = its addend + the sum of a b over the list, which is one long product of the factors
+/// side by side.
 template <class T>
-std::int64_t packed_size(std::int64_t k, std::int64_t n);
+void gemm(std::int64_t m, std::int64_t n, std::span<const Factors<T>> list, const Result<T>& c);
+
+/// b [k, n] in the order in which products read it best, for a b that is used again and again; it
+/// is good for the vector unit in use.
 template <class T>
 void pack(std::int64_t k, std::int64_t n, Matrix<const T> b, T* to);
+/// How many elements that takes, each of element_bytes; 0 where b is best read as it lies.
+std::int64_t packed_size(std::int64_t k, std::int64_t n, std::size_t element_bytes);
 
 }  // namespace retrace::kernels

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <algorithm>
-#include <utility>
 
 #include "../vector_unit.hpp"
 #include "gemm.hpp"
@@ -18,32 +17,29 @@ struct Panels {
   std::int64_t row_step, panel_step;
 };
 
-template <class T>
-RETRACE_INLINE inline Addend<T> moved(Addend<T> addend, std::int64_t rows, std::int64_t columns) {
-  if (addend.data) addend.data += rows * addend.row_step + columns;
-  return addend;
-}
+/// Of a tile, two vectors wide. As many as leave registers for two vectors of b and one of a: 28 of
+/// 32, or 12 of 16, hold sums.
+constexpr int most_rows(int vector_bytes) { return vector_bytes == 64 ? 14 : 6; }
+/// Of a block, a multiple of most_rows.
+constexpr std::int64_t most_block_rows = 168;
 
 template <class T, int Bytes>
 struct MicroKernel {
   using Vector = typename VectorOf<T, Bytes>::Type;
   static constexpr std::int64_t lanes = Bytes / sizeof(T), width = 2 * lanes;
-  /// As many as leave registers for two vectors of b and one of a: 28 of 32, or 12 of 16, hold
-  /// sums.
-  static constexpr int most_rows = Bytes == 64 ? 14 : 6;
 
-  /// c [Rows, Vectors * lanes] = addend + a [Rows, k] b [k, Vectors * lanes], the sums in
+  /// c [Rows, Vectors * lanes] = its addend + a [Rows, k] b [k, Vectors * lanes], the sums in
   /// registers.
   template <int Rows, int Vectors>
   RETRACE_INLINE static inline void tile(std::int64_t k, Matrix<const T> a, Panels<T> b,
-                                         Addend<T> addend, T* c, std::int64_t ldc) {
+                                         Result<T> c) {
     Vector sums[Rows][Vectors];
 #pragma GCC unroll 16
     for (int i = 0; i < Rows; ++i)
 #pragma GCC unroll 8
       for (int j = 0; j < Vectors; ++j) {
         sums[i][j] = Vector{};
-        __builtin_prefetch(c + i * ldc + j * lanes, 1);
+        __builtin_prefetch(c.data + i * c.step + j * lanes, 1);
       }
     for (std::int64_t p = 0; p < k; ++p) {
       Vector row[Vectors];
@@ -53,7 +49,7 @@ struct MicroKernel {
                                                   j % 2 * lanes);
 #pragma GCC unroll 16
       for (int i = 0; i < Rows; ++i) {
-        const T x = a.data[i * a.row_step + p * a.column_step];
+        const T x = a(i, p);
 #pragma GCC unroll 8
         for (int j = 0; j < Vectors; ++j) sums[i][j] += x * row[j];
       }
@@ -62,79 +58,77 @@ struct MicroKernel {
     for (int i = 0; i < Rows; ++i)
 #pragma GCC unroll 8
       for (int j = 0; j < Vectors; ++j) {
-        if (addend.data)
-          sums[i][j] +=
-              *reinterpret_cast<const Vector*>(addend.data + i * addend.row_step + j * lanes);
-        *reinterpret_cast<Vector*>(c + i * ldc + j * lanes) = sums[i][j];
+        if (c.addend)
+          sums[i][j] += *reinterpret_cast<const Vector*>(c.addend + i * c.addend_step + j * lanes);
+        *reinterpret_cast<Vector*>(c.data + i * c.step + j * lanes) = sums[i][j];
       }
   }
 
-  /// The same for a number of rows known only at run time, at most Most.
-  template <int Most, int Vectors>
+  /// The same for a number of rows known only at run time, from Rows to Most.
+  template <int Most, int Vectors, int Rows = 1>
   RETRACE_INLINE static inline void tile_of(std::int64_t rows, std::int64_t k, Matrix<const T> a,
-                                            Panels<T> b, Addend<T> addend, T* c, std::int64_t ldc) {
-    const auto if_rows = [&]<int Rows>() RETRACE_INLINE {
-      if (rows == Rows) tile<Rows, Vectors>(k, a, b, addend, c, ldc);
-      return rows == Rows;
-    };
-    [&]<int... I>(std::integer_sequence<int, I...>) RETRACE_INLINE {
-      (if_rows.template operator()<I + 1>() || ...);
-    }
-    (std::make_integer_sequence<int, Most>());
+                                            Panels<T> b, Result<T> c) {
+    if constexpr (Rows < Most)
+      if (rows > Rows) return tile_of<Most, Vectors, Rows + 1>(rows, k, a, b, c);
+    tile<Rows, Vectors>(k, a, b, c);
   }
 
-  /// All rows against the panel at b, whose first Vectors * lanes columns count.
+  /// All rows against the first Vectors * lanes columns of the panel at b.
   template <int Vectors>
-  RETRACE_INLINE static inline void column(std::int64_t m, std::int64_t k, Matrix<const T> a,
-                                           Panels<T> b, Addend<T> addend, T* c, std::int64_t ldc) {
-    // Blocks of nearly equal size: 16 rows are 8 + 8, not 14 + 2.
-    for (std::int64_t blocks = (m + most_rows - 1) / most_rows, i = 0; blocks > 0; --blocks) {
-      const std::int64_t rows = blocks == 1 ? m - i : (m - i + blocks - 1) / blocks;
-      tile_of<most_rows, Vectors>(rows, k, {a.data + i * a.row_step, a.row_step, a.column_step}, b,
-                                  moved(addend, i, 0), c + i * ldc, ldc);
+  RETRACE_INLINE static inline void tiles(std::int64_t m, std::int64_t k, Matrix<const T> a,
+                                          Panels<T> b, Result<T> c) {
+    constexpr int most = most_rows(Bytes);
+    // Of nearly equal size: 16 rows are 8 + 8, not 14 + 2.
+    for (std::int64_t left = (m + most - 1) / most, i = 0; left > 0; --left) {
+      const std::int64_t rows = left == 1 ? m - i : (m - i + left - 1) / left;
+      tile_of<most, Vectors>(rows, k, a.from(i, 0), b, c.from(i, 0));
       i += rows;
     }
   }
 
-  static constexpr std::int64_t most_block_rows = 168;  // of a block, a multiple of most_rows
+  /// c [m, columns], the edge of a result, from vectors that reach past its end.
+  RETRACE_INLINE static inline void copy_edge(std::int64_t m, std::int64_t columns, const T* edge,
+                                              Result<T> c) {
+    for (std::int64_t i = 0; i < m; ++i)
+      for (std::int64_t j = 0; j < columns; ++j)
+        c.data[i * c.step + j] =
+            edge[i * width + j] + (c.addend ? c.addend[i * c.addend_step + j] : 0);
+  }
 
-  /// c [m, n] = addend + a [m, k] b [k, n] with m <= most_block_rows. Columns of b past n are read,
-  /// up to the end of the vector they are in.
+  /// All rows against the first columns of the panel at b.
+  RETRACE_INLINE static inline void panel(std::int64_t m, std::int64_t columns, std::int64_t k,
+                                          Matrix<const T> a, Panels<T> b, Result<T> c) {
+    T edge[most_block_rows * width];
+    const bool whole = columns % lanes == 0;
+    const Result<T> to = whole ? c : Result<T>{edge, width};
+    if (columns > lanes)
+      tiles<2>(m, k, a, b, to);
+    else
+      tiles<1>(m, k, a, b, to);
+    if (!whole) copy_edge(m, columns, edge, c);
+  }
+
+  /// c [m, n] = its addend + a [m, k] b [k, n] with 0 < m <= most_block_rows. Columns of b past n
+  /// are read, up to the end of the vector they are in.
   RETRACE_INLINE static inline void block(std::int64_t m, std::int64_t n, std::int64_t k,
-                                          Matrix<const T> a, Panels<T> b, Addend<T> addend, T* c,
-                                          std::int64_t ldc) {
-    // Few rows: more panels side by side, so that there are enough sums to hide the time an
+                                          Matrix<const T> a, Panels<T> b, Result<T> c) {
+    // One row or few: more panels side by side, so that there are enough sums to hide the time an
     // addition takes.
     for (std::int64_t j = 0; j < n;) {
-      if (m == 1 && n - j >= 4 * width) {
-        tile<1, 8>(k, a, b, moved(addend, 0, j), c + j, ldc);
-        j += 4 * width;
-        b.data += 4 * b.panel_step;
-        continue;
+      const std::int64_t left = n - j;
+      const Result<T> to = c.from(0, j);
+      std::int64_t panels = 1;
+      if (m == 1 && left >= 4 * width) {
+        tile<1, 8>(k, a, b, to);
+        panels = 4;
+      } else if (m <= 3 && left >= 2 * width) {
+        tile_of<3, 4>(m, k, a, b, to);
+        panels = 2;
+      } else {
+        panel(m, std::min(width, left), k, a, b, to);
       }
-      if (m <= 3 && n - j >= 2 * width) {
-        tile_of<3, 4>(m, k, a, b, moved(addend, 0, j), c + j, ldc);
-        j += 2 * width;
-        b.data += 2 * b.panel_step;
-        continue;
-      }
-      const std::int64_t columns = std::min(width, n - j);
-      const bool whole =
-          columns % lanes == 0;  // else through a buffer, since the vectors reach past the end of c
-      T edge[most_block_rows * width];
-      T* to = whole ? c + j : edge;
-      const std::int64_t step = whole ? ldc : width;
-      const Addend<T> added = moved(addend, 0, j);
-      if (columns > lanes)
-        column<2>(m, k, a, b, whole ? added : Addend<T>{}, to, step);
-      else
-        column<1>(m, k, a, b, whole ? added : Addend<T>{}, to, step);
-      for (std::int64_t i = 0; !whole && i < m; ++i)
-        for (std::int64_t q = 0; q < columns; ++q)
-          c[i * ldc + j + q] =
-              edge[i * width + q] + (added.data ? added.data[i * added.row_step + q] : 0);
-      j += columns;
-      b.data += b.panel_step;
+      j += panels * width;
+      b.data += panels * b.panel_step;
     }
   }
 };

@@ -7,11 +7,16 @@
 namespace retrace::kernels {
 namespace {
 
-struct PackedForm : detail::Derived {
+/// What a copy is good for.
+struct Key {
   const void* data;
   std::int64_t k, n, row_step, column_step;
   VectorUnit unit;
-  std::uint32_t version;
+
+  bool operator==(const Key&) const = default;
+};
+struct PackedForm : detail::PackedCopy {
+  Key key;
 };
 constexpr std::size_t head_bytes = 128;  // a multiple of the cache line
 static_assert(sizeof(PackedForm) <= head_bytes);
@@ -26,28 +31,22 @@ T* elements(PackedForm* form) {
 template <class T>
 const T* packed_form(detail::Storage& storage, std::int64_t k, std::int64_t n,
                      const Matrix<const T>& b) {
-  detail::DerivedList* list = storage.derived();
-  if (!list) return nullptr;
-  const std::uint32_t version = storage.version.load(std::memory_order_relaxed);
-  for (detail::Derived* d = list->first.load(std::memory_order_acquire); d; d = d->next) {
-    auto* form = static_cast<PackedForm*>(d);
-    if (form->data == b.data && form->k == k && form->n == n && form->row_step == b.row_step &&
-        form->column_step == b.column_step && form->unit == vector_unit() &&
-        form->version == version)
-      return elements<T>(form);
-  }
-  if (!list->wanted.load(
+  detail::PackedCopies* copies = storage.packed();
+  if (!copies) return nullptr;
+  const Key key{b.data, k, n, b.row_step, b.column_step, vector_unit()};
+  for (detail::PackedCopy* c = copies->first.load(std::memory_order_acquire); c; c = c->next)
+    if (auto* form = static_cast<PackedForm*>(c); form->key == key) return elements<T>(form);
+  if (!copies->used_before.load(
           std::memory_order_relaxed)) {  // an exchange costs more, and most are used once
-    list->wanted.store(true, std::memory_order_relaxed);
+    copies->used_before.store(true, std::memory_order_relaxed);
     return nullptr;
   }
-  const std::int64_t size = packed_size<T>(k, n);
-  if (size == 0) return nullptr;
-  const std::size_t bytes = head_bytes + static_cast<std::size_t>(size) * sizeof(T);
-  auto* form = ::new (detail::pool_allocate(bytes))
-      PackedForm{{nullptr, bytes}, b.data, k, n, b.row_step, b.column_step, vector_unit(), version};
+  const auto elements_bytes = static_cast<std::size_t>(packed_size(k, n, sizeof(T))) * sizeof(T);
+  if (elements_bytes == 0) return nullptr;
+  const std::size_t bytes = head_bytes + elements_bytes;
+  auto* form = ::new (detail::pool_allocate(bytes)) PackedForm{{nullptr, bytes}, key};
   pack(k, n, b, elements<T>(form));
-  list->add(form);
+  copies->add(form);
   return elements<T>(form);
 }
 

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "../memory.hpp"
+#include "../storage.hpp"
 #include "gemm.hpp"
 
 namespace retrace::kernels {

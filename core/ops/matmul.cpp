@@ -49,28 +49,23 @@ void check(const Operand& a, const Operand& b, const Shape& to, DType dtype) {
           b.x->dtype, b.x->shape);
 }
 
-/// What a product is added to: as many elements, or one row that counts for all. Without data,
-/// nothing.
-struct Addend {
-  const std::byte* data = nullptr;
-  bool is_row = false;
-};
-
-/// to = addend + a b, `to` having the product's elements in row-major order.
-void multiply(const Operand& a, const Operand& b, const Addend& addend, const Tensor& to) {
+/// to = a b, added to as many elements, or to one row that counts for all, if there is an addend.
+/// `to` has the product's elements in row-major order.
+void multiply(const Operand& a, const Operand& b, const Tensor& to,
+              const std::byte* addend = nullptr, bool is_row = false) {
   check(a, b, to.shape(), to.dtype());
   visit_float(to.dtype(), [&]<class T>(T) {
-    const T* packed = kernels::packed_form(*b.x->storage, b.rows, b.columns, b.matrix<T>());
+    const std::int64_t n = b.columns;
+    const T* packed = kernels::packed_form(*b.x->storage, b.rows, n, b.matrix<T>());
     const kernels::Factors<T> one{a.matrix<T>(), b.matrix<T>(), b.rows, packed};
-    const kernels::Addend<T> added{reinterpret_cast<const T*>(addend.data),
-                                   addend.is_row ? 0 : b.columns};
-    kernels::gemm(a.rows, b.columns, std::span(&one, 1), added, to.data<T>(), b.columns);
+    kernels::gemm<T>(a.rows, n, {&one, 1},
+                     {to.data<T>(), n, reinterpret_cast<const T*>(addend), is_row ? 0 : n});
   });
 }
 
 Tensor multiplied(const Operand& a, const Operand& b, const Shape& shape) {
   Tensor c = empty(shape, a.x->dtype);
-  multiply(a, b, {}, c);
+  multiply(a, b, c);
   return c;
 }
 
@@ -78,6 +73,11 @@ Shape product_shape(const Tensor& a, const Tensor& b) {
   Shape shape = a.shape();
   shape[a.rank() - 1] = b.shape()[1];
   return shape;
+}
+
+/// A result whose value nobody asks for: only its place in the graph.
+Tensor valueless(const Shape& shape, DType dtype) {
+  return Tensor(detail::Node::create(shape, dtype));
 }
 
 /// [..., k] x [k, n]: all rows of the batch in one product, which value() makes.
@@ -113,7 +113,7 @@ Tensor matmul_batched(const Tensor& a, const Tensor& b, Caller at) {
     const Tensor cs = reshape(c, {batch.size(), a.dim(-2), b.dim(-1)});
     for (std::int64_t i = 0; i < batch.size(); ++i) {
       const Tensor ai = select(as, 0, i), bi = select(bs, 0, i);
-      multiply(Operand(ai), Operand(bi), {}, select(cs, 0, i));
+      multiply(Operand(ai), Operand(bi), select(cs, 0, i));
     }
     return c;
   };
@@ -151,12 +151,11 @@ Tensor addmm(Tensor c, const Tensor& a, const Tensor& b, Caller at) {
   if (b.rank() != 2 || !(is_row || c.shape() == shape) || !c.is_contiguous() ||
       c.dtype() != a.dtype() || detail::this_thread.detecting_anomalies)
     return std::move(c) + matmul(a, b, at);
-  const Tensor ab =
-      matmul_rows(a, b, at, [&] { return Tensor(detail::Node::create(shape, a.dtype())); });
+  const Tensor ab = matmul_rows(a, b, at, [&] { return valueless(shape, a.dtype()); });
   const auto value = [&] {
-    const Addend addend{c.node().data, is_row};
+    const std::byte* addend = c.node().data;
     Tensor sum = is_row ? empty(shape, a.dtype()) : detail::reuse_or_empty(c);
-    multiply(Operand(a), Operand(b), addend, sum);
+    multiply(Operand(a), Operand(b), sum, addend, is_row);
     return sum;
   };
   return record(at("add"), value, wrt(c, std::identity()), wrt(ab, std::identity()));
@@ -172,7 +171,7 @@ Tensor detail::evaluate(const Product& p, const Shape& shape) {
 }
 
 void detail::add_to(Tensor& to, const Product& p) {
-  multiply(Operand(p.a), Operand(p.b), {to.node().data}, to);
+  multiply(Operand(p.a), Operand(p.b), to, to.node().data);
 }
 
 void detail::add_to(Tensor& to, std::span<const Product> products) {
@@ -190,9 +189,8 @@ void detail::add_to(Tensor& to, std::span<const Product> products) {
       }
       list.push_back({a.matrix<T>(), b.matrix<T>(), a.columns});
     }
-    kernels::gemm(operands[0].rows, operands[1].columns, std::span<const kernels::Factors<T>>(list),
-                  kernels::Addend<T>{to.data<T>(), operands[1].columns}, to.data<T>(),
-                  operands[1].columns);
+    const std::int64_t n = operands[1].columns;
+    kernels::gemm<T>(operands[0].rows, n, list, {to.data<T>(), n, to.data<T>(), n});
   });
 }
 

@@ -2,7 +2,7 @@
 
 #include <memory>
 
-#include "../memory.hpp"
+#include "../storage.hpp"
 #include "layout.hpp"
 
 namespace retrace::detail {

@@ -61,7 +61,7 @@ Tensor detail::handle_to(Node& node) {
 
 Tensor detail::lend(Tensor& x) {
   Node& from = x.node();
-  from.storage->forget_derived();
+  from.storage->forget_packed();
   if (from.is_new()) return std::move(x);
   Tensor out(Node::create(from.shape, from.dtype));
   out.node().data = std::exchange(from.data, nullptr);

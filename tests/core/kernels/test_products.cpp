@@ -277,7 +277,7 @@ void check_refusals() {
   const std::vector<T> before = c;
   const kernels::Matrix<const T> a{factor.data(), k, 1}, b{factor.data(), n, 1};
   const auto multiply = [&](const kernels::Factors<T>& factors, std::int64_t ldc) {
-    kernels::gemm(m, n, std::span(&factors, 1), kernels::Addend<T>{c.data(), ldc}, c.data(), ldc);
+    kernels::gemm<T>(m, n, {&factors, 1}, {c.data(), ldc, c.data(), ldc});
   };
   multiply({a, b, k}, n);
   CHECK(c == std::vector<T>(c.size(), T{25}));

@@ -156,7 +156,7 @@ void check_list(std::uint64_t seed) {
     };
     list.push_back({as_matrix(a), as_matrix(b), k});
     if (one && draw.chance(0.5)) {
-      copies.emplace_back(static_cast<std::size_t>(kernels::packed_size<T>(k, n)));
+      copies.emplace_back(static_cast<std::size_t>(kernels::packed_size(k, n, sizeof(T))));
       if (!copies[0].empty()) {
         kernels::pack(k, n, list[0].b, copies[0].data());
         list[0].packed_b = copies[0].data();
@@ -167,11 +167,8 @@ void check_list(std::uint64_t seed) {
   // Two elements more in every row, which stay as they are; c is not read unless it is added to.
   Tensor c = full({m, n + 2}, addend == in_place ? 3 : NaN, dtype_of<T>);
   const Tensor around = slice(c, 1, n, n + 2).clone();
-  const kernels::Addend<T> added{addend == nothing    ? nullptr
-                                 : addend == in_place ? c.data<T>()
-                                                      : apart.data<T>(),
-                                 addend == row ? 0 : n + 2};
-  kernels::gemm(m, n, std::span<const kernels::Factors<T>>(list), added, c.data<T>(), n + 2);
+  const T* added = addend == nothing ? nullptr : addend == in_place ? c.data<T>() : apart.data<T>();
+  kernels::gemm<T>(m, n, list, {c.data<T>(), n + 2, added, addend == row ? 0 : n + 2});
   CHECK(same(slice(c, 1, n, n + 2), around));
   const double tolerance = 2000 * static_cast<double>(std::numeric_limits<T>::epsilon());
   CHECK(close(slice(c, 1, 0, n).to(f64), expected, tolerance, tolerance));
