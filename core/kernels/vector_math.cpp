@@ -21,13 +21,20 @@ RETRACE_AVX2 __m256d _ZGVdN4v_exp(__m256d);
 namespace retrace::vector_math {
 namespace {
 
-/// tanh of a vector of floats by a rational function of degrees 13 and 6, as in Eigen and XLA:
-/// within 5.4 ulp. As vectors, because compilers turn the same loop over floats into branches. By
-/// address, because to Clang a reference to a vector promises the alignment of a whole one.
-template <int Bytes>
+// Each function has `of` for one number and, up to the unit `most`, a form for a vector of as many
+// bytes as that unit's have. By address, because to Clang a reference to a vector promises the
+// alignment of a whole one.
+
+/// tanh of floats by a rational function of degrees 13 and 6, as in Eigen and XLA: within 5.4 ulp.
+/// As vectors, because compilers turn the same loop over floats into branches. Without fused
+/// multiply-add it is off by 6.4 ulp.
 struct RationalTanh {
-  RETRACE_INLINE inline void operator()(const float* from, float* to) const {
-    using Vector = typename VectorOf<float, Bytes>::Type;
+  static constexpr VectorUnit most = VectorUnit::avx512;
+
+  static float of(float x) { return std::tanh(x); }
+  template <class Bytes>
+  RETRACE_INLINE inline void operator()(Bytes, const float* from, float* to) const {
+    using Vector = typename VectorOf<float, Bytes::value>::Type;
     constexpr float end = 7.90531110763549805F, one_from = 9.02F;
     const Vector one = Vector{} + 1, x = *reinterpret_cast<const Vector*>(from);
     Vector v = x > end ? end * one : x;
@@ -48,95 +55,91 @@ struct RationalTanh {
   }
 };
 
-/// f(from, to) for every vector of `Bytes`. The rest of the array goes through f too, so that a
-/// value does not depend on its place.
-template <int Bytes, class T, class F>
-RETRACE_INLINE inline void in_vectors(const T* from, T* to, std::int64_t n, const F& f) {
-  constexpr std::int64_t lanes = Bytes / sizeof(T);
-  std::int64_t i = 0;
-  for (; i + lanes <= n; i += lanes) f(from + i, to + i);
-  if (i == n) return;
-  T rest[lanes] = {};
-  std::copy_n(from + i, n - i, rest);
-  f(rest, rest);
-  std::copy_n(rest, n - i, to + i);
-}
-
-template <class T>
-T stable_sigmoid(T x) {
-  const T e = std::exp(-std::abs(x));  // never overflows
-  return (x < 0 ? e : 1) / (1 + e);
-}
-
 #if RETRACE_HAVE_LIBMVEC
+constexpr VectorUnit unit_of_libmvec = VectorUnit::avx2;
+RETRACE_AVX2 void tanh_of_vector(const double* from, double* to) {
+  _mm256_storeu_pd(to, _ZGVdN4v_tanh(_mm256_loadu_pd(from)));
+}
+RETRACE_AVX2 void exp_of_vector(const float* from, float* to) {
+  _mm256_storeu_ps(to, _ZGVdN8v_expf(_mm256_loadu_ps(from)));
+}
+RETRACE_AVX2 void exp_of_vector(const double* from, double* to) {
+  _mm256_storeu_pd(to, _ZGVdN4v_exp(_mm256_loadu_pd(from)));
+}
+#else
+constexpr VectorUnit unit_of_libmvec = VectorUnit::baseline;
+#endif
+
 struct Tanh {
-  RETRACE_AVX2 void operator()(const double* from, double* to) const {
-    _mm256_storeu_pd(to, _ZGVdN4v_tanh(_mm256_loadu_pd(from)));
+  static constexpr VectorUnit most = unit_of_libmvec;
+
+  static double of(double x) { return std::tanh(x); }
+  template <class Bytes, class T>
+  RETRACE_INLINE inline void operator()(Bytes, const T* from, T* to) const {
+    tanh_of_vector(from, to);
   }
 };
+
 struct Exp {
-  RETRACE_AVX2 void operator()(const float* from, float* to) const {
-    _mm256_storeu_ps(to, _ZGVdN8v_expf(_mm256_loadu_ps(from)));
+  static constexpr VectorUnit most = unit_of_libmvec;
+
+  template <class T>
+  static T of(T x) {
+    return std::exp(x);
   }
-  RETRACE_AVX2 void operator()(const double* from, double* to) const {
-    _mm256_storeu_pd(to, _ZGVdN4v_exp(_mm256_loadu_pd(from)));
+  template <class Bytes, class T>
+  RETRACE_INLINE inline void operator()(Bytes, const T* from, T* to) const {
+    exp_of_vector(from, to);
   }
 };
+
+/// By exp(-|x|), which never overflows.
 struct Sigmoid {
+  static constexpr VectorUnit most = unit_of_libmvec;
+
   template <class T>
-  RETRACE_AVX2 void operator()(const T* from, T* to) const {
-    using Vector = typename VectorOf<T, 32>::Type;
+  static T of(T x) {
+    const T e = std::exp(-std::abs(x));
+    return (x < 0 ? e : 1) / (1 + e);
+  }
+  template <class Bytes, class T>
+  RETRACE_INLINE inline void operator()(Bytes, const T* from, T* to) const {
+    using Vector = typename VectorOf<T, Bytes::value>::Type;
     const Vector zero{}, one = zero + 1, v = *reinterpret_cast<const Vector*>(from);
     Vector e = v < zero ? v : -v;
-    Exp()(reinterpret_cast<const T*>(&e), reinterpret_cast<T*>(&e));
+    exp_of_vector(reinterpret_cast<const T*>(&e), reinterpret_cast<T*>(&e));
     *reinterpret_cast<Vector*>(to) = (v < zero ? e : one) / (one + e);
   }
 };
-template <class F, class T>
-RETRACE_AVX2 void in_avx2(const T* from, T* to, std::int64_t n) {
-  in_vectors<32>(from, to, n, F());
-}
-constexpr bool have_libmvec = true;
-#else
-struct Tanh;
-struct Exp;
-struct Sigmoid;
-template <class F, class T>
-void in_avx2(const T*, T*, std::int64_t) {}
-constexpr bool have_libmvec = false;
-#endif
 
-/// By F where there is libmvec and a CPU for it, otherwise one by one.
-template <class F, class T, class One>
-void by_libmvec(const T* from, T* to, std::int64_t n, One one) {
-  if (have_libmvec && vector_unit() != VectorUnit::baseline) return in_avx2<F>(from, to, n);
-  for (std::int64_t i = 0; i < n; ++i) to[i] = one(from[i]);
-}
-template <class T>
-void exp_of(const T* from, T* to, std::int64_t n) {
-  by_libmvec<Exp>(from, to, n, [](T v) { return std::exp(v); });
+/// The function of every element. What is left after whole vectors goes through one too, so that a
+/// value does not depend on its place.
+template <class F, class T>
+void apply(const T* from, T* to, std::int64_t n) {
+  const auto loop = [=](auto bytes) RETRACE_INLINE {
+    if constexpr (bytes == vector_bytes(VectorUnit::baseline)) {
+      for (std::int64_t i = 0; i < n; ++i) to[i] = F::of(from[i]);
+    } else {
+      constexpr std::int64_t lanes = bytes / sizeof(T);
+      std::int64_t i = 0;
+      for (; i + lanes <= n; i += lanes) F()(bytes, from + i, to + i);
+      if (i == n) return;
+      T rest[lanes] = {};
+      std::copy_n(from + i, n - i, rest);
+      F()(bytes, rest, rest);
+      std::copy_n(rest, n - i, to + i);
+    }
+  };
+  on_vector_unit<F::most>(loop);
 }
 
 }  // namespace
 
-void tanh(const float* from, float* to, std::int64_t n) {
-  // Without fused multiply-add the rational function is off by 6.4 ulp.
-  if (vector_unit() == VectorUnit::baseline)
-    for (std::int64_t i = 0; i < n; ++i) to[i] = std::tanh(from[i]);
-  else
-    on_vector_unit<VectorUnit::avx512>(
-        [&](auto bytes) RETRACE_INLINE { in_vectors<bytes>(from, to, n, RationalTanh<bytes>()); });
-}
-void tanh(const double* from, double* to, std::int64_t n) {
-  by_libmvec<Tanh>(from, to, n, [](double v) { return std::tanh(v); });
-}
-void exp(const float* from, float* to, std::int64_t n) { exp_of(from, to, n); }
-void exp(const double* from, double* to, std::int64_t n) { exp_of(from, to, n); }
-void sigmoid(const float* from, float* to, std::int64_t n) {
-  by_libmvec<Sigmoid>(from, to, n, stable_sigmoid<float>);
-}
-void sigmoid(const double* from, double* to, std::int64_t n) {
-  by_libmvec<Sigmoid>(from, to, n, stable_sigmoid<double>);
-}
+void tanh(const float* from, float* to, std::int64_t n) { apply<RationalTanh>(from, to, n); }
+void tanh(const double* from, double* to, std::int64_t n) { apply<Tanh>(from, to, n); }
+void exp(const float* from, float* to, std::int64_t n) { apply<Exp>(from, to, n); }
+void exp(const double* from, double* to, std::int64_t n) { apply<Exp>(from, to, n); }
+void sigmoid(const float* from, float* to, std::int64_t n) { apply<Sigmoid>(from, to, n); }
+void sigmoid(const double* from, double* to, std::int64_t n) { apply<Sigmoid>(from, to, n); }
 
 }  // namespace retrace::vector_math
