@@ -275,7 +275,6 @@ void by_blocks(const Plan<T>& plan, std::int64_t m, std::int64_t n,
 
 template <class T>
 void gemm(std::int64_t m, std::int64_t n, std::span<const Factors<T>> list, const Result<T>& c) {
-  if (m == 0) return;  // a tile has a row
   const Plan<T> p = plan(m, n, list);
   if (p.by == Plan<T>::By::one_block) return block(p.unit, m, n, list[0].k, list[0].a, p.b, c);
   if (p.by == Plan<T>::By::blocks) return by_blocks(p, m, n, list, c);
