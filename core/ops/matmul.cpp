@@ -22,7 +22,7 @@ struct Operand {
   std::int64_t rows, columns, row_step, column_step;
 
   explicit Operand(const Tensor& t, bool is_transposed = false) : x(&t.node()) {
-    const auto rank = static_cast<unsigned>(x->shape.rank());
+    const int rank = x->shape.rank();
     require(rank > 0, "product: a factor has no axes");
     if (rank != 2 && !x->is_contiguous()) x = &(copy = detail::row_major_copy(t)).node();
     columns = x->shape.back();
