@@ -221,7 +221,7 @@ Plan<T> plan(std::int64_t m, std::int64_t n, std::span<const Factors<T>> list) {
   // has packed b.
   if (packed_b && work > few_multiplications) p.b = {packed_b, width, k * width};
   // A matrix that is read once, or stays in the first cache, is read as it lies.
-  else if (list.size() == 1 && b.column_step == 1 && n % (width / 2) == 0 &&
+  else if (list.size() == 1 && b.column_step == 1 && (n & (width / 2 - 1)) == 0 &&
            (m <= 2 * most_rows(vector_bytes(p.unit)) || k * n * element_bytes <= 16384))
     p.b = {b.data, b.row_step, width};
   // Lines that are far apart fight for the same places in the cache.
