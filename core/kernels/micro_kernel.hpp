@@ -71,8 +71,12 @@ struct MicroKernel {
   template <int Most, int Vectors>
   RETRACE_INLINE static inline void tile_of(std::int64_t rows, std::int64_t k, Matrix<const T> a,
                                             Panels<T> b, Result<T> c) {
+    const auto if_rows = [&]<int Rows>() RETRACE_INLINE {
+      if (rows == Rows) tile<Rows, Vectors>(k, a, b, c);
+      return rows == Rows;
+    };
     [&]<int... I>(std::integer_sequence<int, I...>) RETRACE_INLINE {
-      ((rows == I + 1 && (tile<I + 1, Vectors>(k, a, b, c), true)) || ...);
+      (if_rows.template operator()<I + 1>() || ...);
     }
     (std::make_integer_sequence<int, Most>());
   }
