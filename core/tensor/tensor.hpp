@@ -30,7 +30,7 @@ To converted(const char* what, From value) {
 /// A handle to an array of numbers and to the record of what computed it. Copying shares; `clone`
 /// copies. Results of operations are row-major; slice, select, unstack, region_of, permute,
 /// transpose, reshape, broadcast_to and detach give views, which share elements.
-class Tensor {
+class [[nodiscard]] Tensor {
  public:
   /// Undefined: `defined()` is false, `detach()` is undefined again and any other use is an Error.
   Tensor() = default;

@@ -45,7 +45,8 @@ namespace {
 
 /// Empties the thread's pool and lets it keep nothing.
 void keep_no_blocks() {
-  ones({1});  // a thread that has freed nothing would begin to keep blocks at its first free
+  static_cast<void>(
+      ones({1}));  // a thread that has freed nothing would begin to keep blocks at its first free
   detail::Pool& pool = *detail::this_thread.pool;
   for (std::size_t i = 0; i < pool.free.size(); ++i)
     while (pool.free[i]) std::free(pool.take(i));

@@ -33,7 +33,7 @@ TEST_CASE(
   CHECK_THROWS_WITH_AS(
       matmul(x, large),
       (at("matmul") + " [2, 2] made an infinity at [0, 1] from [2, 3], [3, 2]").c_str(), Error);
-  const auto drop = [] { dropout(full({1}, 3e38), 0.5, Generator(1)); };
+  const auto drop = [] { return dropout(full({1}, 3e38), 0.5, Generator(1)); };
   const std::string drop_at = at("dropout", __LINE__ - 1);
   CHECK_THROWS_WITH_AS(drop(), (drop_at + " [1] made an infinity at [0]").c_str(), Error);
   const auto halves = [&] {  // several outputs
@@ -167,7 +167,7 @@ TEST_CASE("anomalies: masked attention goes forward and backward with its infini
   Attention attention{f64};
   attention.mask = tensor({{1, 0, 0}, {0, 0, 0}, {1, 1, 1}}, f64);
   const DetectAnomalies scope;
-  const auto attend = [&] { softmax(attention.masked(0)); };
+  const auto attend = [&] { return softmax(attention.masked(0)); };
   const std::string softmax_at = at("softmax", __LINE__ - 1);
   CHECK_THROWS_WITH_AS(
       attend(), (softmax_at + " [2, 3, 3] made a NaN at [0, 1, 0] from [2, 3, 3]").c_str(), Error);
@@ -236,7 +236,7 @@ TEST_CASE("anomalies: one kind given does not hide that the other was made") {
   CHECK_THROWS_WITH_AS(infinite - infinite, "'sub' [3] made a NaN at [1] from [3], [3]", Error);
   CHECK_THROWS_WITH_AS(infinite * zero, "'mul' [3] made a NaN at [1] from [3]", Error);
   CHECK_THROWS_WITH_AS(zero / infinite, "'div' [3] made a NaN at [2] from [3]", Error);
-  const auto multiply = [&] { matmul(reshape(infinite, {1, 3}), zeros({3, 1}, f64)); };
+  const auto multiply = [&] { return matmul(reshape(infinite, {1, 3}), zeros({3, 1}, f64)); };
   const std::string product = at("matmul", __LINE__ - 1);
   CHECK_THROWS_WITH_AS(multiply(), (product + " [1, 1] made a NaN at [0, 0] from [1, 3]").c_str(),
                        Error);

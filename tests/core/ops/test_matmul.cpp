@@ -243,7 +243,7 @@ TEST_CASE("a product is right however often its matrix was used") {
 TEST_CASE("a matrix that was used before lends its elements only without their packed copy") {
   const Tensor x = randn({5, 40}, Generator(1));
   Tensor w = randn({40, 50}, Generator(2));
-  for (int i = 0; i < 3; ++i) matmul(x, w);
+  for (int i = 0; i < 3; ++i) static_cast<void>(matmul(x, w));
   const Tensor expected = matmul(x, (w * 2).clone());
   w = std::move(w) * 2;
   for (int i = 0; i < 3; ++i) CHECK(same(matmul(x, w), expected));
@@ -269,7 +269,7 @@ TEST_CASE("threads use one matrix at the same time") {
   for (int t = 0; t < 4; ++t)
     threads.emplace_back([&] {
       for (int i = 0; i < 50; ++i) wrong += !same(matmul(x, w), expected).ok;
-      for (int i = 0; i < 50; ++i) matmul(matmul(x, w), transpose(w));
+      for (int i = 0; i < 50; ++i) static_cast<void>(matmul(matmul(x, w), transpose(w)));
     });
   for (std::thread& t : threads) t.join();
   CHECK(wrong == 0);
