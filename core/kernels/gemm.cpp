@@ -153,7 +153,7 @@ VectorUnit unit_for(std::int64_t n, std::size_t element_bytes) {
 }
 
 std::int64_t panel_width(VectorUnit unit, std::size_t element_bytes) {
-  return 2 * vector_bytes(unit) / static_cast<std::int64_t>(element_bytes);
+  return std::int64_t{2} * vector_bytes(unit) / static_cast<std::int64_t>(element_bytes);
 }
 
 /// Rows k0 .. k0 + k of b in panels for the unit, the last one filled up with zeros.
