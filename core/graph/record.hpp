@@ -77,6 +77,7 @@ template <class F, std::size_t N = 0, Handed handed = Handed::cotangent>
 struct Wrt {
   static_assert(captures_no_tensor<F>, "a rule must not capture tensors: name them in keep(...)");
   using Stored = StoredRule<F, N, handed>;
+  static constexpr bool takes_several = handed == Handed::all_cotangents;
   static_assert(alignof(Stored) <= 8 && sizeof(Stored) % 8 == 0);
   static constexpr RuleType type{sizeof(Stored), N, handed == Handed::cotangent_and_result,
                                  Stored::apply, destroy_as<Stored>};
@@ -100,6 +101,7 @@ struct Wrt {
 
 template <class Make>
 struct WrtEach {
+  static constexpr bool takes_several = false;
   std::span<const Tensor> xs;
   Make make;
 
@@ -122,6 +124,7 @@ inline const Tensor no_input;
 /// A rule that leads to no input, after an edge to each of those it is for.
 template <class OneRule>
 struct WrtAll {
+  static constexpr bool takes_several = OneRule::takes_several;
   std::vector<const Tensor*> xs;
   OneRule rule;
 
@@ -217,6 +220,8 @@ auto record(const char* op, Value&& value, const Wrts&... wrts) {
     const detail::ModeScope unrecorded(detail::this_thread.recording, false);
     return std::forward<Value>(value)();
   });
+  static_assert(std::is_same_v<decltype(result), Tensor> || (Wrts::takes_several && ...),
+                "for several outputs a rule asks for all_cotangents");
   detail::attach(op, result, rules);
   return result;
 }

@@ -85,7 +85,8 @@ void drop_rules(Node& n) noexcept;
 class Rules {
  public:
   template <class... Wrts>
-  explicit Rules(const Wrts&... wrts) {
+  explicit Rules(const Wrts&... wrts)
+      : Rules(Empty()) {  // from there on it is destroyed, with what it has, if a rule throws
     if (this_thread.detecting_anomalies) [[unlikely]] {
       search = std::make_unique<Search>();
       (wrts.add_operands(search->operands), ...);
@@ -121,6 +122,9 @@ class Rules {
   std::unique_ptr<Search> search;
 
  private:
+  struct Empty {};
+  explicit Rules(Empty) {}
+
   void reserve(std::size_t bytes);
   void drop() noexcept;
 

@@ -100,6 +100,10 @@ class Recurrent {
 
   Recurrent(const Kind& kind, std::int64_t features, std::int64_t units, const Generator& generator,
             const RecurrentOptions& options);
+  // For kinds alone: as a Recurrent, a layer would get the weights of another and keep its own
+  // parts.
+  Recurrent(const Recurrent&) = default;
+  Recurrent& operator=(const Recurrent&) = default;
   /// Uniform in +-1/sqrt(units), as PyTorch starts (whose two biases are one here).
   Tensor initial(const Shape& shape, std::int64_t units, const Generator& generator) const;
   /// Views [batch, units] of the gates side by side in x.

@@ -292,6 +292,10 @@ TEST_CASE("recurrent layers: inside Sequential and as parts of a model") {
   CHECK(max(stack.layers[0].w_x).item() > 0);
 }
 
+// As a Recurrent, one would get the weights of the other and keep its own bias of the reset gate.
+static_assert(!std::is_assignable_v<Recurrent&, const GRU&>);
+static_assert(std::is_copy_assignable_v<GRU> && std::is_copy_constructible_v<SimpleRNN>);
+
 TEST_CASE("GRU and LSTM: their graphs are nodes of the core") {
   const auto ops_of = [](const auto& layer) {
     std::multiset<std::string> ops;

@@ -119,6 +119,27 @@ TEST_CASE("refusal: an operation whose value is no tensor is named") {
                        "two: its value is an undefined tensor", Error);
 }
 
+TEST_CASE("refusal: an operation with a rule that cannot be stored leaves nothing behind") {
+  const std::int64_t before = live_nodes();
+  {
+    const Tensor x = leaf({1, 2}), y = leaf({3, 4}), none;
+    const auto value = [&] { return x * y; };
+    const auto times = [](const Tensor& dy, const Tensor& other) { return dy * other; };
+    const auto refused = [&](const auto&... rules) {
+      CHECK_THROWS_WITH_AS(record("mine", value, rules...),
+                           Contains("an undefined tensor was used"), Error);
+    };
+    const auto all = [](const Tensor& dy) { return std::vector<Contribution>{dy, dy}; };
+    refused(wrt(x, keep(y), times), wrt(y, keep(none), times));
+    refused(wrt(x, keep(y), times),
+            wrt_all({x, y}, keep(none), [](const Tensor& dy, const Tensor&) {
+              return std::vector<Contribution>{dy, dy};
+            }));
+    refused(wrt_all({x, none}, all));
+  }
+  CHECK(live_nodes() == before);
+}
+
 TEST_CASE(
     "refusal: a backward that fails midway leaves every gradient and marks the graph consumed") {
   Tensor a = leaf({1, 2}), b = leaf({3, 4});
