@@ -12,7 +12,6 @@
 namespace retrace {
 
 // ---- arithmetic, with NumPy's broadcasting
-// -------------------------------------------------------------------------
 
 // Element by element; operands of one dtype. Axes of size 1, and those that one operand lacks in
 // front, are repeated: [3, 1] + [4] is [3, 4]. Division by 0 gives what IEEE 754 says, infinity or
@@ -76,7 +75,6 @@ Tensor where(const Tensor& condition, const Tensor& a, TensorOrNumber b, Caller 
 Tensor where(const Tensor& condition, double a, const Tensor& b, Caller at = {});
 
 // ---- functions of each element
-// -------------------------------------------------------------------------------------
 
 // Of the shape of x.
 
@@ -100,7 +98,6 @@ Tensor sqrt(Tensor x, Caller at = {});
 Tensor abs(Tensor x, Caller at = {});
 
 // ---- products
-// -------------------------------------------------------------------------------------------------
 
 /// Matrix product [m, k] x [k, n] -> [m, n]; leading axes are a batch and broadcast: [..., m, k] x
 /// [..., k, n].
@@ -111,7 +108,6 @@ Tensor matmul(const Tensor& a, const Tensor& b, Caller at = {});
 Tensor addmm(Tensor c, const Tensor& a, const Tensor& b, Caller at = {});
 
 // ---- shape
-// -------------------------------------------------------------------------------------------------
 
 /// The same elements in row-major order in another shape; one size may be -1 and follows from the
 /// others. x itself when it has that shape, a view when it is contiguous, a copy otherwise.
@@ -145,7 +141,6 @@ Tensor place(const Tensor& x, const Region& region, const Shape& shape, Caller a
 Tensor region_of(const Tensor& x, const Region& region, Caller at = {});
 
 // ---- reductions
-// -------------------------------------------------------------------------------------------------
 
 struct ReduceOptions {
   bool keepdims = false;  ///< keep the reduced axes with size 1
@@ -170,7 +165,6 @@ Tensor softmax(const Tensor& x, int axis = -1, Caller at = {});
 Tensor log_softmax(const Tensor& x, int axis = -1, Caller at = {});
 
 // ---- indices
-// -------------------------------------------------------------------------------------------------
 
 /// y[i][j][k] = x[i][index[i][j][k]][k] for axis 1: index (i64) has sizes no larger than x's off
 /// the axis. Axes that it has fewer than x are taken whole: y[i][j] = x[i][index[i][j]] are rows.
@@ -182,7 +176,6 @@ Tensor scatter_add(const Tensor& values, const Tensor& index, int axis, const Sh
 Tensor embedding(const Tensor& table, const Tensor& index, Caller at = {});
 
 // ---- random numbers
-// ------------------------------------------------------------------------------------------------
 
 /// Standard normal numbers.
 Tensor randn(const Shape& shape, const Generator& generator, DType dtype = f32);
@@ -198,7 +191,6 @@ Tensor dropout(Tensor x, double probability, const Generator& generator, Caller 
 Tensor multinomial(const Tensor& weights, std::int64_t count, const Generator& generator);
 
 // ---- losses
-// -------------------------------------------------------------------------------------------------
 
 enum class Reduction { mean, sum, none };
 

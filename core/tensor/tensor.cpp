@@ -9,7 +9,6 @@ using detail::Node;
 using detail::Storage;
 
 // ---- views and memory
-// ----------------------------------------------------------------------------------------------
 
 Tensor empty(const Shape& shape, DType dtype) {
   std::int64_t room = 16, size = 1;  // room in bytes, more than an element takes
@@ -101,7 +100,6 @@ T element_from(const char* what, double value) {
 }  // namespace
 
 // ---- access
-// -------------------------------------------------------------------------------------------------
 
 void detail::check_i64(const char* what, double value) {
   require(value >= -0x1p63 && value < 0x1p63, "{}: {} does not fit i64", what, value);
@@ -163,7 +161,6 @@ void Tensor::fill(double value) const {
 }
 
 // ---- gradients
-// -------------------------------------------------------------------------------------------------
 
 Tensor& Tensor::requires_grad(bool on) & {
   require(is_leaf(),
@@ -196,7 +193,6 @@ Tensor Tensor::detach() const {
 }
 
 // ---- factories
-// -------------------------------------------------------------------------------------------------
 
 Shape Literal::shape() const {
   Shape s;
