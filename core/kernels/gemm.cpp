@@ -41,7 +41,6 @@ void copy(std::int64_t rows, std::int64_t columns, Matrix<const T> x, Matrix<T> 
 }
 
 // ---- c += a b by the BLAS, and by loops where calling it costs more
-// -----------------------------
 
 template <class T>
 void by_loops(std::int64_t m, std::int64_t n, const Factors<T>& f, Result<T> c) {
@@ -109,7 +108,6 @@ void by_blas(std::int64_t m, std::int64_t n, const Factors<T>& f, Result<T> c) {
 }
 
 // ---- c = its addend + a b on the vector unit
-// ---------------------------------------------------
 
 /// Room for a copy.
 template <class T>
