@@ -11,10 +11,9 @@ namespace retrace::detail {
 // Blocks come in these sizes, a list of the pool for each:
 //
 //   bytes asked for  sizes
-//   0 to 1032        8, 24, 40, ... 1032: with the 8 bytes that malloc adds they fill its steps of
-//   16 to 2^48          1152, 1280, ... 2048, 2304, ...: eight for each doubling, so a block is at
-//   most
-//                    an eighth larger than asked for; they begin at a cache line
+//   0 to 1032        8, 24, 40, ... 1032: with malloc's own 8 bytes they fill its steps of 16
+//   to 2^48          1152, 1280, ... 2048, 2304, ...: eight for each doubling, so a block is at
+//                    most an eighth larger than asked for; they begin at a cache line
 //   more             as asked for, and never kept
 inline constexpr std::size_t small_limit = 1032, small_step = 16, cache_line = 64;
 inline constexpr std::size_t small_classes = small_limit / small_step + 1;
@@ -29,14 +28,14 @@ inline void fetch(const void* p, std::size_t bytes) {
 /// Blocks kept by a thread, because a training step asks for the same sizes again and again and
 /// fresh pages cost more than the arithmetic. A block may be freed in another thread than took it.
 struct Pool {
-  std::array<void*, small_classes + 40 * steps_per_doubling>
-      free{};            // lists linked through the blocks
-  std::size_t room = 0;  // how much may still be kept, in small steps
+  // Lists linked through the blocks.
+  std::array<void*, small_classes + 40 * steps_per_doubling> free{};
+  std::size_t room = 0;  // the budget: how much may still be kept, in small steps
 
   void* take(std::size_t index) {
     void* next = *static_cast<void**>(free[index]);
-    fetch(next, 3 * cache_line);  // the next to be asked for, which lay unused since the last step
-                                  // of training
+    // It will be asked for next, and has lain unused since the last training step.
+    fetch(next, 3 * cache_line);
     return std::exchange(free[index], next);
   }
   void put(std::size_t index, void* block) {
@@ -54,13 +53,14 @@ struct Draws;
 
 /// What each thread has. Defined in the library, so that there is one however many shared objects
 /// use it; reached without a call; and small, since a process that opens the library late has
-/// little room for the like. Constant when a thread begins and trivially destructible: it can be
-/// used before main and after the thread's destructors ran.
+/// little static thread-local storage left. Constant when a thread begins and trivially
+/// destructible: it can be used before main and after the thread's destructors ran.
 struct ThreadState {
   bool recording = true, detecting_anomalies = false, training = false;
-  std::uint8_t segment_depth =
-      0;       // functions under checkpoint that are running, one within the other
-  Pool* pool;  // without blocks and room until the first is freed and once the thread ends
+  // Nesting depth of the checkpointed functions that are running now.
+  std::uint8_t segment_depth = 0;
+  // Keeps nothing before the first block is freed and after the thread has ended.
+  Pool* pool;
   std::int64_t live = 0;      // nodes made in this thread minus those that died in it
   Node** dying = nullptr;     // the list that a loop up the stack frees
   Kept* workspace = nullptr;  // of a backward pass, for the next

@@ -9,7 +9,8 @@
 ///     const Schedule schedule = in_turn(linear_lr(0.1, 1, 100), 100, cosine_lr(900));
 ///     for (int n = 0; n < 1000; ++n) {
 ///       adam.set_lr_factor(schedule(n));
-///       ...
+///       // forward, backward, adam.step()
+///     }
 ///
 /// Any function of n will do, such as a product of two. Lengths below 1, factors that are negative
 /// or not finite and a negative n throw Error.
@@ -34,8 +35,8 @@ Schedule in_turn(const Schedule& first, std::int64_t steps, const Schedule& next
 struct ReduceLROnPlateauOptions {
   double factor = 0.1;         ///< of a reduction, in [0, 1)
   std::int64_t patience = 10;  ///< how many losses in a row may be no better before there is one
-  double threshold = 1e-4;     ///< a loss is better if it is below best (1 - threshold)
-  bool relative = true;        ///< if false: below best - threshold
+  double threshold = 1e-4;     ///< how much below the best a loss has to be to be better
+  bool relative = true;        ///< below best (1 - threshold); if false, below best - threshold
   std::int64_t cooldown = 0;   ///< how many losses after a reduction do not count
   double lowest = 0;           ///< of all reductions together, at most 1
 };

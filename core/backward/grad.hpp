@@ -20,12 +20,14 @@ struct TensorList : std::vector<Tensor> {
 
 /// Options of `grad`.
 struct GradOptions {
-  TensorList cotangent = {};  ///< of y, one for each if there are several; may be left out, or left
-                              ///< undefined, where y has one element
+  /// Of y, and of its shape and dtype; one for each y if there are several. May be left out or
+  /// undefined where y has one element, which stands for 1.
+  TensorList cotangent = {};
   bool create_graph = false;  ///< record the gradients, so that they can be differentiated again
   bool retain_graph = false;  ///< keep the graph of y; create_graph implies it
-  bool allow_unused = false;  ///< zeros for an x that no y depends on, and a y that is a constant
-                              ///< adds nothing; else that is an Error
+  /// Gives zeros for an x that no y depends on, and lets a y that is a constant add nothing.
+  /// Without it `grad` throws Error for either.
+  bool allow_unused = false;
 };
 /// The gradients of y (times the cotangent) with respect to each of xs, leaves or results;
 /// `.grad()` stays untouched. Of several ys, which may be parts of each other's graphs, the sum of

@@ -7,13 +7,14 @@
 
 namespace retrace {
 
-/// gradcheck throws Error if the step or the tolerance is not finite, the step not positive or the
-/// tolerance negative.
+/// Options of gradcheck, which throws Error if the step or the tolerance is not finite, the step is
+/// not positive or the tolerance is negative.
 struct GradcheckOptions {
-  double step =
-      1e-3;  ///< h of the four-point stencil (-f(x+2h) + 8f(x+h) - 8f(x-h) + f(x-2h)) / 12h
-  double tolerance = 1e-7;  ///< of the difference, relative to the largest gradient of the input
-                            ///< (or 1e-3 if smaller)
+  /// The h of the four-point stencil (-f(x+2h) + 8f(x+h) - 8f(x-h) + f(x-2h)) / 12h.
+  double step = 1e-3;
+  /// Largest difference that passes, relative to the largest gradient of the input, or to 1e-3 if
+  /// that gradient is smaller.
+  double tolerance = 1e-7;
   bool second_order = true;
   std::uint64_t seed = 1;  ///< of the cotangents
 };

@@ -15,10 +15,12 @@ struct Region {
   bool drop = false;
 };
 
-/// What a rule may return instead of a tensor, to say how its cotangent is made and where it lands;
-/// the engine then adds it to what has accumulated without a full-size temporary. Under
-/// create_graph it becomes recorded operations.
-struct Factor {  ///< a matrix as it is or transposed; leading axes count as rows of the matrix
+// A rule may return a Product, Placed or Scattered instead of a tensor, to say how the cotangent is
+// made and where it goes: the backward pass then adds it to what has accumulated without a
+// full-size temporary. Under create_graph it becomes recorded operations.
+
+/// A matrix as it is or transposed; leading axes count as rows of the matrix.
+struct Factor {
   Tensor x;
   bool is_transposed = false;
 
@@ -26,25 +28,27 @@ struct Factor {  ///< a matrix as it is or transposed; leading axes count as row
   Factor(Tensor t, bool transposed) : x(std::move(t)), is_transposed(transposed) {}
 };
 inline Factor transposed(Tensor x) { return {std::move(x), true}; }
-struct Product {  ///< a times b, two matrices, which has the elements of the input in row-major
-                  ///< order
+/// a times b, two matrices; its elements are those of the input, in row-major order.
+struct Product {
   Factor a, b;
 };
 inline Product product(Factor a, Factor b) { return {std::move(a), std::move(b)}; }
-struct Placed {  ///< `value` at a region of the input, zero elsewhere
+/// `value` at a region of the input, zero elsewhere.
+struct Placed {
   Tensor value;
   Region region;
 };
-struct Scattered {  ///< `value` added at `index` along an axis of the input, as gather reads it
+/// `value` added at `index` along an axis of the input, where gather reads.
+struct Scattered {
   Tensor value, index;
   int axis = 0;
 };
-/// Any of these or a tensor, as a rule for all inputs returns one for each; an undefined tensor
-/// adds nothing.
+/// A tensor or any of these; a rule for all inputs returns a list, one for each input. An undefined
+/// tensor adds nothing.
 using Contribution = std::variant<Tensor, Product, Placed, Scattered>;
 
 namespace detail {
-// Each is defined with the operation that it belongs to, in ops/.
+// Each is defined in ops/, with the operation that it belongs to.
 
 /// The value of a product in the shape of the input it is for, recorded.
 Tensor evaluate(const Product& product, const Shape& shape);

@@ -12,20 +12,21 @@ struct GraphNode {
   const char* op;  ///< "leaf" for leaves
   Shape shape;
   DType dtype;
-  bool
-      many_outputs;  ///< the node of an op with several outputs, which follow as nodes of their own
-  std::vector<std::size_t> inputs;  ///< places in the list, smaller than the node's own
+  /// The node of an operation with several outputs, which follow as nodes of their own.
+  bool many_outputs;
+  std::vector<std::size_t> inputs;  ///< indices in the list, smaller than the node's own
   const detail::Node* identity;     ///< equals Tensor::get() of a handle to it
 };
-/// What leads to y, every node after its inputs, y last. Inputs that need no gradient are not
-/// recorded.
+/// The nodes that y was computed from, each after its inputs, y last. Inputs that need no gradient
+/// are not recorded and so not listed.
 std::vector<GraphNode> recorded_graph(const Tensor& y);
 
 /// Tensors and graph nodes made in this thread minus those that died in it; for tests of leaks.
 std::int64_t live_nodes();
 
 namespace detail {
-/// All nodes that lead to any of ys, each after its inputs: an edge always goes to a smaller depth.
+/// All nodes that any of ys was computed from, each after its inputs: an edge always goes to a
+/// smaller depth.
 std::vector<Node*> nodes_by_depth(std::span<const Tensor> ys);
 }  // namespace detail
 

@@ -34,8 +34,10 @@ void save(const std::string& path, const Parameters& parameters, const Metadata&
 /// Sets every parameter to the tensor of its name and returns the file's metadata. Gradients stay
 /// as they are. Throws Error and changes nothing if the file is malformed, a name is missing or not
 /// known, a shape or dtype differs, or a parameter is the result of an operation or repeats
-/// elements. For a part of a file, or other names, read it and assign: `const auto file =
-/// read_safetensors(path); net.emb.w.assign(file.tensors.at("embedding.weight"));`
+/// elements. For a part of a file, or other names, read it and assign:
+///
+///     const auto file = read_safetensors(path);
+///     net.emb.w.assign(file.tensors.at("embedding.weight"));
 Metadata load(const std::string& path, const Parameters& parameters);
 
 namespace detail {

@@ -40,7 +40,7 @@ void copy(std::int64_t rows, std::int64_t columns, Matrix<const T> x, Matrix<T> 
   }
 }
 
-// ---- c += a b by the BLAS, and by loops where calling it costs more
+// ---- c += a b by the BLAS, and by loops where calling it costs more -----------------------------
 
 template <class T>
 void by_loops(std::int64_t m, std::int64_t n, const Factors<T>& f, Result<T> c) {
@@ -107,7 +107,7 @@ void by_blas(std::int64_t m, std::int64_t n, const Factors<T>& f, Result<T> c) {
     call(cblas_dgemm);
 }
 
-// ---- c = its addend + a b on the vector unit
+// ---- c = its addend + a b on the vector unit ----------------------------------------------------
 
 /// Room for a copy.
 template <class T>

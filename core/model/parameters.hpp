@@ -50,8 +50,9 @@ class Parameters {
   bool contains(std::string_view name) const { return find(name) != nullptr; }
 
   /// Those of which chosen(parameter) is true and the others, as groups for an optimizer:
-  /// `const auto [matrices, biases] = weights.split([](const Parameter& p) { return p.value.rank()
-  /// > 1; });`
+  ///
+  ///     const auto [matrices, biases] =
+  ///         weights.split([](const Parameter& p) { return p.value.rank() > 1; });
   template <class Predicate>
   std::pair<Parameters, Parameters> split(Predicate chosen) const {
     std::pair<Parameters, Parameters> parts;

@@ -7,15 +7,15 @@
 
 /// The operations. Unless said otherwise they take f32 or f64, give row-major results of the same
 /// dtype and are differentiable to any order. They throw Error, which names the op and what came,
-/// if shapes do not fit, an axis is not there or dtypes are mixed. Those that only move elements
+/// if shapes do not fit, an axis is out of range or dtypes are mixed. Those that only move elements
 /// take i64, too.
 namespace retrace {
 
-// ---- arithmetic, with NumPy's broadcasting
+// ---- arithmetic, with NumPy's broadcasting ------------------------------------------------------
 
-// Element by element; operands of one dtype. Axes of size 1, and those that one operand lacks in
-// front, are repeated: [3, 1] + [4] is [3, 4]. Division by 0 gives what IEEE 754 says, infinity or
-// NaN.
+// Element by element; operands of one dtype, a number in that of the tensor. Axes of size 1, and
+// those that one operand lacks in front, are repeated: [3, 1] + [4] is [3, 4]. Division by 0 gives
+// infinity or NaN, as in IEEE 754.
 Tensor operator+(Tensor a, Tensor b);
 Tensor operator-(Tensor a, Tensor b);
 Tensor operator*(Tensor a, Tensor b);
@@ -31,7 +31,8 @@ inline Tensor operator+(double c, Tensor x) { return std::move(x) + c; }
 inline Tensor operator*(double c, Tensor x) { return std::move(x) * c; }
 inline Tensor operator-(Tensor x, double c) { return std::move(x) + -c; }
 
-/// x to a fixed power, by the rules of std::pow. At exponent 0 the gradient is 0, as in PyTorch.
+/// x to a fixed power, element by element, as std::pow defines it. At exponent 0 the gradient is 0,
+/// as in PyTorch.
 Tensor pow(Tensor x, double exponent, Caller at = {});
 
 /// An operand that may be a number, which then has the dtype of the other one.
@@ -74,7 +75,7 @@ inline Tensor operator>=(const Tensor& a, const TensorOrNumber& b) { return grea
 Tensor where(const Tensor& condition, const Tensor& a, TensorOrNumber b, Caller at = {});
 Tensor where(const Tensor& condition, double a, const Tensor& b, Caller at = {});
 
-// ---- functions of each element
+// ---- functions of each element ------------------------------------------------------------------
 
 // Of the shape of x.
 
@@ -92,12 +93,12 @@ Tensor relu(Tensor x, Caller at = {});
 Tensor exp(Tensor x, Caller at = {});
 /// The natural logarithm: -infinity at 0, NaN below.
 Tensor log(Tensor x, Caller at = {});
-/// NaN below 0; the gradient at 0 is infinite.
+/// The square root: NaN below 0; the gradient at 0 is infinite.
 Tensor sqrt(Tensor x, Caller at = {});
-/// The gradient at 0 is 0.
+/// The absolute value; the gradient at 0 is 0.
 Tensor abs(Tensor x, Caller at = {});
 
-// ---- products
+// ---- products -----------------------------------------------------------------------------------
 
 /// Matrix product [m, k] x [k, n] -> [m, n]; leading axes are a batch and broadcast: [..., m, k] x
 /// [..., k, n].
@@ -107,7 +108,7 @@ Tensor matmul(const Tensor& a, const Tensor& b, Caller at = {});
 /// overwritten.
 Tensor addmm(Tensor c, const Tensor& a, const Tensor& b, Caller at = {});
 
-// ---- shape
+// ---- shape --------------------------------------------------------------------------------------
 
 /// The same elements in row-major order in another shape; one size may be -1 and follows from the
 /// others. x itself when it has that shape, a view when it is contiguous, a copy otherwise.
@@ -118,8 +119,8 @@ Tensor permute(const Tensor& x, const Axes& axes, Caller at = {});
 Tensor transpose(const Tensor& x, int axis_a = -2, int axis_b = -1, Caller at = {});
 /// A view of x repeated along new leading axes and along axes of size 1.
 Tensor broadcast_to(const Tensor& x, const Shape& shape, Caller at = {});
-/// x summed over the axes that broadcasting from `shape` would have repeated: the reverse of
-/// broadcast_to.
+/// The reverse of broadcast_to: x summed over the axes that broadcasting from `shape` repeats, of
+/// shape `shape`.
 Tensor sum_to(Tensor x, const Shape& shape, Caller at = {});
 /// A view of elements start, start + step, ... below stop of one axis. Negative start and stop
 /// count from the end; both are clipped to the axis, as in Python. step >= 1.
@@ -132,7 +133,7 @@ std::vector<Tensor> unstack(const Tensor& x, int axis, Caller at = {});
 /// Tensors of equal shape side by side along a new axis.
 Tensor stack(std::span<const Tensor> xs, int axis, Caller at = {});
 Tensor stack(std::initializer_list<Tensor> xs, int axis, Caller at = {});
-/// Tensors one after the other along an axis that is there; the other sizes must agree.
+/// Tensors one after the other along an axis that they have; the other sizes must agree.
 Tensor concat(std::span<const Tensor> xs, int axis, Caller at = {});
 Tensor concat(std::initializer_list<Tensor> xs, int axis, Caller at = {});
 /// Zeros of `shape` with x at a region: what the gradient of slice and select is.
@@ -140,23 +141,24 @@ Tensor place(const Tensor& x, const Region& region, const Shape& shape, Caller a
 /// A view of a region: the reverse of place.
 Tensor region_of(const Tensor& x, const Region& region, Caller at = {});
 
-// ---- reductions
+// ---- reductions ---------------------------------------------------------------------------------
 
 struct ReduceOptions {
   bool keepdims = false;  ///< keep the reduced axes with size 1
 };
 
-// Over all axes if `axes` is {} or left out: [2, 3, 4] over {0, 2} gives [3], with keepdims [1, 3,
-// 1], over all [].
+// Over all axes if `axes` is {} or left out. The result of [2, 3, 4] over {0, 2} is [3], with
+// keepdims [1, 3, 1]; over all axes it is [], with keepdims [1, 1, 1].
 
 /// The sum; of no elements 0.
 Tensor sum(const Tensor& x, const Axes& axes = {}, ReduceOptions options = {}, Caller at = {});
-/// The mean of no elements is NaN.
+/// The mean; of no elements NaN.
 Tensor mean(const Tensor& x, const Axes& axes = {}, ReduceOptions options = {}, Caller at = {});
 /// The largest; elements that tie share the gradient evenly (PyTorch's amax). NaN wins. Throws
 /// Error if there are no elements.
 Tensor max(const Tensor& x, const Axes& axes = {}, ReduceOptions options = {}, Caller at = {});
-/// Place of the largest element along an axis as i64, the first of several; no gradient.
+/// Index (i64) of the largest element along an axis, the first of several that tie; of the shape of
+/// x without the axis. No gradient.
 Tensor argmax(const Tensor& x, int axis, ReduceOptions options = {});
 /// exp(x) / sum(exp(x)) along an axis, shifted by the maximum so that it cannot overflow; of the
 /// shape of x. Where all are -infinity, as in a row that is masked whole, it is NaN.
@@ -164,7 +166,7 @@ Tensor softmax(const Tensor& x, int axis = -1, Caller at = {});
 /// log(softmax(x)), without taking the logarithm of 0.
 Tensor log_softmax(const Tensor& x, int axis = -1, Caller at = {});
 
-// ---- indices
+// ---- indices ------------------------------------------------------------------------------------
 
 /// y[i][j][k] = x[i][index[i][j][k]][k] for axis 1: index (i64) has sizes no larger than x's off
 /// the axis. Axes that it has fewer than x are taken whole: y[i][j] = x[i][index[i][j]] are rows.
@@ -175,7 +177,7 @@ Tensor scatter_add(const Tensor& values, const Tensor& index, int axis, const Sh
 /// Rows of a table [n, d] picked by index (i64) [...]: [..., d].
 Tensor embedding(const Tensor& table, const Tensor& index, Caller at = {});
 
-// ---- random numbers
+// ---- random numbers -----------------------------------------------------------------------------
 
 /// Standard normal numbers.
 Tensor randn(const Shape& shape, const Generator& generator, DType dtype = f32);
@@ -190,7 +192,7 @@ Tensor dropout(Tensor x, double probability, const Generator& generator, Caller 
 /// and need not sum to 1. No gradient.
 Tensor multinomial(const Tensor& weights, std::int64_t count, const Generator& generator);
 
-// ---- losses
+// ---- losses -------------------------------------------------------------------------------------
 
 enum class Reduction { mean, sum, none };
 

@@ -27,9 +27,8 @@ inline constexpr DType dtype_of = std::is_same_v<T, float>    ? f32
                                   : std::is_same_v<T, double> ? f64
                                                               : i64;
 
-/// Calls f with a zero of the C++ type behind `d`: `visit(x.dtype(), [&](auto zero) { using T =
-/// decltype(zero); ...
-/// })`.
+/// Calls f with a zero of the C++ type behind `d`:
+/// `visit(x.dtype(), [&](auto zero) { using T = decltype(zero); ... })`.
 template <class F>
 decltype(auto) visit(DType d, F&& f) {
   if (d == f32) return f(float{});

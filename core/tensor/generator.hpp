@@ -16,10 +16,11 @@ class Generator {
   using State = std::array<std::uint64_t, 4>;
 
   explicit Generator(std::uint64_t seed);
-  Generator(const Generator&) =
-      default;  // moves copy, so that no generator is left without a state
+  // No move: moves copy, so that no generator is left without a state.
+  Generator(const Generator&) = default;
   Generator& operator=(const Generator&) = default;
 
+  /// 64 random bits.
   std::uint64_t next() const;
   /// Uniform in [0, 1), with 53 random bits.
   double uniform() const;

@@ -27,11 +27,11 @@ struct Node {
   [[no_unique_address]] const Shape shape;  // the fields below fit into its tail padding
   const DType dtype;
   bool requires_grad = false;
-  bool keeps_value =
-      false;  // a rule wants the output, so the elements stay although no handle is left
+  // A rule wants the output, so the elements stay although no handle is left.
+  bool keeps_value = false;
   bool consumed = false;  // a backward pass used up the rules
-  bool is_output =
-      false;  // of an op with several outputs, whose rules are in a node of its own, the bundle
+  // One output of an op that has several. The rules are those of the bundle, the op's own node.
+  bool is_output = false;
   std::uint8_t segment_depth = 0;  // as it was when this was recorded
   std::uint32_t depth = 0;         // 1 + the deepest input; 0 for leaves
   union {
@@ -40,8 +40,8 @@ struct Node {
   };
   const char* op = nullptr;  // null for leaves
   union {
-    Slot* slot =
-        nullptr;   // where cotangents gather while a backward pass runs; not used for leaves
+    // Where cotangents gather while a backward pass runs; not used for leaves.
+    Slot* slot = nullptr;
     Node* bundle;  // of an output, an owned reference: cotangents gather there
   };
   union {

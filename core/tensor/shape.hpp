@@ -19,8 +19,7 @@ class Shape {
   explicit Shape(std::span<const std::int64_t> dims);
 
   int rank() const { return rank_; }
-  /// Unchecked, like the accessors below; Tensor::dim checks, and counts negative axes from the
-  /// end.
+  /// Unchecked, like the accessors below; Tensor::dim checks and takes negative axes.
   std::int64_t operator[](int axis) const { return dims_[axis]; }
   std::int64_t& operator[](int axis) { return dims_[axis]; }
   const std::int64_t* begin() const { return dims_; }
@@ -64,8 +63,8 @@ struct fmt::formatter<retrace::Shape> : retrace::detail::TextFormatter {
 
 namespace retrace {
 
-/// A list of axes for reductions, permutations; `{}` means all of them. Negative axes count from
-/// the end.
+/// A list of axes, as reductions and permute take it; negative axes count from the end. To a
+/// reduction `{}` means all of them.
 class Axes {
  public:
   Axes() = default;

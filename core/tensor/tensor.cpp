@@ -8,7 +8,7 @@ namespace retrace {
 using detail::Node;
 using detail::Storage;
 
-// ---- views and memory
+// ---- views and memory ---------------------------------------------------------------------------
 
 Tensor empty(const Shape& shape, DType dtype) {
   std::int64_t room = 16, size = 1;  // room in bytes, more than an element takes
@@ -99,7 +99,7 @@ T element_from(const char* what, double value) {
 }
 }  // namespace
 
-// ---- access
+// ---- access -------------------------------------------------------------------------------------
 
 void detail::check_i64(const char* what, double value) {
   require(value >= -0x1p63 && value < 0x1p63, "{}: {} does not fit i64", what, value);
@@ -160,7 +160,7 @@ void Tensor::fill(double value) const {
   detail::copy_elements(element, *this);
 }
 
-// ---- gradients
+// ---- gradients ----------------------------------------------------------------------------------
 
 Tensor& Tensor::requires_grad(bool on) & {
   require(is_leaf(),
@@ -192,7 +192,7 @@ Tensor Tensor::detach() const {
   return defined() ? detail::view(*this, detail::layout_of(*this)) : Tensor();
 }
 
-// ---- factories
+// ---- factories ----------------------------------------------------------------------------------
 
 Shape Literal::shape() const {
   Shape s;

@@ -32,7 +32,8 @@ To converted(const char* what, From value) {
 /// transpose, reshape, broadcast_to and detach give views, which share elements.
 class [[nodiscard]] Tensor {
  public:
-  /// Undefined: `defined()` is false, `detach()` is undefined again and any other use is an Error.
+  /// Undefined: `defined()` is false, `detach()` is undefined again and any other use
+  /// throws Error.
   Tensor() = default;
   Tensor(const Tensor& other) noexcept : node_(other.node_) {
     if (node_) node_->acquire_handle();
@@ -72,19 +73,18 @@ class [[nodiscard]] Tensor {
   /// This tensor, or a row-major copy if it is a view with other strides. Differentiable.
   Tensor contiguous() const;
 
-  /// The elements in row-major order, read only. T must match the dtype and the tensor be
-  /// contiguous.
+  /// The elements in row-major order, read only. Throws Error unless T matches the dtype and the
+  /// tensor is contiguous.
   template <Element T>
   std::span<const T> span() const& {
     check_span(dtype_of<T>);
     return {reinterpret_cast<const T*>(node().data), static_cast<std::size_t>(size())};
   }
   template <Element T>
-  std::span<const T> span() const&& =
-      delete;  // of elements that are gone: name the tensor, or take to_vector()
-  /// The same to write to; handing it out counts as a change in place. Refused for recorded
-  /// results. Write before the tensor is used again: later writes through the same span go
-  /// unnoticed.
+  // A temporary's elements would be gone: name the tensor, or take to_vector().
+  std::span<const T> span() const&& = delete;
+  /// The same to write to; the call counts as a change in place. Throws Error for recorded results,
+  /// too. Write before the tensor is used again: later writes through the same span go unnoticed.
   template <Element T>
   std::span<T> mutable_span() {
     check_span(dtype_of<T>);
@@ -98,29 +98,29 @@ class [[nodiscard]] Tensor {
     const auto s = dense.span<T>();
     return {s.begin(), s.end()};
   }
-  /// The only element of a tensor that has one; as an i64 rounded towards zero.
+  /// The only element; as an i64 rounded towards zero. Throws Error if there are several or none.
   template <Element T = double>
   T item() const {
     check_item();
     return element<T>("item", 0);
   }
-  /// The element at a multi-index; negative indices count from the end.
+  /// The element at a multi-index; negative indices count from the end. Throws Error if the number
+  /// of indices is not the rank, or one is out of range.
   template <Element T = double>
   T at(std::initializer_list<std::int64_t> index) const {
     return element<T>("at", offset_of(std::span(index.begin(), index.size())));
   }
 
-  /// Copies the values of a tensor of the same shape and dtype, in place. Refused for views that
-  /// repeat elements.
+  /// Copies the values of a tensor of the same shape and dtype, in place. Throws Error for others,
+  /// and if this is a view that repeats elements.
   void assign(const Tensor& values) const;
   /// Sets every element, in place.
   void fill(double value) const;
 
-  /// True when gradients flow to this tensor: a leaf that asks for them or a result computed from
-  /// one.
+  /// True for a leaf that asks for gradients and for results computed from one.
   bool requires_grad() const { return node().requires_grad; }
-  /// Makes a leaf ask for gradients or not, and returns it: `auto w = randn({2, 3},
-  /// generator).requires_grad(true);`
+  /// Makes a leaf ask for gradients or not, and returns it:
+  /// `auto w = randn({2, 3}, generator).requires_grad(true);`
   Tensor& requires_grad(bool on) &;
   Tensor requires_grad(bool on) && { return std::move(requires_grad(on)); }
   /// True unless an operation recorded it.
@@ -137,14 +137,16 @@ class [[nodiscard]] Tensor {
   void zero_grad() const { set_grad({}); }
 
   /// Adds the gradient of this tensor (one element) to `.grad()` of every leaf it depends on, and
-  /// frees the graph. Throws Error if it depends on none, has several elements, or its graph was
-  /// freed by an earlier backward, or if a rule throws or finds a value changed that it keeps;
-  /// `.grad()` is then as it was everywhere.
+  /// frees the graph. Throws Error if this tensor depends on no leaf that requires a gradient, has
+  /// several elements, or its graph was freed by an earlier backward, and if a value that a rule
+  /// keeps was changed in place. What a rule throws passes through. Every `.grad()` is then as it
+  /// was before.
   void backward(BackwardOptions options = {}) const;
-  /// The same for any shape, with the cotangent of this tensor given.
+  /// The same for a tensor of any shape: `cotangent` has its shape and dtype. Throws Error for
+  /// others.
   void backward(const Tensor& cotangent, BackwardOptions options = {}) const;
 
-  // What follows is for the engine and for kernels.
+  // What follows is for the backward pass and for kernels.
   explicit Tensor(detail::Node* adopted) noexcept : node_(adopted) {}
   detail::Node& node() const {
     if (!node_) [[unlikely]]
@@ -160,8 +162,7 @@ class [[nodiscard]] Tensor {
   T* data() const {
     return reinterpret_cast<T*>(node().data);
   }
-  /// True when nobody else can see these elements any more, so that the last user may overwrite
-  /// them.
+  /// True when this handle alone can reach the elements, so that its user may overwrite them.
   bool expiring() const {
     const detail::Node& n = node();
     return n.sole_handle() && n.is_contiguous() && !n.keeps_value && n.storage &&
@@ -218,8 +219,8 @@ Tensor empty(const Shape& shape, DType dtype = f32);
 Tensor full(const Shape& shape, double value, DType dtype = f32);
 inline Tensor zeros(const Shape& shape, DType dtype = f32) { return full(shape, 0, dtype); }
 inline Tensor ones(const Shape& shape, DType dtype = f32) { return full(shape, 1, dtype); }
-/// start, start + step, ... below (above, for a negative step) stop: shape [ceil((stop - start) /
-/// step)].
+/// start, start + step, ... below (above, for a negative step) stop:
+/// shape [ceil((stop - start) / step)].
 Tensor arange(double start, double stop, double step = 1, DType dtype = f32);
 inline Tensor arange(std::int64_t n) { return arange(0, static_cast<double>(n), 1, i64); }
 

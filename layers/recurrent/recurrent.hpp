@@ -6,8 +6,8 @@ namespace retrace {
 
 struct RecurrentOptions {
   bool last_only = false;  ///< return the last output [batch, units] instead of all of them
-  bool reverse =
-      false;  ///< go from the last step to the first; outputs keep the places of their steps
+  /// Go from the last step to the first; the output of step t is still at index t.
+  bool reverse = false;
   DType dtype = f32;
 };
 

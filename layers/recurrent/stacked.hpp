@@ -16,8 +16,7 @@ struct States : std::vector<State> {
     for (const State& state : *this) all.push_back(state.detach());
     return all;
   }
-  /// These, or as many undefined ones if there are none. Throws Error if there are others than so
-  /// many.
+  /// These, or `layers` undefined ones if the list is empty. Throws Error if it has another number.
   States of_layers(const char* name, std::size_t layers) const {
     require(this->empty() || this->size() == layers, "{}: expected the states of {} layers, got {}",
             name, layers, this->size());
