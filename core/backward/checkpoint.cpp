@@ -25,7 +25,7 @@ struct Input : Saved {
   }
 };
 
-/// Puts generators back to where they were, for as long as it lives.
+/// Sets generators back to the states they had, for as long as it lives.
 class GeneratorRewind {
  public:
   explicit GeneratorRewind(Draws draws) : draws_(std::move(draws)) { swap(); }
@@ -68,7 +68,7 @@ std::size_t fingerprint_of(const std::vector<Tensor>& ys) {
 /// A segment that was run, and what it takes to run it again.
 struct Run {
   Segment segment;
-  std::size_t given;  // of the inputs; those after them are leaves that the segment refers to
+  std::size_t given;  // how many inputs; after them come the leaves that the segment refers to
   std::vector<Input> inputs;
   Draws draws = {};
   std::size_t fingerprint = 0;

@@ -23,8 +23,8 @@ Tensor initial_cotangent(const char* what, const Tensor& y, const Tensor& given)
   return ones(y.shape(), y.dtype());
 }
 
-/// The nodes on a way from one of ys to one of xs, marked unless it ends there. An Error if one of
-/// xs is unused or may be.
+/// The nodes on a way from one of ys to one of xs, marked unless it ends there. Throws Error if
+/// one of xs is unused or may be.
 std::unordered_map<const Node*, bool> nodes_between(std::span<const Tensor> ys,
                                                     std::span<const Tensor> xs, bool allow_unused) {
   std::unordered_map<const Node*, bool> needed;
@@ -34,7 +34,7 @@ std::unordered_map<const Node*, bool> nodes_between(std::span<const Tensor> ys,
   for (Node* n : nodes_by_depth(ys)) {
     if (needed.contains(n)) used.insert(n);
     if (n->consumed && !used.contains(n))
-      fail_consumed(*n);  // what lay behind it is no longer known
+      fail_consumed(*n);  // its rules are gone, so what it was computed from is unknown
     if (n->consumed) end = n;
     bool leads_on = false;
     for_each_input(*n, [&](Node& input) { leads_on = leads_on || needed.contains(&input); });

@@ -77,8 +77,8 @@ GradcheckReport detail::gradcheck(const TensorFunction& f, std::span<const Tenso
           "gradcheck: expected a finite step above 0 and a finite tolerance, not negative, got {} "
           "and {}",
           step, tolerance);
-  Tensors leaves, xs;  // tensors of their own, so that the caller's are not written to, and those
-                       // that are varied
+  // Tensors of their own, so that the caller's are not written to, and those that are varied.
+  Tensors leaves, xs;
   for (const Tensor& x : inputs) {
     leaves.push_back(x.detach().clone().requires_grad(x.dtype() == f64));
     if (x.dtype() == f64) xs.push_back(leaves.back());

@@ -69,7 +69,8 @@ Slot* Pass::open_slot(NodeRef& edge) {
   return slot;
 }
 
-/// Found by search, not by a mark on the leaf: passes in several threads may share it.
+/// The slot of a leaf, found by search, not by a mark on the leaf: passes in several threads may
+/// share it.
 Slot& Pass::leaf_slot(NodeRef& edge) {
   constexpr std::size_t few = 16;
   std::vector<Slot*>& leaves = work_.leaves;
@@ -83,7 +84,7 @@ Slot& Pass::leaf_slot(NodeRef& edge) {
   return *leaves.back();
 }
 
-/// Of the bundle, if the edge leads to one of several outputs.
+/// The slot of the node that an edge leads to; that of the bundle if it is one of several outputs.
 Slot& Pass::slot_for(NodeRef& edge) {
   if (edge->is_leaf()) return leaf_slot(edge);
   Node& node = edge->is_output ? *edge->bundle : *edge;
@@ -124,7 +125,7 @@ bool Pass::leads_on(const Node& n) const {
   return !needed_ || (needed_->contains(&n) && needed_->at(&n));
 }
 
-/// The rules of a node, taken off it for good unless the graph is retained.
+/// Runs the rules of a node and, unless the graph is retained, takes them off it for good.
 void Pass::propagate(Slot& slot) {
   Node& n = *slot.node;
   if (n.consumed) fail_consumed(n);

@@ -25,8 +25,8 @@
 ///
 /// A rule is called with the cotangent of the output, then what it keeps, then, `with_result`, the
 /// output; it returns the cotangent of its input, written in recorded operations so that gradients
-/// of gradients come for free. Broadcasting is undone by the engine. A rule never captures a
-/// tensor: `keep` shows the engine what it holds.
+/// of gradients come for free. The backward pass undoes broadcasting. A rule never captures a
+/// tensor: `keep` shows the backward pass what it holds.
 ///
 /// Where one computation gives the gradients of all inputs, one rule for all returns a contribution
 /// to each:
@@ -202,8 +202,8 @@ struct Inputs : std::vector<const Tensor*> {
 };
 /// One rule for all inputs, for what is best computed together, as in a fused cell; `given` is what
 /// `wrt` takes after the input. f returns a std::vector<Contribution>, one for each of xs. An
-/// undefined tensor adds nothing; what is for an input that needs no gradient is dropped; another
-/// number of them is an Error in backward.
+/// undefined tensor adds nothing; what is for an input that needs no gradient is dropped; backward
+/// throws Error if their number is another.
 template <class... Given>
 auto wrt_all(Inputs xs, const Given&... given) {
   const auto rule = wrt(detail::no_input, given...);

@@ -29,7 +29,7 @@ void wait_while(const std::atomic<std::uint32_t>& x, std::uint32_t value) {
 struct Team::State {
   const detail::Function<void(int)>* task = nullptr;  // null: the team ends
   std::atomic<std::uint32_t> round{0};                // of work, each with a task
-  std::atomic<std::uint32_t> busy{0};                 // parts of it that are not done
+  std::atomic<std::uint32_t> busy{0};                 // parts of the round that are still running
   std::vector<std::exception_ptr> failures;
   std::vector<std::thread> threads;
   const pid_t process = ::getpid();  // the one that has the threads

@@ -8,7 +8,7 @@
 namespace retrace {
 namespace {
 
-/// The other operand of x.
+/// The other operand as a tensor; a number in the dtype of x.
 Tensor beside(const Tensor& x, TensorOrNumber other) {
   return other.is_number ? full({}, other.number, x.dtype()) : std::move(other.tensor);
 }

@@ -21,8 +21,8 @@ void require_index(const Tensor& index, const Shape& x, int axis) {
                    x);
 }
 
-/// Calls f(place in what is gathered, place in x, elements there) for every element of an index;
-/// both are row-major.
+/// Calls f(offset in what is gathered, offset in x, number of elements) for every element of an
+/// index; both are row-major.
 template <class F>
 void for_each_gathered(const Tensor& index, const Shape& x, int axis, F f) {
   const auto* picked = index.data<std::int64_t>();

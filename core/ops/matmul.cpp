@@ -14,8 +14,8 @@ std::int64_t leading_size(const Shape& shape) {
   return n;
 }
 
-/// A tensor that outlives it as the kernels see it: a matrix whose rows are the last axis, or whose
-/// columns are.
+/// A tensor as the kernels see it, which must outlive this: a matrix whose rows are the last axis,
+/// or whose columns are.
 struct Operand {
   Tensor copy;  // undefined unless one was needed
   const detail::Node* x;
@@ -75,7 +75,7 @@ Shape product_shape(const Tensor& a, const Tensor& b) {
   return shape;
 }
 
-/// A result whose value nobody asks for: only its place in the graph.
+/// A result whose value nobody asks for: a node of the graph without elements.
 Tensor valueless(const Shape& shape, DType dtype) {
   return Tensor(detail::Node::create(shape, dtype));
 }

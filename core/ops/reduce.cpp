@@ -31,8 +31,8 @@ struct Reduced {
   }
 };
 
-/// Halves, so that the rounding error grows with the logarithm of n; eight running sums that the
-/// compiler vectorises.
+/// A sum by halves, so that the rounding error grows with the logarithm of n; below that eight
+/// running sums, which the compiler vectorises.
 template <class T>
 T pairwise_sum(const T* p, std::int64_t n) {
   if (n > 256) {
@@ -47,8 +47,8 @@ T pairwise_sum(const T* p, std::int64_t n) {
   return ((sums[0] + sums[1]) + (sums[2] + sums[3])) + ((sums[4] + sums[5]) + (sums[6] + sums[7]));
 }
 
-/// Reduces x: whole runs along a reduced innermost axis by `run`, element by element onto what is
-/// there, at first `initial`, by `combine` otherwise.
+/// Reduces x: whole runs along a reduced innermost axis by `run`, and otherwise element by
+/// element onto the result, which starts as `initial`, by `combine`.
 template <class Run, class Combine>
 Tensor reduce(const Tensor& x, const Reduced& shape, bool keepdims, double initial, Run run,
               Combine combine) {
@@ -100,7 +100,7 @@ Tensor exponentials(const Tensor& x, int axis, Finish finish) {
 Tensor sum(const Tensor& x, const Axes& axes, ReduceOptions options, Caller at) {
   const Reduced shape("sum", x, axes);
   const auto value = [&] {
-    // Many runs that are added to one another are so by halves, too.
+    // Many runs are added pairwise as well, by halves, for the same small rounding error.
     const bool many_runs = shape.kept.size() > 1 && shape.runs > 512;
     for (int axis = 0; many_runs && axis + 1 < x.rank(); ++axis)
       if (const std::int64_t n = x.dim(axis); n > 1 && shape.kept[axis] == 1)

@@ -146,7 +146,7 @@ Tensor broadcast_to(const Tensor& x, const Shape& shape, Caller at) {
   const Layout own = detail::layout_of(x);
   Layout layout{shape, {}};
   for (int i = 0; i < shape.rank(); ++i) layout.strides[i] = own.step_in(shape, i);
-  // The engine sums the cotangent over what was repeated, as for every op.
+  // The backward pass sums the cotangent over what was repeated, as for every op.
   return record(
       at("broadcast_to"), [&] { return detail::view(x, layout); }, wrt(x, std::identity()));
 }

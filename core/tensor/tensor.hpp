@@ -112,9 +112,9 @@ class [[nodiscard]] Tensor {
   }
 
   /// Copies the values of a tensor of the same shape and dtype, in place. Throws Error for others,
-  /// and if this is a view that repeats elements.
+  /// and if this is a recorded result or a view that repeats elements.
   void assign(const Tensor& values) const;
-  /// Sets every element, in place.
+  /// Sets every element, in place. Throws Error if this is a recorded result.
   void fill(double value) const;
 
   /// True for a leaf that asks for gradients and for results computed from one.

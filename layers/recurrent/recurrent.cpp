@@ -82,8 +82,7 @@ Recurrence Recurrent::operator()(Tensor x, const State& given, const Tensor& len
     within = reshape(lengths, {batch, 1, 1}) > reshape(arange(steps), {steps, 1});
     x = where(within, x, 0.0);  // a gradient of 0 would not stay 0 on its way through NaN
   }
-  // So many steps are projected at once: one product, but no longer than stays in the cache until
-  // it is used.
+  // As many steps are projected at once, in one product, as stay in the cache until they are used.
   constexpr std::int64_t elements_at_once = 65536;
   const std::int64_t at_once =
       std::max<std::int64_t>(1, elements_at_once / std::max<std::int64_t>(1, batch * w_h.dim(1)));
