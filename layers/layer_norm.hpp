@@ -10,8 +10,8 @@ struct LayerNormOptions {
 };
 
 /// y = (x - mean) / sqrt(variance + eps) * w + b with the mean and the variance (of the population)
-/// of each row: x
-/// [..., width] -> [..., width]. Ba, Kiros and Hinton (2016); as PyTorch's nn.LayerNorm.
+/// of each row: x [..., width] -> [..., width]. Throws Error for another width. Ba, Kiros and
+/// Hinton (2016); as PyTorch's nn.LayerNorm.
 class LayerNorm {
  public:
   explicit LayerNorm(std::int64_t width, LayerNormOptions options = {});

@@ -9,7 +9,8 @@ struct LinearOptions {
   DType dtype = f32;
 };
 
-/// y = x w + b: x [..., in] -> [..., out].
+/// y = x w + b: x [..., in] -> [..., out]. Throws Error if the last axis of x is not `in` or the
+/// dtype is not that of the weights.
 class Linear {
  public:
   /// Weights and bias uniform in +-1/sqrt(in), as PyTorch's nn.Linear starts.

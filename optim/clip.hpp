@@ -10,11 +10,11 @@ namespace retrace {
 /// Scales the gradients of all parameters by one factor so that their common 2-norm is at most
 /// max_norm, and returns the norm they had, summed in f64 and right even if squares leave its
 /// range. As PyTorch's clip_grad_norm_: the factor is min(1, max_norm / (norm + 1e-6)), and one
-/// gradient of NaN makes all of them NaN.
+/// gradient of NaN makes all of them NaN. Throws Error unless max_norm >= 0.
 double clip_grad_norm(const Parameters& parameters, double max_norm);
 
 /// Moves every element of the gradients into [-limit, limit]. As PyTorch's clip_grad_value_: NaN
-/// stays.
+/// stays. Throws Error unless limit >= 0.
 void clip_grad_value(const Parameters& parameters, double limit);
 
 }  // namespace retrace

@@ -50,13 +50,15 @@ class Optimizer {
   /// Forgets the gradients, as is due before the next backward.
   void zero_grad() const;
 
-  /// The learning rate of a group: that of its options, times the factor.
+  /// The learning rate of a group: that of its options, times the factor. Throws Error if there is
+  /// no such group.
   double lr(std::size_t group = 0) const;
   /// Another learning rate in place of the options' and the factor. Throws Error if there are
   /// several groups.
   void set_lr(double lr);
   /// What the learning rates of all groups are multiplied by, 1 to begin with:
-  /// `adam.set_lr_factor(schedule(n))`. It takes the place of the factor before.
+  /// `adam.set_lr_factor(schedule(n))`. It replaces the factor before. Throws Error unless it is
+  /// finite and not negative, and so does set_lr.
   void set_lr_factor(double factor);
 
   /// What is saved and loaded to go on training: PARAMETER.step, PARAMETER.exp_avg and so on, as

@@ -20,6 +20,7 @@ namespace retrace {
 class Team {
  public:
   /// The calling thread and size - 1 others, which wait for work until the team is destroyed.
+  /// Throws Error unless size >= 1.
   explicit Team(int size);
   Team(const Team&) = delete;
   Team& operator=(const Team&) = delete;

@@ -181,7 +181,7 @@ Tensor embedding(const Tensor& table, const Tensor& index, Caller at = {});
 
 /// Standard normal numbers.
 Tensor randn(const Shape& shape, const Generator& generator, DType dtype = f32);
-/// Uniform in [low, high).
+/// Uniform in [low, high). Throws Error unless low <= high and the range is finite in the dtype.
 Tensor uniform(const Shape& shape, double low, double high, const Generator& generator,
                DType dtype = f32);
 /// x with each element zeroed with the given probability and the others divided by 1 - probability,

@@ -69,11 +69,16 @@ class Recurrent {
   /// returned state, like the output of `last_only`, is that of the sequence's own last step. A
   /// loss over all steps counts the zeros, too, unless their labels are cross_entropy's
   /// ignore_index.
+  ///
+  /// Throws Error if a shape or dtype does not fit the weights, x has no steps, a length is out of
+  /// range, or the state has a c that this kind of layer has not.
   Recurrence operator()(Tensor x, const State& state, const Tensor& lengths = {}) const;
-  /// One step: x_t [batch, features].
+  /// The state after one step: x_t [batch, features]. Throws Error as the call does.
   State step(const Tensor& x_t, const State& state) const;
-  /// The step itself: the share of the input in the gates, x_t w_x + b [batch, gates * units], of
-  /// which many steps are computed at once, and the state -> the next state.
+  /// What a kind of layer defines: the next state, from the state before and `projected`, the share
+  /// of the input in the gates, x_t w_x + b [batch, gates * units]. The loop over time computes
+  /// that for many steps at once and calls this for each, with h, and c where
+  /// the kind has one, defined.
   virtual State advance(Tensor projected, const State& state) const = 0;
 
   /// The size of the last axis of the outputs.
