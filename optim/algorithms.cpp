@@ -14,8 +14,8 @@ namespace {
 using Constant = std::variant<std::false_type, std::true_type>;
 
 /// Calls change(w, g, i, flags...) for each element, with weight_decay w added to the gradient g
-/// and the flags as constants, since a loop that asks for them is not vectorised. No call may need
-/// what another writes.
+/// and the flags as constants, since a loop that asks for them is not vectorised. The calls must be
+/// independent of each other.
 template <class T, class F, class... Flags>
 void for_each(const Elements<T>& p, double weight_decay, const F& change, Flags... flags) {
   const auto loop = [&, decay = static_cast<T>(weight_decay)](auto... constants) {

@@ -59,7 +59,7 @@ int create_locked(const std::string& temporary, mode_t mode) {
   // A file system without locks keeps what killed processes left.
   const bool is_ours = ::flock(descriptor, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK;
   if (is_ours && is_at(descriptor, temporary)) return descriptor;
-  ::close(descriptor);  // it was taken for one that was left, before it was locked
+  ::close(descriptor);  // another process removed it before it was locked
   errno = EEXIST;
   return -1;
 }
@@ -107,8 +107,8 @@ void replace_file(const std::string& path, std::span<const std::string_view> par
   if (reason != 0) (void)::unlink(temporary.c_str());
   ::close(descriptor);  // the lock goes last: without it the file looks as if it had been left
   if (reason != 0) fail_with(reason, path);
-  // Flushed, the directory keeps the rename. It is done already, so where that cannot be had is no
-  // failure.
+  // Flushing the directory makes the rename last. The file is already replaced, so it is no failure
+  // where a directory cannot be flushed.
   const int opened = ::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (opened < 0) return;
   (void)::fsync(opened);

@@ -33,11 +33,11 @@ class HeaderReader final : public nlohmann::json_sax<json> {
   bool null() override { refuse("null"); }
   bool boolean(bool value) override { refuse(value ? "true" : "false"); }
   bool binary(binary_t&) override { refuse("bytes"); }
-  // Only what has a sign comes here.
+  // Called for whole numbers with a sign only.
   bool number_integer(number_integer_t value) override {
     refuse(value == 0 ? "-0" : fmt::to_string(value));
   }
-  // And here what has a point or an exponent, or does not fit 64 bits.
+  // Called for numbers with a point or an exponent, or beyond 64 bits.
   bool number_float(number_float_t, const std::string& text) override { refuse(shortened(text)); }
 
   bool number_unsigned(number_unsigned_t value) override {
@@ -158,8 +158,8 @@ class HeaderReader final : public nlohmann::json_sax<json> {
 
 /// The tensor must be as large as its shape says and begin where the ones before it end.
 void check_place(const TensorInfo& info, std::int64_t before, std::int64_t data_bytes) {
-  // Also an axis of size 0 does not make it fit when its other axes are longer than any machine's
-  // memory.
+  // Refused, too, if only an axis of size 0 makes it fit, its other axes being longer than any
+  // machine's memory.
   require(is_possible(info.shape), "shape: {} has too many elements", info.shape);
   const std::int64_t needed = info.shape.size() * static_cast<std::int64_t>(size_of(info.dtype));
   const auto [begin, end] = std::pair(info.begin, info.end);

@@ -88,7 +88,7 @@ template <class T>
 void by_blas(std::int64_t m, std::int64_t n, const Factors<T>& f, Result<T> c) {
   std::vector<T> buffer_a, buffer_b;
   const Lines<T> a = lines(f.a, m, f.k, buffer_a), b = lines(f.b, f.k, n, buffer_b);
-  // What it refuses the BLAS prints, and returns.
+  // The BLAS does not throw: of arguments that it refuses it prints a message, and returns.
   for (const std::int64_t size : {m, n, f.k, a.step, b.step, c.step})
     require(size > 0 && size <= std::numeric_limits<int>::max(),
             "matmul: the BLAS takes no size or step of {}", size);
@@ -109,7 +109,7 @@ void by_blas(std::int64_t m, std::int64_t n, const Factors<T>& f, Result<T> c) {
 
 // ---- c = its addend + a b on the vector unit ----------------------------------------------------
 
-/// Room for a copy.
+/// A buffer for a copy.
 template <class T>
 class Scratch {
  public:
@@ -210,7 +210,7 @@ Plan<T> plan(std::int64_t m, std::int64_t n, std::span<const Factors<T>> list) {
 
   Plan<T> p{unit_for(n, sizeof(T))};
   if (p.unit == VectorUnit::baseline) return p;
-  // A BLAS made for AVX2 is up to a tenth ahead of the kernel here. None was met that uses AVX-512
+  // A BLAS made for AVX2 is up to a tenth faster than the kernel here. No BLAS tried uses AVX-512
   // as well as it does.
   if (vector_unit() == VectorUnit::avx2 && k >= 512 && m * n >= 65536) return p;
 
@@ -222,7 +222,7 @@ Plan<T> plan(std::int64_t m, std::int64_t n, std::span<const Factors<T>> list) {
   else if (list.size() == 1 && b.column_step == 1 && (n & (width / 2 - 1)) == 0 &&
            (m <= 2 * most_rows(vector_bytes(p.unit)) || k * n * element_bytes <= 16384))
     p.b = {b.data, b.row_step, width};
-  // Lines that are far apart fight for the same places in the cache.
+  // Lines that are far apart compete for the same cache sets.
   const bool far_apart = std::max(a.row_step, a.column_step) * element_bytes >= 1024;
   p.copies_a = list.size() > 1 || (n > 2 * width && far_apart);
   if (p.b.data && !p.copies_a && k <= block_k && m <= most_block_rows)

@@ -7,7 +7,7 @@
 namespace retrace::kernels {
 namespace {
 
-/// What a copy is good for.
+/// What a copy is valid for.
 struct Key {
   const void* data;
   std::int64_t k, n, row_step, column_step;

@@ -9,7 +9,9 @@
 #include <immintrin.h>
 
 // glibc's vector functions (libmvec) by their ABI names: 8 floats or 4 doubles at a time, within 4
-// ulp. NOLINTBEGIN(bugprone-reserved-identifier)
+// ulp.
+
+// NOLINTBEGIN(bugprone-reserved-identifier)
 extern "C" {
 RETRACE_AVX2 __m256d _ZGVdN4v_tanh(__m256d);
 RETRACE_AVX2 __m256 _ZGVdN8v_expf(__m256);
@@ -113,7 +115,7 @@ struct Sigmoid {
 };
 
 /// The function of every element. What is left after whole vectors goes through one too, so that a
-/// value does not depend on its place.
+/// value does not depend on its index.
 template <class F, class T>
 void apply(const T* from, T* to, std::int64_t n) {
   const auto loop = [=](auto bytes) RETRACE_INLINE {
