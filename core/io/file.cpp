@@ -59,7 +59,8 @@ int create_locked(const std::string& temporary, mode_t mode) {
   // A file system without locks keeps what killed processes left.
   const bool is_ours = ::flock(descriptor, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK;
   if (is_ours && is_at(descriptor, temporary)) return descriptor;
-  ::close(descriptor);  // another process removed it before it was locked
+  // Another process took it for an abandoned one, since it was not locked yet.
+  ::close(descriptor);
   errno = EEXIST;
   return -1;
 }
