@@ -15,7 +15,7 @@ struct Averaging : Recurrent {
       : Recurrent({.name = "Averaging", .has_c = true}, features, units, generator, options) {}
 
   State advance(Tensor projected, const State& state) const override {
-    const Tensor h = tanh(addmm(std::move(projected), state.h, w_h)) + state.c * 0.5;
+    const Tensor h = (tanh(addmm(std::move(projected), state.h, w_h)) + state.c) * 0.5;
     return {h, (state.c + h) * 0.5};
   }
 };

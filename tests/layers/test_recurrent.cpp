@@ -268,7 +268,7 @@ TEST_CASE("recurrent layers: an own kind has the outputs and the state that its 
   Tensor h = zeros({2, 4}, f64), c = h;
   const auto [y, end] = layer(x, {});
   for (int t = 4; t >= 0; --t) {
-    h = tanh(matmul(select(x, 1, t), layer.w_x) + layer.b + matmul(h, layer.w_h)) + c * 0.5;
+    h = (tanh(matmul(select(x, 1, t), layer.w_x) + layer.b + matmul(h, layer.w_h)) + c) * 0.5;
     c = (c + h) * 0.5;
     CHECK(close(select(y, 1, t), h, 1e-13));
   }
