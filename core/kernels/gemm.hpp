@@ -16,9 +16,9 @@ struct Matrix {
   T& operator()(std::int64_t i, std::int64_t j) const {
     return data[i * row_step + j * column_step];
   }
-  /// What is left of it from element (i, j) on.
+  /// What is left of it from element (i, j) on; of one without elements that is null.
   Matrix from(std::int64_t i, std::int64_t j) const {
-    return {&(*this)(i, j), row_step, column_step};
+    return {data ? &(*this)(i, j) : nullptr, row_step, column_step};
   }
 };
 
