@@ -25,8 +25,8 @@ SizeClass size_class(std::size_t bytes) {
     return {small, small * small_step + small_step / 2};
   const auto doubling = static_cast<std::size_t>(std::bit_width(bytes - 1) - 1);
   const std::size_t step = (std::size_t{1} << doubling) / steps_per_doubling;
-  const std::size_t rounded =
-      (bytes + step - 1) / step;  // steps_per_doubling < rounded <= 2 * steps_per_doubling
+  // steps_per_doubling < rounded <= 2 * steps_per_doubling
+  const std::size_t rounded = (bytes + step - 1) / step;
   return {small_classes + (doubling - 10) * steps_per_doubling + rounded - steps_per_doubling - 1,
           rounded * step};
 }
@@ -37,8 +37,8 @@ void* system_allocate(std::size_t bytes) {
 }
 
 void system_free(void* block, std::size_t bytes) noexcept {
-  if (bytes <=
-      small_limit)  // Clang 14 compiles a conditional expression of the two into both calls
+  // Clang 14 compiles a conditional expression of the two into both calls.
+  if (bytes <= small_limit)
     ::operator delete(block);
   else
     ::operator delete (block, std::align_val_t{cache_line});

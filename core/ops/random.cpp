@@ -31,8 +31,8 @@ Tensor uniform(const Shape& shape, double low, double high, const Generator& gen
       dtype == f32 ? static_cast<float>(high) - static_cast<float>(low) : high - low;
   require(std::isfinite(range), "uniform: the range from {} to {} is not finite in {}", low, high,
           dtype);
-  const auto narrow =
-      static_cast<float>(high);  // to which rounding would take the last numbers below it
+  // Rounding would take the last numbers below the bound to it.
+  const auto narrow = static_cast<float>(high);
   const double most =
       dtype == f32 ? std::nextafter(narrow, static_cast<float>(low)) : std::nextafter(high, low);
   return filled("uniform", shape, dtype,
