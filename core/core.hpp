@@ -11,3 +11,4 @@
 #include "model/team.hpp"
 #include "ops/elementwise.hpp"
 #include "ops/ops.hpp"
+#include "replay/replay.hpp"

@@ -50,6 +50,7 @@ struct Kept {
 
 struct Node;
 struct Draws;
+class Recorder;
 
 /// What each thread has. Defined in the library, so that there is one however many shared objects
 /// use it; reached without a call; and small, since a process that opens the library late has
@@ -57,6 +58,7 @@ struct Draws;
 /// destructible: it can be used before main and after the thread's destructors ran.
 struct ThreadState {
   bool recording = true, detecting_anomalies = false, training = false;
+  bool observed = false;  // anomalies are looked for, or a step is recorded
   // Nesting depth of the checkpointed functions that are running now.
   std::uint8_t segment_depth = 0;
   // Keeps nothing before the first block is freed and after the thread has ended.
@@ -65,6 +67,8 @@ struct ThreadState {
   Node** dying = nullptr;     // the list that a loop up the stack frees
   Kept* workspace = nullptr;  // of a backward pass, for the next
   Draws* draws = nullptr;     // where generators that are used are noted
+  Recorder* recorder = nullptr;  // of the step that is being recorded, for Replay
+  const char* op = nullptr;      // the operation under way, while somebody observes
 };
 extern constinit thread_local __attribute__((tls_model("initial-exec"))) ThreadState this_thread;
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <retrace/core.hpp>
 
 /// Both change gradients where they lie and need no memory, unless they are seen from elsewhere: a
@@ -7,11 +8,29 @@
 /// are passed over.
 namespace retrace {
 
+/// A norm, which is a number but while a step is recorded for Replay: nobody knows it then.
+class GradientNorm {
+ public:
+  GradientNorm() = default;  ///< unknown
+  explicit GradientNorm(double norm) : norm_(norm) {}
+
+  /// Throws Error while a step is recorded.
+  operator double() const {
+    require(norm_.has_value(),
+            "clip_grad_norm: the norm was read in a step that is being recorded; a replay would not "
+            "read it again");
+    return *norm_;
+  }
+
+ private:
+  std::optional<double> norm_;
+};
+
 /// Scales the gradients of all parameters by one factor so that their common 2-norm is at most
 /// max_norm, and returns the norm they had, summed in f64 and right even if squares leave its
 /// range. As PyTorch's clip_grad_norm_: the factor is min(1, max_norm / (norm + 1e-6)), and one
 /// gradient of NaN makes all of them NaN. Throws Error unless max_norm >= 0.
-double clip_grad_norm(const Parameters& parameters, double max_norm);
+GradientNorm clip_grad_norm(const Parameters& parameters, double max_norm);
 
 /// Moves every element of the gradients into [-limit, limit]. As PyTorch's clip_grad_value_: NaN
 /// stays. Throws Error unless limit >= 0.

@@ -8,12 +8,6 @@ namespace {
 
 Tensor gradient_of(const Tensor& w) { return w.requires_grad() ? w.grad() : Tensor(); }
 
-/// The places or rules of an optimizer.
-auto& present(auto& list) {
-  require(!list.empty(), "the optimizer was moved from");
-  return list;
-}
-
 }  // namespace
 
 void detail::require_rates(const char* what, std::initializer_list<Setting> settings) {
@@ -29,55 +23,66 @@ void detail::require_shares(const char* what, std::initializer_list<Setting> set
 
 Optimizer::Optimizer(const std::vector<Group>& groups) {
   require(!groups.empty(), "an optimizer needs one group of parameters or more");
+  auto& [places, rules, factor] = *body_;
   Parameters all;
   for (const auto& [parameters, rule] : groups) {
     for (const Parameter& p : parameters) {
       require(p.value.is_leaf(), "{}: parameter '{}' {} is the result of '{}', not a leaf; {}",
               rule.optimizer, p.name, p.value.shape(), p.value.op(), detail::instead_of_a_result);
       all.add(p.name, p.value);
-      require(all.size() > places_.size(), "{}: parameter '{}' is in two groups", rule.optimizer,
+      require(all.size() > places.size(), "{}: parameter '{}' is in two groups", rule.optimizer,
               p.name);
-      places_.push_back({p, rules_.size(), {}, {}});
+      places.push_back({p, rules.size(), {}, {}});
     }
-    rules_.push_back(rule);
+    rules.push_back(rule);
   }
   require(
       std::ranges::any_of(all, &Parameter::trained),
       "{}: none of the {} parameters requires a gradient; requires_grad(true) makes one trained",
-      rules_[0].optimizer, all.size());
-  for (Place& p : places_)
+      rules[0].optimizer, all.size());
+  for (Place& p : places)
     if (p.parameter.trained()) prepare(p);
 }
 
 Optimizer::Optimizer(const Parameters& parameters, const UpdateRule& rule)
     : Optimizer({{parameters, rule}}) {}
 
+Optimizer::Body& Optimizer::body() const {
+  require(body_ != nullptr, "the optimizer was moved from");
+  return *body_;
+}
+
 void Optimizer::zero_grad() const {
-  for (const Place& p : present(places_)) p.parameter.value.zero_grad();
+  for (const Place& p : body().places) p.parameter.value.zero_grad();
 }
 
 double Optimizer::lr(std::size_t group) const {
-  const char* name = present(rules_)[0].optimizer;
-  require(group < rules_.size(), "{}: there is no group {} among {}", name, group, rules_.size());
-  return rules_[group].lr * factor_;
+  const auto& [places, rules, factor] = body();
+  require(group < rules.size(), "{}: there is no group {} among {}", rules[0].optimizer, group,
+          rules.size());
+  return rules[group].lr * factor;
 }
 
 void Optimizer::set_lr(double lr) {
-  detail::require_rates(present(rules_)[0].optimizer, {{"lr", lr}});
-  require(rules_.size() == 1,
+  auto& [places, rules, factor] = body();
+  detail::forbid_in_step("set_lr");
+  detail::require_rates(rules[0].optimizer, {{"lr", lr}});
+  require(rules.size() == 1,
           "{}: set_lr is for one group, there are {}; set_lr_factor keeps their ratios",
-          rules_[0].optimizer, rules_.size());
-  rules_[0].lr = lr;
-  factor_ = 1;
+          rules[0].optimizer, rules.size());
+  rules[0].lr = lr;
+  factor = 1;
 }
 
 void Optimizer::set_lr_factor(double factor) {
-  detail::require_rates(present(rules_)[0].optimizer, {{"the factor of lr", factor}});
-  factor_ = factor;
+  detail::forbid_in_step("set_lr_factor");
+  detail::require_rates(body().rules[0].optimizer, {{"the factor of lr", factor}});
+  body().factor = factor;
 }
 
 void Optimizer::prepare(Place& p) const {
-  const UpdateRule& rule = rules_[p.group];
+  const detail::BesideStep once;
+  const UpdateRule& rule = body_->rules[p.group];
   const auto& [name, w] = p.parameter;
   require(w.dtype() == f32 ? bool(rule.update_f32) : bool(rule.update_f64),
           "{}: there is no update for parameter '{}' of {}", rule.optimizer, name, w.dtype());
@@ -88,41 +93,51 @@ void Optimizer::prepare(Place& p) const {
 }
 
 void Optimizer::step() {
-  for (Place& p :
-       present(places_)) {  // everything that can fail comes before the first value changes
+  Body& all = body();
+  if (detail::this_thread.recorder) detail::note_owner(body_);
+  for (Place& p : all.places) {  // everything that can fail comes before the first value changes
     auto& [name, w] = p.parameter;
     const Tensor g = gradient_of(w);
     if (!g.defined()) continue;
     require(w.is_contiguous(), "{}: parameter '{}' {} is a view that is not contiguous",
-            rules_[p.group].optimizer, name, w.shape());
+            all.rules[p.group].optimizer, name, w.shape());
     if (!g.is_contiguous()) w.set_grad(detail::row_major_copy(g));
     prepare(p);
   }
-  for (Place& p : places_) {
-    Tensor& w = p.parameter.value;
+  for (Place& p : all.places) {
+    const Tensor& w = p.parameter.value;
     const Tensor g = gradient_of(w);
     if (!g.defined()) continue;
-    const UpdateRule& rule = rules_[p.group];
+    const std::array<Tensor, 5> changed{w, p.steps, p.state[0], p.state[1], p.state[2]};
+    for (const Tensor& t : changed)
+      if (t.defined()) t.node().storage->changed();
     const auto update = [&]<class T>(const detail::Function<void(const Elements<T>&)>& formula) {
-      const std::span<T> elements = w.mutable_span<T>();
-      Elements<T> e{elements.size(), elements.data(), g.data<T>(), {}, rule.lr * factor_, 0};
-      if (p.steps.defined()) e.step = ++p.steps.mutable_span<std::int64_t>()[0];
-      for (std::size_t k = 0; k < e.state.size(); ++k)
-        if (p.state[k].defined()) e.state[k] = p.state[k].mutable_span<T>().data();
-      formula(e);
+      Elements<T> elements{static_cast<std::size_t>(w.size()), w.data<T>(), g.data<T>(), {}, 0, 0};
+      for (std::size_t k = 0; k < elements.state.size(); ++k)
+        if (p.state[k].defined()) elements.state[k] = p.state[k].data<T>();
+      // The learning rate may change until a replay, and the number of steps does.
+      launch(all.rules[p.group].optimizer, changed,
+             [elements, formula = &formula, lr = &all.rules[p.group].lr, factor = &all.factor,
+              steps = p.steps.defined() ? p.steps.data<std::int64_t>() : nullptr] {
+               Elements<T> now = elements;
+               now.lr = *lr * *factor;
+               now.step = steps ? ++*steps : 0;
+               (*formula)(now);
+             });
     };
-    w.dtype() == f32 ? update(rule.update_f32) : update(rule.update_f64);
+    w.dtype() == f32 ? update(all.rules[p.group].update_f32) : update(all.rules[p.group].update_f64);
   }
 }
 
 Parameters Optimizer::state() {
+  auto& [places, rules, factor] = body();
   Parameters list;
-  for (Place& p : present(places_)) {
+  for (Place& p : places) {
     if (p.parameter.trained()) prepare(p);
     list.add(p.parameter.name + ".step", p.steps);
     for (std::size_t k = 0; k < p.state.size(); ++k)
       if (p.state[k].defined())
-        list.add(p.parameter.name + "." + rules_[p.group].state[k], p.state[k]);
+        list.add(p.parameter.name + "." + rules[p.group].state[k], p.state[k]);
   }
   return list;
 }

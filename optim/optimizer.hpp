@@ -72,12 +72,18 @@ class Optimizer {
     std::array<Tensor, 3> state;  // made when the parameter is trained
     Tensor steps;                 // one i64, made with it
   };
+  /// What the kernels of a recorded step refer to.
+  struct Body {
+    std::vector<Place> places;
+    std::vector<UpdateRule> rules;  // one for each group
+    double factor = 1;
+  };
+  /// Throws Error if the optimizer was moved from.
+  Body& body() const;
   /// Makes its state. Throws Error unless its rule knows how to train it.
   void prepare(Place& place) const;
 
-  std::vector<Place> places_;
-  std::vector<UpdateRule> rules_;  // one for each group
-  double factor_ = 1;
+  std::shared_ptr<Body> body_ = std::make_shared<Body>();
 };
 
 /// An optimizer with its options, for one list of parameters or several: `SGD(weights, {.lr =

@@ -142,6 +142,7 @@ template <>
 inline constexpr bool captures_no_tensor<RunAgain> = true;  // it looks for changes itself
 
 std::vector<Tensor> run_segment(const Segment& segment, const std::vector<Tensor>& inputs) {
+  forbid_in_step("checkpoint");
   if (!is_recording()) return segment(inputs);
   const auto run =
       std::make_shared<Run>(Run{segment, inputs.size(), {inputs.begin(), inputs.end()}});

@@ -1,8 +1,10 @@
 #include "grad.hpp"
 
+#include <functional>
 #include <unordered_set>
 
 #include "../graph/walk.hpp"
+#include "../ops/elementwise.hpp"
 #include "../ops/ops.hpp"
 #include "pass.hpp"
 
@@ -52,6 +54,22 @@ std::unordered_map<const Node*, bool> nodes_between(std::span<const Tensor> ys,
   return needed;
 }
 
+/// Whether a gradient, which its leaf and one handle have, is seen from nowhere else.
+bool is_own(const Tensor& gradient) {
+  return gradient.defined() && gradient.is_contiguous() && gradient.node().handles == 2 &&
+         gradient.node().storage->users() == 1;
+}
+
+void add_in_place(const Tensor& to, const Tensor& more) {
+  const Tensor from = dense(more);
+  to.node().storage->changed();
+  visit_float(to.dtype(), [&]<class T>(T) {
+    launch("add", to, [x = to.data<T>(), y = from.data<T>(), n = to.size()] {
+      zip_run(x, n, x, y, 1, 1, std::plus());
+    });
+  });
+}
+
 }  // namespace
 
 void backward(const Tensor& y, const Tensor& cotangent, BackwardOptions options) {
@@ -66,12 +84,20 @@ void backward(const Tensor& y, const Tensor& cotangent, BackwardOptions options)
   // Everything that can fail comes first; then the gradients change hands.
   for (Slot* leaf : pass.leaves()) {
     Tensor& g = leaf->cotangent;
-    if (const Tensor before = handle_to(*leaf->node).grad(); before.defined())
+    const Tensor before = handle_to(*leaf->node).grad();
+    if (is_own(before)) continue;
+    if (before.defined())
       g = before + std::move(g);
     else if (!g.expiring())
       g = g.detach().clone();
   }
-  for (Slot* leaf : pass.leaves()) handle_to(*leaf->node).set_grad(std::move(leaf->cotangent));
+  for (Slot* leaf : pass.leaves()) {
+    const Tensor w = handle_to(*leaf->node), before = w.grad();
+    if (is_own(before))
+      add_in_place(before, leaf->cotangent);
+    else
+      w.set_grad(std::move(leaf->cotangent));
+  }
 }
 
 }  // namespace detail

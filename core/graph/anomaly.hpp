@@ -15,6 +15,9 @@ namespace retrace {
 /// is read through once more, and the operands of one that is not finite.
 struct DetectAnomalies : private detail::ModeScope {
   DetectAnomalies() : Scoped(detail::this_thread.detecting_anomalies, true) {}
+
+ private:
+  detail::ModeScope observed_{detail::this_thread.observed, true};
 };
 
 namespace detail {
@@ -28,7 +31,7 @@ const char* located(const char* op, const char* file, int line);
 struct Caller {
   Caller(const char* f = __builtin_FILE(), int l = __builtin_LINE()) : file(f), line(l) {}
   const char* operator()(const char* op) const {
-    return detail::this_thread.detecting_anomalies ? detail::located(op, file, line) : op;
+    return detail::this_thread.observed ? detail::located(op, file, line) : op;
   }
 
   const char* file;

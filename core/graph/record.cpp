@@ -10,8 +10,8 @@ void attach_slowly(const char* op, Tensor& value, Rules& rules) {
 }
 
 void attach(const char* op, std::vector<Tensor>& values, Rules& rules) {
-  Rules none;
-  none.search = std::move(rules.search);
+  Rules none(op);
+  none.observation = std::move(rules.observation);
   for (Tensor& value : values) attach(op, value, none);
   if (rules.empty() || values.empty()) return;
   const Tensor all(Node::create({}, values[0].dtype()));

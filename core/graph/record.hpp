@@ -152,8 +152,8 @@ struct WrtAll {
 void attach_slowly(const char* op, Tensor& value, Rules& rules);
 inline void attach(const char* op, Tensor& value, Rules& rules) {
   if (!rules.empty() || !value.defined() || !value.get()->is_new()) attach_slowly(op, value, rules);
-  if (rules.search) [[unlikely]]
-    require_finite(op, value, rules.search->operands);
+  if (rules.observation && rules.observation->searches) [[unlikely]]
+    require_finite(op, value, rules.observation->operands);
 }
 void attach(const char* op, std::vector<Tensor>& values, Rules& rules);
 
@@ -215,7 +215,7 @@ auto wrt_all(Inputs xs, const Given&... given) {
 /// output that nobody used is undefined. `op` must outlive the graph (a string literal).
 template <class Value, class... Wrts>
 auto record(const char* op, Value&& value, const Wrts&... wrts) {
-  detail::Rules rules(wrts...);
+  detail::Rules rules(op, wrts...);
   auto result = detail::named(op, [&] {  // recorded as a whole, not in its parts
     const detail::ModeScope unrecorded(detail::this_thread.recording, false);
     return std::forward<Value>(value)();

@@ -70,6 +70,14 @@ void drop_rules(Node& n) noexcept {
   if (rules.first && rules.first != n.room) pool_free(rules.first, rules.bytes);
 }
 
+void Rules::observe(const char* op, std::vector<Tensor> operands) {
+  const bool searches = this_thread.detecting_anomalies;
+  if (this_thread.recorder) note_operands(operands);
+  if (!searches) operands.clear();  // held, they would not expire
+  observation = std::unique_ptr<Observation>(
+      new Observation{{this_thread.op, op}, searches, std::move(operands)});
+}
+
 void Rules::reserve(std::size_t bytes) {
   reserved_ = static_cast<std::uint32_t>(bytes);
   list_.first = bytes <= sizeof(room_) ? room_ : static_cast<std::byte*>(pool_allocate(bytes));

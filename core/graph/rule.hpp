@@ -85,11 +85,12 @@ void drop_rules(Node& n) noexcept;
 class Rules {
  public:
   template <class... Wrts>
-  explicit Rules(const Wrts&... wrts)
+  explicit Rules(const char* op, const Wrts&... wrts)
       : Rules(Empty()) {  // from there on it is destroyed, with what it has, if a rule throws
-    if (this_thread.detecting_anomalies) [[unlikely]] {
-      search = std::make_unique<Search>();
-      (wrts.add_operands(search->operands), ...);
+    if (this_thread.observed) [[unlikely]] {
+      std::vector<Tensor> operands;
+      (wrts.add_operands(operands), ...);
+      observe(op, std::move(operands));
     }
     const std::size_t bytes = this_thread.recording ? (std::size_t{0} + ... + wrts.bytes()) : 0;
     if (bytes == 0) return;
@@ -114,17 +115,21 @@ class Rules {
   /// Makes n a result that has them.
   void move_to(const char* op, Node& n);
 
-  /// While anomalies are looked for: in the result as a whole, not in its parts.
-  struct Search {
-    std::vector<Tensor> operands = {};  // held, so that nobody overwrites them
+  /// While anomalies are looked for, in the result as a whole and not in its parts, or a step is
+  /// recorded.
+  struct Observation {
+    Scoped<const char*> named;
+    bool searches;
+    std::vector<Tensor> operands;  // of a search; held, so that nobody overwrites them
     ModeScope unsearched{this_thread.detecting_anomalies, false};
   };
-  std::unique_ptr<Search> search;
+  std::unique_ptr<Observation> observation;
 
  private:
   struct Empty {};
   explicit Rules(Empty) {}
 
+  void observe(const char* op, std::vector<Tensor> operands);
   void reserve(std::size_t bytes);
   void drop() noexcept;
 
@@ -134,6 +139,10 @@ class Rules {
   bool want_output_ = false;
   alignas(8) std::byte room_[sizeof(Node::room)];
 };
+
+/// Notes operands of an operation in the step that is being recorded. Defined in
+/// replay/recorder.cpp.
+void note_operands(std::span<const Tensor> operands);
 
 /// Makes n the result of an operation.
 void make_result(const char* op, Node& n, std::uint32_t depth);

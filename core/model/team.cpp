@@ -76,6 +76,7 @@ int Team::size() const { return static_cast<int>(state_->failures.size()); }
 
 void Team::run(const detail::Function<void(int)>& f) {
   State& s = *state_;
+  detail::forbid_in_step("Team::run");
   require(!s.is_forked(),
           "Team::run: the {} other threads are in the process that made the team, not in this fork "
           "of it",

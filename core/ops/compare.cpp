@@ -90,14 +90,17 @@ Tensor where(const Tensor& condition, const Tensor& a, TensorOrNumber other, Cal
     const detail::StridedLoop loop(shape, detail::layout_of(condition), detail::layout_of(a));
     visit(condition.dtype(), [&]<class C>(C) {
       visit(a.dtype(), [&]<class T>(T) {
-        T* to = out.data<T>();
-        loop.for_each_run([&](const detail::StridedLoop::Run& run) {
-          const C* c = condition.data<C>() + run.a;
-          const T* x = a.data<T>() + run.b;
-          for (std::int64_t i = 0; i < run.size; ++i)
-            to[i] = c[i * run.a_step] != C{} ? x[i * run.b_step] : to[i];
-          to += run.size;
-        });
+        const auto walk = [=, c0 = condition.data<C>(), x0 = a.data<T>(), y = out.data<T>()] {
+          T* to = y;
+          loop.for_each_run([&](const detail::StridedLoop::Run& run) {
+            const C* c = c0 + run.a;
+            const T* x = x0 + run.b;
+            for (std::int64_t i = 0; i < run.size; ++i)
+              to[i] = c[i * run.a_step] != C{} ? x[i * run.b_step] : to[i];
+            to += run.size;
+          });
+        };
+        launch("where", out, walk);
       });
     });
     return out;

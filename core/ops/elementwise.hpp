@@ -1,6 +1,7 @@
 #pragma once
 
 #include "../graph/record.hpp"
+#include "../tensor/launch.hpp"
 #include "../vector_unit.hpp"
 
 /// The two loops that element-wise operations are made of; for values of your own ops too.
@@ -26,7 +27,7 @@ Tensor map_all(Tensor x, Kernel kernel) {
     const T* from = in.data<T>();
     const std::int64_t n = in.size();
     Tensor out = reuse_or_empty(in);
-    kernel(from, out.data<T>(), n);
+    launch("map", out, [=, to = out.data<T>()] { kernel(from, to, n); });
     return out;
   });
 }
@@ -60,6 +61,7 @@ namespace detail {
 /// The elements of two operands of one dtype, how to walk them, and a tensor for the result.
 struct ZipPlan {
   const std::byte *a, *b;
+  bool alike;  // both as the result lies: the loop is not set
   StridedLoop loop;
   Tensor out;
 };
@@ -93,9 +95,15 @@ Tensor zip_any(Tensor& a, Tensor& b, F f, bool takes_i64) {
     const T* x = reinterpret_cast<const T*>(plan.a);
     const T* y = reinterpret_cast<const T*>(plan.b);
     T* to = plan.out.data<T>();
-    plan.loop.for_each_run([&](const StridedLoop::Run& run) {
-      zip_run(to, run.size, x + run.a, y + run.b, run.a_step, run.b_step, f);
-      to += run.size;
+    if (plan.alike)
+      return launch("zip", plan.out,
+                    [=, n = plan.out.size()] { zip_run(to, n, x, y, 1, 1, f); });
+    launch("zip", plan.out, [=, loop = plan.loop] {
+      T* at = to;
+      loop.for_each_run([&](const StridedLoop::Run& run) {
+        zip_run(at, run.size, x + run.a, y + run.b, run.a_step, run.b_step, f);
+        at += run.size;
+      });
     });
   });
   return std::move(plan.out);

@@ -12,33 +12,46 @@ void require_i64(const Tensor& index) {
                  index.shape());
 }
 
-void require_index(const Tensor& index, const Shape& x, int axis) {
-  require_i64(index);
-  const Tensor dense = detail::dense(index);
-  for (const std::int64_t i : dense.span<std::int64_t>())
-    detail::expect(i >= 0 && i < x[axis],
-                   "index {} is out of range 0 .. {} for axis {} of shape {}", i, x[axis] - 1, axis,
-                   x);
-}
+/// Where the elements lie that an index picks along an axis of x. All are row-major.
+struct Gathering {
+  const std::int64_t* picked;
+  std::int64_t n, axis_step;  // elements that go together, and those from one index to the next
+  int axis;
+  Shape index, x;
+  detail::StridedLoop loop;
 
-/// Calls f(offset in what is gathered, offset in x, number of elements) for every element of an
-/// index; both are row-major.
-template <class F>
-void for_each_gathered(const Tensor& index, const Shape& x, int axis, F f) {
-  const auto* picked = index.data<std::int64_t>();
+  /// Throws Error if one is out of range.
+  void check() const {
+    for (std::int64_t i = 0; i < index.size(); ++i)
+      detail::expect(picked[i] >= 0 && picked[i] < x[axis],
+                     "index {} is out of range 0 .. {} for axis {} of shape {}", picked[i],
+                     x[axis] - 1, axis, x);
+  }
+  /// Calls f(offset in what is gathered, offset in x, number of elements) for each.
+  template <class F>
+  void for_each(F f) const {
+    std::int64_t to = 0;
+    loop.for_each_run([&](const detail::StridedLoop::Run& run) {
+      const std::int64_t* place = picked + run.a;
+      std::int64_t from = run.b;
+      for (std::int64_t i = 0; i < run.size; ++i, to += n) {
+        f(to, from + *place * axis_step, n);
+        place += run.a_step;
+        from += run.b_step;
+      }
+    });
+  }
+};
+Gathering gathering(const Tensor& index, const Shape& x, int axis) {
   Strides steps = row_major(x);
   const std::int64_t n = steps[index.rank() - 1], axis_step = std::exchange(steps[axis], 0);
-  std::int64_t to = 0;
-  detail::StridedLoop(index.shape(), detail::layout_of(index), {index.shape(), steps})
-      .for_each_run([&](const detail::StridedLoop::Run& run) {
-        const std::int64_t* place = picked + run.a;
-        std::int64_t from = run.b;
-        for (std::int64_t i = 0; i < run.size; ++i, to += n) {
-          f(to, from + *place * axis_step, n);
-          place += run.a_step;
-          from += run.b_step;
-        }
-      });
+  return {index.data<std::int64_t>(),
+          n,
+          axis_step,
+          axis,
+          index.shape(),
+          x,
+          detail::StridedLoop(index.shape(), detail::layout_of(index), {index.shape(), steps})};
 }
 
 /// The shape of what an index picks from x.
@@ -46,7 +59,7 @@ Shape gathered_shape(const Shape& x, const Tensor& index, int axis) {
   bool fits = axis < index.rank() && index.rank() <= x.rank();
   for (int i = 0; fits && i < index.rank(); ++i) fits = i == axis || index.shape()[i] <= x[i];
   detail::expect(fits, "index {} does not fit {} off axis {}", index.shape(), x, axis);
-  require_index(index, x, axis);
+  require_i64(index);
   Shape shape = index.shape();
   for (int i = shape.rank(); i < x.rank(); ++i) shape.push_back(x[i]);
   return shape;
@@ -57,12 +70,13 @@ Tensor as_list(const Tensor& index) { return reshape(index, {index.size()}); }
 
 Tensor gathered(const Tensor& x, const Tensor& index, int axis) {
   Tensor out = empty(gathered_shape(x.shape(), index, axis), x.dtype());
-  const Tensor in = detail::dense(x);
+  const Tensor in = detail::dense(x), picked = detail::dense(index);
   visit(x.dtype(), [&]<class T>(T) {
-    for_each_gathered(index, x.shape(), axis,
-                      [to = out.data<T>(), from = in.data<T>()](auto i, auto at, auto n) {
-                        std::copy_n(from + at, n, to + i);
-                      });
+    launch("gather", out,
+           [to = out.data<T>(), from = in.data<T>(), g = gathering(picked, x.shape(), axis)] {
+             g.check();
+             g.for_each([=](auto i, auto at, auto n) { std::copy_n(from + at, n, to + i); });
+           });
   });
   return out;
 }
@@ -85,12 +99,15 @@ void detail::add_to(Tensor& to, const Scattered& scattered) {
     expect(values.shape() == gathered_shape(to.shape(), index, axis),
            "values {} and index {} do not fit {}", values.shape(), index.shape(), to.shape());
     require_same_dtype(to, values);
-    const Tensor in = dense(values);
+    const Tensor in = dense(values), picked = dense(index);
     visit_float(to.dtype(), [&]<class T>(T) {
-      for_each_gathered(index, to.shape(), axis,
-                        [to = to.data<T>(), from = in.data<T>()](auto i, auto at, auto n) {
-                          for (std::int64_t j = 0; j < n; ++j) to[at + j] += from[i + j];
-                        });
+      launch("scatter_add", to,
+             [x = to.data<T>(), from = in.data<T>(), g = gathering(picked, to.shape(), axis)] {
+               g.check();
+               g.for_each([=](auto i, auto at, auto n) {
+                 for (std::int64_t j = 0; j < n; ++j) x[at + j] += from[i + j];
+               });
+             });
     });
   });
 }

@@ -3,6 +3,7 @@
 #include "../graph/contribution.hpp"
 #include "../kernels/gemm.hpp"
 #include "../kernels/packed_form.hpp"
+#include "../tensor/launch.hpp"
 #include "ops.hpp"
 
 namespace retrace {
@@ -36,7 +37,7 @@ struct Operand {
   explicit Operand(const Factor& f) : Operand(f.x, f.is_transposed) {}
   template <class T>
   kernels::Matrix<const T> matrix() const {
-    return {reinterpret_cast<const T*>(x->data), row_step, column_step};
+    return {reinterpret_cast<const T*>(detail::bytes_of(*x)), row_step, column_step};
   }
 };
 
@@ -56,10 +57,14 @@ void multiply(const Operand& a, const Operand& b, const Tensor& to,
   check(a, b, to.shape(), to.dtype());
   visit_float(to.dtype(), [&]<class T>(T) {
     const std::int64_t n = b.columns;
-    const T* packed = kernels::packed_form(*b.x->storage, b.rows, n, b.matrix<T>());
-    const kernels::Factors<T> one{a.matrix<T>(), b.matrix<T>(), b.rows, packed};
-    kernels::gemm<T>(a.rows, n, {&one, 1},
-                     {to.data<T>(), n, reinterpret_cast<const T*>(addend), is_row ? 0 : n});
+    const kernels::Result<T> c{to.data<T>(), n, reinterpret_cast<const T*>(addend),
+                               is_row ? 0 : n};
+    const kernels::Factors<T> factors{a.matrix<T>(), b.matrix<T>(), b.rows};
+    launch("product", to, [=, m = a.rows, storage = b.x->storage] {
+      kernels::Factors<T> f = factors;
+      f.packed_b = kernels::packed_form(*storage, f.k, n, f.b);
+      kernels::gemm<T>(m, n, {&f, 1}, c);
+    });
   });
 }
 
@@ -153,7 +158,7 @@ Tensor addmm(Tensor c, const Tensor& a, const Tensor& b, Caller at) {
     return std::move(c) + matmul(a, b, at);
   const Tensor ab = matmul_rows(a, b, at, [&] { return valueless(shape, a.dtype()); });
   const auto value = [&] {
-    const std::byte* addend = c.node().data;
+    const std::byte* addend = c.bytes();
     Tensor sum = is_row ? empty(shape, a.dtype()) : detail::reuse_or_empty(c);
     multiply(Operand(a), Operand(b), sum, addend, is_row);
     return sum;
@@ -171,7 +176,7 @@ Tensor detail::evaluate(const Product& p, const Shape& shape) {
 }
 
 void detail::add_to(Tensor& to, const Product& p) {
-  multiply(Operand(p.a), Operand(p.b), to, to.node().data);
+  multiply(Operand(p.a), Operand(p.b), to, to.bytes());
 }
 
 void detail::add_to(Tensor& to, std::span<const Product> products) {
@@ -189,8 +194,10 @@ void detail::add_to(Tensor& to, std::span<const Product> products) {
       }
       list.push_back({a.matrix<T>(), b.matrix<T>(), a.columns});
     }
-    const std::int64_t n = operands[1].columns;
-    kernels::gemm<T>(operands[0].rows, n, list, {to.data<T>(), n, to.data<T>(), n});
+    const std::int64_t m = operands[0].rows, n = operands[1].columns;
+    launch("products", to, [=, list = std::move(list), c = to.data<T>()] {
+      kernels::gemm<T>(m, n, list, {c, n, c, n});
+    });
   });
 }
 

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <functional>
 
@@ -12,16 +13,39 @@ template <class Draw>
 Tensor filled(const char* op, const Shape& shape, DType dtype, Draw draw) {
   Tensor out = empty(shape, dtype);
   const auto fill = [&]<class T>(T) {
-    for (std::int64_t i = 0; i < out.size(); ++i) out.data<T>()[i] = static_cast<T>(draw());
+    launch(op, out, [draw, to = out.data<T>(), n = out.size()] {
+      for (std::int64_t i = 0; i < n; ++i) to[i] = static_cast<T>(draw());
+    });
   };
   detail::named(op, [&] { visit_float(dtype, fill); });
   return out;
 }
 
+/// The sums of the first 1, 2, ... n weights of a row.
+template <class T>
+void sum_up(const T* weights, double* sums, std::int64_t n, std::int64_t row) {
+  double total = 0;
+  for (std::int64_t i = 0; i < n; ++i) {
+    const auto w = static_cast<double>(weights[i]);
+    require(w >= 0 && std::isfinite(w),
+            "multinomial: weight {} at {} of row {} is negative or not finite", w, i, row);
+    sums[i] = total += w;
+  }
+  require(total > 0, "multinomial: the {} weights of row {} are all zero", n, row);
+  require(std::isfinite(total), "multinomial: the sum of row {} is not finite", row);
+}
+
+/// The index that a number in [0, 1) means.
+std::int64_t drawn(const double* sums, std::int64_t n, double uniform) {
+  // The product may round up to the total: the last index of any weight is then meant.
+  const double *end = sums + n, *last = std::lower_bound(sums, end, end[-1]);
+  return std::upper_bound(sums, last, uniform * end[-1]) - sums;
+}
+
 }  // namespace
 
 Tensor randn(const Shape& shape, const Generator& generator, DType dtype) {
-  return filled("randn", shape, dtype, [&] { return generator.normal(); });
+  return filled("randn", shape, dtype, [generator] { return generator.normal(); });
 }
 
 Tensor uniform(const Shape& shape, double low, double high, const Generator& generator,
@@ -36,7 +60,7 @@ Tensor uniform(const Shape& shape, double low, double high, const Generator& gen
   const double most =
       dtype == f32 ? std::nextafter(narrow, static_cast<float>(low)) : std::nextafter(high, low);
   return filled("uniform", shape, dtype,
-                [&] { return std::min(most, low + (high - low) * generator.uniform()); });
+                [=] { return std::min(most, low + (high - low) * generator.uniform()); });
 }
 
 Tensor dropout(Tensor x, double probability, const Generator& generator, Caller at) {
@@ -44,7 +68,7 @@ Tensor dropout(Tensor x, double probability, const Generator& generator, Caller 
           probability);
   const double scale = 1 / (1 - probability);
   const Tensor mask = filled("dropout", x.shape(), x.dtype(),
-                             [&] { return generator.uniform() < probability ? 0.0 : scale; });
+                             [=] { return generator.uniform() < probability ? 0.0 : scale; });
   return record(at("dropout"), zipping(x, mask, std::multiplies()),
                 wrt(x, keep(mask), std::multiplies()));
 }
@@ -56,33 +80,18 @@ Tensor multinomial(const Tensor& weights, std::int64_t count, const Generator& g
   const Tensor rows = detail::dense(weights.detach());
   Shape shape = weights.shape();
   shape[weights.rank() - 1] = count;
-  Tensor out = empty(shape, i64);
   const std::int64_t n = weights.dim(-1), row_count = weights.rank() == 2 ? weights.dim(0) : 1;
-  std::vector<double> cumulative(static_cast<std::size_t>(row_count * n));
-  const auto sum_up = [&]<class T>(T) {
-    for (std::int64_t r = 0; r < row_count; ++r) {
-      double total = 0;
-      for (std::int64_t i = 0; i < n; ++i) {
-        const auto w = static_cast<double>(rows.data<T>()[r * n + i]);
-        require(w >= 0 && std::isfinite(w),
-                "multinomial: weight {} at {} of row {} is negative or not finite", w, i, r);
-        cumulative[static_cast<std::size_t>(r * n + i)] = total += w;
-      }
-      require(total > 0, "multinomial: the weights of row {} of shape {} are all zero", r,
-              weights.shape());
-      require(std::isfinite(total), "multinomial: the sum of row {} of shape {} is not finite", r,
-              weights.shape());
-    }
+  const Tensor out = empty(shape, i64), sums = empty({row_count, n}, f64);
+  const auto draw = [&]<class T>(T) {
+    launch("multinomial", std::array{out, sums},
+           [=, w = rows.data<T>(), c = sums.data<double>(), to = out.data<std::int64_t>()] {
+             for (std::int64_t r = 0; r < row_count; ++r) sum_up(w + r * n, c + r * n, n, r);
+             for (std::int64_t r = 0; r < row_count; ++r)
+               for (std::int64_t i = 0; i < count; ++i)
+                 to[r * count + i] = drawn(c + r * n, n, generator.uniform());
+           });
   };
-  detail::named("multinomial", [&] { visit_float(weights.dtype(), sum_up); });
-  for (std::int64_t r = 0; r < row_count; ++r)
-    for (std::int64_t c = 0; c < count; ++c) {
-      // The product may round up to the total: the last index of any weight is then meant.
-      const auto first = cumulative.begin() + r * n,
-                 last = std::lower_bound(first, first + n, first[n - 1]);
-      out.data<std::int64_t>()[r * count + c] =
-          std::upper_bound(first, last, generator.uniform() * first[n - 1]) - first;
-    }
+  detail::named("multinomial", [&] { visit_float(weights.dtype(), draw); });
   return out;
 }
 

@@ -55,17 +55,18 @@ Tensor reduce(const Tensor& x, const Reduced& shape, bool keepdims, double initi
   const Tensor in = detail::dense(x);
   return visit_float(x.dtype(), [&]<class T>(T) {
     Tensor out = full(keepdims ? shape.kept : shape.dropped, initial, x.dtype());
-    T* to = out.data<T>();
-    const T* from = in.data<T>();
-    detail::StridedLoop(x.shape(), detail::layout_of(in), {shape.kept, row_major(shape.kept)})
-        .for_each_run([&](const detail::StridedLoop::Run& r) {
-          T* y = to + r.b;
-          const T* x0 = from + r.a;
-          if (r.b_step == 0)
-            *y = combine(*y, run(x0, r.size));
-          else
-            for (std::int64_t i = 0; i < r.size; ++i) y[i] = combine(y[i], x0[i]);
-        });
+    const detail::StridedLoop loop(x.shape(), detail::layout_of(in),
+                                   {shape.kept, row_major(shape.kept)});
+    launch("reduce", out, [=, from = in.data<T>(), to = out.data<T>()] {
+      loop.for_each_run([&](const detail::StridedLoop::Run& r) {
+        T* y = to + r.b;
+        const T* x0 = from + r.a;
+        if (r.b_step == 0)
+          *y = combine(*y, run(x0, r.size));
+        else
+          for (std::int64_t i = 0; i < r.size; ++i) y[i] = combine(y[i], x0[i]);
+      });
+    });
     return out;
   });
 }
@@ -82,15 +83,17 @@ Tensor exponentials(const Tensor& x, int axis, Finish finish) {
   const Tensor in = detail::dense(transpose(x, axis, -1));
   return visit_float(x.dtype(), [&]<class T>(T) {
     Tensor out = empty(in.shape(), in.dtype());
-    const std::int64_t n = in.dim(-1);
-    for (std::int64_t row = 0; row < in.size(); row += n) {
-      const T* from = in.data<T>() + row;
-      T* to = out.data<T>() + row;
-      const T top = largest(from, n);
-      for (std::int64_t i = 0; i < n; ++i) to[i] = from[i] - top;
-      vector_math::exp(to, to, n);
-      finish(from, to, n, top, pairwise_sum(to, n));
-    }
+    launch("exponentials", out,
+           [=, first = in.data<T>(), y = out.data<T>(), n = in.dim(-1), size = in.size()] {
+             for (std::int64_t row = 0; row < size; row += n) {
+               const T* from = first + row;
+               T* to = y + row;
+               const T top = largest(from, n);
+               for (std::int64_t i = 0; i < n; ++i) to[i] = from[i] - top;
+               vector_math::exp(to, to, n);
+               finish(from, to, n, top, pairwise_sum(to, n));
+             }
+           });
     return detail::dense(transpose(out, axis, -1));
   });
 }
@@ -148,11 +151,13 @@ Tensor argmax(const Tensor& x, int axis, ReduceOptions options) {
   Tensor out = empty(shape, i64);
   visit(x.dtype(), [&]<class T>(T) {
     const auto less = [](T a, T b) { return a < b || (std::isnan(b) && !std::isnan(a)); };
-    const T* row = in.data<T>();
-    for (std::int64_t& best : out.mutable_span<std::int64_t>()) {
-      best = std::max_element(row, row + n, less) - row;
-      row += n;
-    }
+    launch("argmax", out,
+           [=, first = in.data<T>(), best = out.data<std::int64_t>(), rows = out.size()] {
+             for (std::int64_t i = 0; i < rows; ++i) {
+               const T* row = first + i * n;
+               best[i] = std::max_element(row, row + n, less) - row;
+             }
+           });
   });
   out = detail::dense(transpose(out, axis, -1));
   return options.keepdims ? out : reshape(out, out.shape().erased(axis));

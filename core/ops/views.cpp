@@ -82,16 +82,27 @@ Tensor joined(const char* op, const Shape& shape, std::span<const Tensor> xs, in
     Tensor out = empty(shape, xs[0].dtype());
     // Rows of bytes: copy_elements would set out anew for every step of a sequence.
     const std::int64_t bytes = row_major(shape)[axis] * static_cast<int>(size_of(out.dtype()));
-    std::byte* to = out.node().data;
+    const std::int64_t step = shape[axis] * bytes;
+    struct Part {
+      const std::byte* from;
+      std::int64_t width;
+    };
+    std::vector<Part> parts;
+    parts.reserve(xs.size());
+    std::vector<Tensor> copies;
     for (std::size_t i = 0; i < xs.size(); ++i) {
-      const Tensor copy = xs[i].is_contiguous() ? Tensor() : detail::row_major_copy(xs[i]);
-      const std::byte* from = (copy.defined() ? copy : xs[i]).node().data;
-      const std::int64_t width = regions[i].size * bytes;
-      for (std::int64_t row = 0; row < outer; ++row)
-        std::memcpy(to + row * shape[axis] * bytes, from + row * width,
-                    static_cast<std::size_t>(width));
-      to += width;
+      if (!xs[i].is_contiguous()) copies.push_back(detail::row_major_copy(xs[i]));
+      parts.push_back({(xs[i].is_contiguous() ? xs[i] : copies.back()).bytes(),
+                       regions[i].size * bytes});
     }
+    launch("join", out, [=, parts = std::move(parts), to = out.bytes()] {
+      std::byte* first = to;
+      for (const auto& [from, width] : parts) {
+        for (std::int64_t row = 0; row < outer; ++row)
+          std::memcpy(first + row * step, from + row * width, static_cast<std::size_t>(width));
+        first += width;
+      }
+    });
     return out;
   };
   return record(op, value, wrt_each(xs, [&](std::size_t i) {

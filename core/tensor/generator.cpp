@@ -5,7 +5,7 @@
 #include <numbers>
 
 #include "../error.hpp"
-#include "../memory.hpp"
+#include "../recorder_hooks.hpp"
 
 namespace retrace {
 namespace {
@@ -20,10 +20,12 @@ std::uint64_t splitmix64(std::uint64_t& s) {
 }  // namespace
 
 Generator::Generator(std::uint64_t seed) : state_(std::make_shared<State>()) {
+  detail::forbid_in_step("to make a Generator");
   for (std::uint64_t& word : *state_) word = splitmix64(seed);
 }
 
 void detail::note(const Generator& generator, const Generator::State& before) {
+  forbid_in_step("a number drawn from a Generator");
   if (!this_thread.draws) return;
   for (const auto& [other, state] : *this_thread.draws)
     if (other.same_as(generator)) return;
@@ -69,6 +71,7 @@ Generator Generator::clone() const {
 }
 
 void Generator::set_state(const State& state) {
+  detail::forbid_in_step("Generator::set_state");
   require(state != State{}, "Generator::set_state: the state must not be all zero");
   *state_ = state;
 }

@@ -1,7 +1,7 @@
-#include "tensor.hpp"
-
 #include <algorithm>
 #include <cmath>
+
+#include "launch.hpp"
 
 namespace retrace {
 
@@ -70,19 +70,24 @@ Tensor detail::lend(Tensor& x) {
 
 void detail::copy_elements(const Tensor& from, const Tensor& to) {
   const bool alike = from.is_contiguous() && to.is_contiguous() && from.shape() == to.shape();
-  const StridedLoop loop =
-      alike ? StridedLoop(to.size()) : StridedLoop(to.shape(), layout_of(to), layout_of(from));
   visit(from.dtype(), [&]<class From>(From) {
     visit(to.dtype(), [&]<class To>(To) {
-      loop.for_each_run([&](const StridedLoop::Run& run) {
-        To* target = to.data<To>() + run.a;
-        const From* source = from.data<From>() + run.b;
-        if (run.a_step == 1 && run.b_step == 1) {
-          for (std::int64_t i = 0; i < run.size; ++i) target[i] = converted<To>("to", source[i]);
-        } else {
+      const From* source = from.data<From>();
+      To* target = to.data<To>();
+      const auto copy = [](const From* x, To* y, std::int64_t n) {
+        for (std::int64_t i = 0; i < n; ++i) y[i] = converted<To>("to", x[i]);
+      };
+      if (alike)
+        return launch("copy", to, [=, n = to.size()] { copy(source, target, n); });
+      const StridedLoop loop(to.shape(), layout_of(to), layout_of(from));
+      launch("copy", to, [=] {
+        loop.for_each_run([&](const StridedLoop::Run& run) {
+          To* y = target + run.a;
+          const From* x = source + run.b;
+          if (run.a_step == 1 && run.b_step == 1) return copy(x, y, run.size);
           for (std::int64_t i = 0; i < run.size; ++i)
-            target[i * run.a_step] = converted<To>("to", source[i * run.b_step]);
-        }
+            y[i * run.a_step] = converted<To>("to", x[i * run.b_step]);
+        });
       });
     });
   });
@@ -96,6 +101,13 @@ T element_from(const char* what, double value) {
     require(value == std::trunc(value) && std::abs(value) < 0x1p53, "{}: {} is no i64 within 2^53",
             what, value);
   return static_cast<T>(value);
+}
+
+void set_all(const char* what, const Tensor& x, double value) {
+  visit(x.dtype(), [&]<class T>(T) {
+    const T element = element_from<T>(what, value);
+    launch(what, x, [=, to = x.data<T>(), n = x.size()] { std::fill_n(to, n, element); });
+  });
 }
 }  // namespace
 
@@ -154,8 +166,8 @@ void Tensor::assign(const Tensor& values) const {
 }
 
 void Tensor::fill(double value) const {
-  Tensor element = empty({}, dtype());
-  visit(dtype(), [&]<class T>(T) { *element.data<T>() = element_from<T>("fill", value); });
+  const Tensor element = empty({}, dtype());
+  set_all("fill", element, value);
   count_change("fill");
   detail::copy_elements(element, *this);
 }
@@ -168,12 +180,14 @@ Tensor& Tensor::requires_grad(bool on) & {
           "computed from",
           op(), shape());
   require(!on || dtype() != i64, "requires_grad: an i64 tensor {} has no gradient", shape());
+  if (detail::this_thread.recorder) detail::note_flag_change(node());
   node().requires_grad = on;
   return *this;
 }
 
 Tensor Tensor::grad() const {
-  const Node& n = node();
+  Node& n = node();
+  if (detail::this_thread.recorder && is_leaf()) detail::note_gradient(n, detail::GradientUse::read);
   return is_leaf() && n.gradient ? detail::handle_to(*n.gradient) : Tensor();
 }
 
@@ -184,6 +198,7 @@ void Tensor::set_grad(Tensor grad) const {
             "set_grad: expected {} {}, got {} {}", shape(), dtype(), grad.shape(), grad.dtype());
   // A node of its own: one that leads back here would keep itself alive.
   if (grad.defined() && !grad.node().is_new()) grad = grad.detach();
+  if (detail::this_thread.recorder) detail::note_gradient(node(), detail::GradientUse::written);
   Node* before = std::exchange(node().gradient, grad.release());
   if (before) before->release_handle();
 }
@@ -210,6 +225,7 @@ void Literal::append_to(std::vector<double>& values) const {
 }
 
 Tensor tensor(const Literal& literal, DType dtype) {
+  detail::forbid_in_step("tensor");
   Tensor out = empty(literal.shape(), dtype);
   std::vector<double> values;
   literal.append_to(values);
@@ -224,6 +240,7 @@ template <Element T>
 Tensor tensor(std::span<const T> values, const Shape& shape) {
   require(shape.size() == static_cast<std::int64_t>(values.size()),
           "tensor: {} values do not fill shape {}", values.size(), shape);
+  detail::forbid_in_step("tensor");
   Tensor out = empty(shape, dtype_of<T>);
   std::copy(values.begin(), values.end(), out.data<T>());
   return out;
@@ -234,9 +251,7 @@ template Tensor tensor(std::span<const std::int64_t>, const Shape&);
 
 Tensor full(const Shape& shape, double value, DType dtype) {
   Tensor out = empty(shape, dtype);
-  visit(dtype, [&]<class T>(T) {
-    std::fill_n(out.data<T>(), out.size(), element_from<T>("full", value));
-  });
+  set_all("full", out, value);
   return out;
 }
 
@@ -248,8 +263,10 @@ Tensor arange(double start, double stop, double step, DType dtype) {
   require(count < 0x1p53, "arange: too many elements: {}", count);
   Tensor out = empty({static_cast<std::int64_t>(count)}, dtype);
   visit(dtype, [&]<class T>(T) {
-    for (std::int64_t i = 0; i < out.size(); ++i)
-      out.data<T>()[i] = element_from<T>("arange", start + step * static_cast<double>(i));
+    launch("arange", out, [=, to = out.data<T>(), n = out.size()] {
+      for (std::int64_t i = 0; i < n; ++i)
+        to[i] = element_from<T>("arange", start + step * static_cast<double>(i));
+    });
   });
   return out;
 }

@@ -12,6 +12,15 @@
 
 namespace retrace {
 
+namespace detail {
+/// The elements, for a kernel.
+inline std::byte* bytes_of(const Node& x) {
+  if (this_thread.recorder) [[unlikely]]
+    note_use(x);
+  return x.data;
+}
+}  // namespace detail
+
 /// Options of `backward`.
 struct BackwardOptions {
   bool retain_graph = false;  ///< keep the graph, so that it can be walked again
@@ -78,6 +87,8 @@ class [[nodiscard]] Tensor {
   template <Element T>
   std::span<const T> span() const& {
     check_span(dtype_of<T>);
+    if (detail::this_thread.recorder) [[unlikely]]
+      detail::note_host_read("span", node());
     return {reinterpret_cast<const T*>(node().data), static_cast<std::size_t>(size())};
   }
   template <Element T>
@@ -88,6 +99,7 @@ class [[nodiscard]] Tensor {
   template <Element T>
   std::span<T> mutable_span() {
     check_span(dtype_of<T>);
+    detail::forbid_in_step("mutable_span");
     count_change("mutable_span");
     return {reinterpret_cast<T*>(node().data), static_cast<std::size_t>(size())};
   }
@@ -158,10 +170,12 @@ class [[nodiscard]] Tensor {
   }
   detail::Node* get() const { return node_; }
   detail::Node* release() { return std::exchange(node_, nullptr); }
+  /// The elements, for kernels: what `launch` is given may read and write there, nobody else.
   template <Element T>
   T* data() const {
-    return reinterpret_cast<T*>(node().data);
+    return reinterpret_cast<T*>(bytes());
   }
+  std::byte* bytes() const { return detail::bytes_of(node()); }
   /// True when this handle alone can reach the elements, so that its user may overwrite them.
   bool expiring() const {
     const detail::Node& n = node();
@@ -176,8 +190,10 @@ class [[nodiscard]] Tensor {
   std::int64_t offset_of(std::span<const std::int64_t> index) const;
   template <class T>
   T element(const char* what, std::int64_t offset) const {
+    if (detail::this_thread.recorder) [[unlikely]]
+      detail::note_host_read(what, node());
     return visit(dtype(), [&](auto zero) {
-      return detail::converted<T>(what, data<decltype(zero)>()[offset]);
+      return detail::converted<T>(what, reinterpret_cast<decltype(zero)*>(node().data)[offset]);
     });
   }
 

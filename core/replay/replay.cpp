@@ -1,0 +1,72 @@
+#include "replay.hpp"
+
+#include <algorithm>
+
+#include "recorder.hpp"
+
+namespace retrace::detail {
+
+std::vector<const Tensor*>& Player::inputs() {
+  inputs_.clear();
+  return inputs_;
+}
+
+bool Player::begin() {
+  forbid_in_step("a call of a Replay");
+  copies_.clear();
+  copies_.reserve(inputs_.size());
+  for (const Tensor*& x : inputs_) {
+    if (!x->defined()) continue;
+    require(!x->requires_grad(),
+            "Replay: argument {} requires a gradient; an argument is data: detach() it, or let the "
+            "step refer to the leaf",
+            x->shape());
+    if (!x->is_contiguous()) x = &copies_.emplace_back(row_major_copy(*x));
+  }
+  // Anomalies are looked for in the step as it is.
+  return calls_++ == 0 || this_thread.detecting_anomalies;
+}
+
+void* Player::replay(const void* kind) {
+  rehearsed_.clear();
+  const auto at = std::ranges::find_if(takes_, [&](const Take& take) {
+    return take.kind == kind && take.recording->fits(inputs_);
+  });
+  if (at == takes_.end()) return nullptr;
+  std::rotate(takes_.begin(), at, at + 1);
+  const Recording& recording = *takes_[0].recording;
+  recording.load(inputs_);
+  if (options_.verify_every > 0 && calls_ % options_.verify_every == 0) {
+    rehearsed_ = recording.rehearse();
+    return nullptr;
+  }
+  recording.replay();
+  return takes_[0].result.get();
+}
+
+void* Player::record(const void* kind, const Run& run) {
+  std::vector<Tensor> own;
+  for (const Tensor* x : inputs_) own.push_back(x->defined() ? row_major_copy(*x) : Tensor());
+  Take take{kind, {}, {}, std::make_unique<Recording>(own)};
+  std::vector<std::uint64_t> hashes;
+  {
+    Recorder recorder(*take.recording, rehearsed_.empty() ? nullptr : &hashes);
+    recorder.finish(run(own, take));
+  }
+  if (!rehearsed_.empty()) {
+    const auto &before = takes_[0].recording->kernels(), &now = take.recording->kernels();
+    const std::size_t n = std::min(before.size(), now.size());
+    std::size_t i = 0;
+    while (i < n && rehearsed_[i] == hashes[i] && std::string_view(before[i].op) == now[i].op) ++i;
+    require(i == before.size() && i == now.size(),
+            "Replay: a replay does not do what the step does: kernel {} is '{}' there and '{}' here{}",
+            i, i < before.size() ? before[i].op : "none", i < now.size() ? now[i].op : "none",
+            i < n && std::string_view(before[i].op) == now[i].op ? ", with other results" : "");
+    takes_.erase(takes_.begin());
+  }
+  if (takes_.size() >= std::max<std::size_t>(1, options_.most_recordings)) takes_.pop_back();
+  takes_.insert(takes_.begin(), std::move(take));
+  return takes_[0].result.get();
+}
+
+}  // namespace retrace::detail

@@ -1,0 +1,163 @@
+#pragma once
+
+#include <string>
+#include <tuple>
+
+#include "recording.hpp"
+
+namespace retrace {
+
+/// Options of Replay.
+struct ReplayOptions {
+  /// Every so many calls the step is run as it is as well, from the same state, and must write the
+  /// same bits; 0 for never.
+  std::int64_t verify_every = 0;
+  std::size_t most_recordings = 8;  ///< that are kept, the last used
+};
+
+namespace detail {
+
+/// Calls f(tensor) for every tensor of an argument or a result: a tensor, a vector, array, pair or
+/// tuple of such, or what lists its parts.
+template <class T, class F>
+void for_each_tensor(T& value, const F& f) {
+  if constexpr (std::is_same_v<T, Tensor>)
+    f(value);
+  else if constexpr (requires { value.begin(); })
+    for (auto& part : value) for_each_tensor(part, f);
+  else if constexpr (requires { std::tuple_size<T>(); })
+    std::apply([&](auto&... parts) { (for_each_tensor(parts, f), ...); }, value);
+  else
+    value.parts([&](std::string_view, auto& part) { for_each_tensor(part, f); });
+}
+
+/// The recordings of a step, without the types of its arguments and results.
+class Player {
+ public:
+  explicit Player(const ReplayOptions& options) : options_(options) {}
+
+  /// A recording with what belongs to it.
+  struct Take {
+    const void* kind;                 // the types of the arguments
+    std::shared_ptr<void> arguments;  // of the step, on the recording's inputs
+    std::shared_ptr<void> result;
+    std::unique_ptr<Recording> recording;
+  };
+
+  /// The tensors of a call's arguments, to be filled in; it then begins.
+  std::vector<const Tensor*>& inputs();
+  /// Whether the step is to be run as it is. Throws Error if it is called from within.
+  bool begin();
+  /// The result of a recording that fits, replayed; null if the step is to be recorded.
+  void* replay(const void* kind);
+  /// Records run(own), which gets tensors of its own in place of the inputs and returns what the
+  /// recording is to keep and where the tensors of the result are.
+  using Run = Function<std::vector<Tensor*>(std::span<const Tensor> own, Take& take)>;
+  void* record(const void* kind, const Run& run);
+
+  const std::vector<Take>& takes() const { return takes_; }
+
+ private:
+  ReplayOptions options_;
+  std::vector<Take> takes_;  // the last used first
+  std::vector<const Tensor*> inputs_;
+  std::vector<Tensor> copies_;            // of arguments that are not contiguous
+  std::vector<std::uint64_t> rehearsed_;  // what the kernels of takes_[0] wrote
+  std::int64_t calls_ = 0;
+};
+
+}  // namespace detail
+
+/// A training step, or any function of tensors, that is run once as it is, once to be recorded, and
+/// from then on replayed: its kernels are called in their order, on the same elements, without a
+/// graph, checks of shapes or memory to be taken. The bits are those of the step as it is.
+///
+///     Replay step([&](const Tensor& x, const Tensor& target) {
+///       const Tensor loss = mse_loss(net(x), target);
+///       sgd.zero_grad();
+///       loss.backward();
+///       clip_grad_norm(weights, 1.0);
+///       sgd.step();
+///       return loss;
+///     });
+///     for (const Batch& batch : batches) report(step(batch.x, batch.target).item());
+///
+/// What changes from call to call is an argument: a tensor, a vector, array, pair or tuple of
+/// tensors, or a struct that lists them in `parts`. State that is carried on goes out as a result
+/// and in as an argument. A call with other shapes or dtypes gets a recording of its own, and so
+/// does one for which something else has changed that decides what is computed: which tensors
+/// require a gradient or have one, whether layers are in training mode, elements of arguments that
+/// the step reads on the host (`lengths`). Learning rates are read, and random numbers drawn, anew
+/// in each replay.
+///
+/// What the step does besides computing tensors, such as printing or counting, is not done again,
+/// and a number that it takes from a variable stays what it was: `verify_every` finds that. While
+/// it is recorded, Error is thrown where it reads on the host what it computed (item, at, span, an
+/// `if` on them), makes a tensor of data of the host, or keeps a tensor that it made elsewhere than
+/// in a gradient. Results carry no history; the next call writes over them.
+///
+/// An exception, as for an index out of range, leaves weights as a step would: if it comes before
+/// the update they are unchanged. The next call works. A Replay is used by one thread at a time.
+template <class F>
+class Replay {
+ public:
+  explicit Replay(F step, const ReplayOptions& options = {})
+      : step_(std::move(step)), player_(options) {}
+
+  /// What the step returns, valid until the next call.
+  template <class... Args>
+  decltype(auto) operator()(const Args&... args) {
+    using Result = std::invoke_result_t<F&, const Args&...>;
+    if constexpr (std::is_void_v<Result>)
+      call([&](const Args&... own) { return step_(own...), std::tuple(); }, args...);
+    else
+      return call(step_, args...);
+  }
+
+  /// How many recordings there are.
+  std::size_t recordings() const { return player_.takes().size(); }
+  /// The kernels of the recording that was used last, in their order; none before there is one.
+  std::span<const RecordedKernel> kernels() const {
+    if (player_.takes().empty()) return {};
+    return player_.takes()[0].recording->kernels();
+  }
+
+ private:
+  template <class Step, class... Args>
+  const auto& call(Step&& step, const Args&... args) {
+    using Result = std::decay_t<std::invoke_result_t<Step&, const Args&...>>;
+    static constexpr char kind = 0;
+    std::vector<const Tensor*>& inputs = player_.inputs();
+    (detail::for_each_tensor(const_cast<Args&>(args), [&](Tensor& t) { inputs.push_back(&t); }),
+     ...);
+    if (player_.begin()) {
+      const auto result = std::make_shared<Result>(step(args...));
+      detail::for_each_tensor(*result, [](Tensor& t) { t = t.detach(); });
+      first_ = result;
+      return *result;
+    }
+    void* result = player_.replay(&kind);
+    if (!result)
+      result = player_.record(&kind, [&](std::span<const Tensor> own, auto& take) {
+        const auto arguments = std::make_shared<std::tuple<Args...>>(args...);
+        const auto give = [&own](Tensor& t) {
+          t = own.front();
+          own = own.subspan(1);
+        };
+        std::apply([&](auto&... each) { (detail::for_each_tensor(each, give), ...); }, *arguments);
+        const auto made = std::make_shared<Result>(std::apply(step, std::as_const(*arguments)));
+        take.arguments = arguments;
+        take.result = made;
+        std::vector<Tensor*> tensors;
+        detail::for_each_tensor(*made, [&](Tensor& t) { tensors.push_back(&t); });
+        return tensors;
+      });
+    return *static_cast<const Result*>(result);
+  }
+
+  F step_;
+  detail::Player player_;
+  std::shared_ptr<void> first_;  // the result of a step that was run as it is
+};
+
+}  // namespace retrace
