@@ -66,8 +66,7 @@ struct ZipPlan {
 /// `out` takes the elements of an operand that expires.
 ZipPlan plan_zip(Tensor& a, Tensor& b, bool takes_i64);
 
-/// f over one run; on its own, so that the ops hold one copy of it and what surrounds it stays
-/// small.
+/// f over one run; not inlined, so that an op has one copy of it and what surrounds it stays small.
 template <class T, class F>
 [[gnu::noinline]] void zip_run(T* to, std::int64_t n, const T* x, const T* y, std::int64_t x_step,
                                std::int64_t y_step, F f) {
@@ -85,7 +84,7 @@ template <class T, class F>
   });
 }
 
-/// zip for named tensors, too: it is up to the handles whether they expire.
+/// zip on the caller's own handles: one that is the only handle to its elements is overwritten.
 template <class F>
 Tensor zip_any(Tensor& a, Tensor& b, F f, bool takes_i64) {
   ZipPlan plan = plan_zip(a, b, takes_i64);
