@@ -2,8 +2,8 @@
 
 #include <retrace/core.hpp>
 
-/// Both change gradients where they lie and need no memory, unless they are seen from elsewhere: a
-/// gradient that is held or is a view is replaced by a changed copy. Parameters without a gradient
+/// Both functions change gradients in place and need no memory, but for a gradient to which there
+/// is another handle or which is a view: a changed copy replaces it. Parameters without a gradient
 /// are passed over.
 namespace retrace {
 
