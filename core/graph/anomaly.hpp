@@ -22,9 +22,8 @@ namespace detail {
 const char* located(const char* op, const char* file, int line);
 }  // namespace detail
 
-/// Where an operation was called: the last parameter of all that are no operators, which the
-/// compiler fills in. While a DetectAnomalies lives, at("log") is "log at model.cpp:12" wherever
-/// the operation is named.
+/// Where an operation was called: its last parameter, which the compiler fills in. While a
+/// DetectAnomalies lives, at("log") is "log at model.cpp:12" wherever the operation is named.
 struct Caller {
   Caller(const char* f = __builtin_FILE(), int l = __builtin_LINE()) : file(f), line(l) {}
   const char* operator()(const char* op) const {

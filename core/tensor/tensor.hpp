@@ -220,7 +220,7 @@ Tensor tensor(const std::vector<T>& values, const Shape& shape) {
 }
 
 /// A tensor whose elements are not set. Throws Error, as do those below, if a size is negative or
-/// they are too many.
+/// there are too many elements.
 Tensor empty(const Shape& shape, DType dtype = f32);
 Tensor full(const Shape& shape, double value, DType dtype = f32);
 inline Tensor zeros(const Shape& shape, DType dtype = f32) { return full(shape, 0, dtype); }
