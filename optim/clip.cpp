@@ -15,8 +15,8 @@ void for_each_gradient(const Parameters& parameters, auto f) {
                     [&] { visit_float(g.dtype(), [&](auto zero) { f(p.value, g, zero); }); });
 }
 
-/// The sum of (scale g)^2 over all gradients in f64, as many running sums, so that no vector unit
-/// changes the order.
+/// The sum of (scale g)^2 over all gradients in f64, as 256 running sums, so that the order is the
+/// same on every vector unit.
 double sum_of_squares(const Parameters& parameters, double scale) {
   std::array<double, 256> sums{};
   for_each_gradient(parameters, [&]<class T>(const Tensor&, const Tensor& given, T) {
@@ -30,15 +30,15 @@ double sum_of_squares(const Parameters& parameters, double scale) {
   return std::accumulate(sums.begin(), sums.end(), 0.0);
 }
 
-/// Makes f(g) each element g of the gradients: in place, or in a copy where somebody else sees the
-/// elements. All copies are there before the first gradient changes.
+/// Puts f(g) for each element g of the gradients: in place, or in a copy where somebody else sees
+/// the elements. All copies are made before the first gradient changes.
 template <class F>
 void change_gradients(const Parameters& parameters, F f) {
   std::vector<std::pair<Tensor, Tensor>> copies;
   for_each_gradient(parameters, [&](const Tensor& w, const Tensor& g, auto) {
     const detail::Node& n = g.node();
-    const bool shared =
-        n.handles > 2 || !n.storage->unique();  // two handles: the parameter's and g
+    // Two handles: the parameter's and g.
+    const bool shared = n.handles > 2 || !n.storage->unique();
     if (shared || !g.is_contiguous()) copies.emplace_back(w, detail::row_major_copy(g));
   });
   for (auto& [w, copy] : copies) w.set_grad(std::move(copy));
@@ -54,8 +54,8 @@ void change_gradients(const Parameters& parameters, F f) {
 double clip_grad_norm(const Parameters& parameters, double max_norm) {
   require(max_norm >= 0, "clip_grad_norm: max_norm must not be negative, got {}", max_norm);
   double scale = 1, squares = sum_of_squares(parameters, scale);
-  if (squares < 0x1p-900 ||
-      std::isinf(squares)) {  // beyond the range of f64: again, of gradients nearer to 1
+  // Beyond the range of f64: again, of gradients nearer to 1.
+  if (squares < 0x1p-900 || std::isinf(squares)) {
     scale = squares < 1 ? 0x1p600 : 0x1p-600;
     squares = sum_of_squares(parameters, scale);
   }

@@ -8,7 +8,7 @@ namespace {
 
 Tensor gradient_of(const Tensor& w) { return w.requires_grad() ? w.grad() : Tensor(); }
 
-/// The places or rules of an optimizer.
+/// The parameters or update rules of an optimizer. Throws Error if it was moved from.
 auto& present(auto& list) {
   require(!list.empty(), "the optimizer was moved from");
   return list;
@@ -88,8 +88,8 @@ void Optimizer::prepare(Place& p) const {
 }
 
 void Optimizer::step() {
-  for (Place& p :
-       present(places_)) {  // everything that can fail comes before the first value changes
+  // Everything that can fail comes before the first value changes.
+  for (Place& p : present(places_)) {
     auto& [name, w] = p.parameter;
     const Tensor g = gradient_of(w);
     if (!g.defined()) continue;

@@ -73,7 +73,7 @@ class Optimizer {
     std::array<Tensor, 3> state;  // made when the parameter is trained
     Tensor steps;                 // one i64, made with it
   };
-  /// Makes its state. Throws Error unless its rule knows how to train it.
+  /// Makes the state of a parameter if it has none. Throws Error unless its rule takes its dtype.
   void prepare(Place& place) const;
 
   std::vector<Place> places_;

@@ -86,7 +86,7 @@ class Rules {
  public:
   template <class... Wrts>
   explicit Rules(const Wrts&... wrts)
-      : Rules(Empty()) {  // from there on it is destroyed, with what it has, if a rule throws
+      : Rules(Empty()) {  // from here on the destructor runs if a rule throws
     if (this_thread.detecting_anomalies) [[unlikely]] {
       search = std::make_unique<Search>();
       (wrts.add_operands(search->operands), ...);
@@ -114,7 +114,7 @@ class Rules {
   /// Makes n a result that has them.
   void move_to(const char* op, Node& n);
 
-  /// While anomalies are looked for: in the result as a whole, not in its parts.
+  /// While anomalies are looked for: the result is searched as a whole, not its parts.
   struct Search {
     std::vector<Tensor> operands = {};  // held, so that nobody overwrites them
     ModeScope unsearched{this_thread.detecting_anomalies, false};
