@@ -16,7 +16,7 @@ class __attribute__((visibility("default"))) Error : public std::runtime_error {
 namespace detail {
 [[noreturn]] void fail(fmt::string_view text, fmt::format_args args);
 
-/// The Error of a check that many operations share: its text lacks the name, which `named` adds.
+/// The Error of a check that many operations share: `named` adds the operation to its text.
 class __attribute__((visibility("default"))) Unnamed : public Error {
  public:
   using Error::Error;
@@ -44,7 +44,7 @@ void require(bool ok, fmt::format_string<Args...> text, Args&&... args) {
 }
 
 namespace detail {
-/// The same for a check that many operations share.
+/// The same for a check that many operations share: throws Unnamed.
 template <class... Args>
 void expect(bool ok, fmt::format_string<Args...> text, Args&&... args) {
   if (!ok) [[unlikely]]

@@ -11,9 +11,8 @@ namespace retrace::detail {
 template <class Signature>
 class Function;
 
-/// Any function of a signature, as std::function is, whose header alone would take a user's
-/// compiler a third as long as all of core. Copies share what is called. Calling an empty one
-/// throws Error.
+/// Any function of a signature. Not std::function, whose header alone would take a user's compiler
+/// a third as long as all of core. Copies share what is called. Calling an empty one throws Error.
 template <class R, class... Args>
 class Function<R(Args...)> {
  public:

@@ -44,7 +44,7 @@ void system_free(void* block, std::size_t bytes) noexcept {
     ::operator delete (block, std::align_val_t{cache_line});
 }
 
-constinit Pool nothing;  // never written to: there is nothing to take, and no room to put
+constinit Pool nothing;  // never written to: it has no block to take and a budget of 0
 
 struct Keeper {
   Keeper() noexcept {

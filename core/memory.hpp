@@ -30,7 +30,7 @@ inline void fetch(const void* p, std::size_t bytes) {
 struct Pool {
   // Lists linked through the blocks.
   std::array<void*, small_classes + 40 * steps_per_doubling> free{};
-  std::size_t room = 0;  // the budget: how much may still be kept, in small steps
+  std::size_t room = 0;  // the budget: how much may still be kept, in units of small_step bytes
 
   void* take(std::size_t index) {
     void* next = *static_cast<void**>(free[index]);
@@ -63,21 +63,21 @@ struct ThreadState {
   std::uint8_t segment_depth = 0;
   // Keeps nothing before the first block is freed and after the thread has ended.
   Pool* pool;
-  std::int64_t live = 0;      // nodes made in this thread minus those that died in it
-  Node** dying = nullptr;     // the list that a loop up the stack frees
-  Kept* workspace = nullptr;  // of a backward pass, for the next
-  Draws* draws = nullptr;     // where generators that are used are noted
+  std::int64_t live = 0;         // nodes made in this thread minus those that died in it
+  Node** dying = nullptr;        // the list that a loop up the stack frees
+  Kept* workspace = nullptr;     // of a backward pass, for the next
+  Draws* draws = nullptr;        // where generators that are used are noted
   Recorder* recorder = nullptr;  // of the step that is being recorded, for Replay
   const char* op = nullptr;      // the operation under way, while somebody observes
 };
 extern constinit thread_local __attribute__((tls_model("initial-exec"))) ThreadState this_thread;
 
-/// The list for small blocks of that size.
+/// The index of the list for small blocks of that size.
 inline std::size_t small_class(std::size_t bytes) {
   return (bytes + small_step / 2 - 1) / small_step;
 }
 
-/// Whether this thread may keep something until it ends, which it may not from then on.
+/// Whether this thread may still keep something until it ends: no longer once it is ending.
 bool may_keep() noexcept;
 
 void* pool_allocate_slowly(std::size_t bytes);
@@ -99,8 +99,8 @@ inline void pool_free(void* block, std::size_t bytes) noexcept {
   this_thread.pool->put(index, block);
 }
 
-/// Gives up one of the references counted; true if it was the last. Who holds the only one need not
-/// subtract, since nobody else is left to count: a locked instruction saved, as most counts are 1.
+/// Gives up one of the references counted; true if it was the last. The holder of the only one need
+/// not subtract, as nobody else counts. Most counts are 1, so that saves most locked instructions.
 inline bool drop(std::atomic<std::uint32_t>& count) noexcept {
   return count.load(std::memory_order_acquire) == 1 ||
          count.fetch_sub(1, std::memory_order_acq_rel) == 1;

@@ -51,7 +51,8 @@ struct Storage {
   void acquire() { refs.fetch_add(1, std::memory_order_relaxed); }
   void release() noexcept {
     if (!drop(refs)) {
-      if (this_thread.recorder) [[unlikely]] given_up();
+      if (this_thread.recorder) [[unlikely]]
+        given_up();
       return;
     }
     free();

@@ -5,13 +5,13 @@
 
 /// Loops compiled for several vector units, of which the CPU that is met at run time has one.
 ///
-/// A further unit is said in: VectorUnit and vector_bytes, a RETRACE_... of its target, a
-/// run_on_... and on_vector_unit, all here; of_cpu; kernels/micro_kernel.hpp, how many rows a tile
-/// has; kernels/gemm.cpp, unit_for; and tests/support/vector_units.hpp, its name.
+/// A further unit takes: VectorUnit and vector_bytes, a RETRACE_... of its target, a run_on_... and
+/// on_vector_unit, all here; of_cpu; kernels/micro_kernel.hpp, how many rows a tile has;
+/// kernels/gemm.cpp, unit_for; and tests/support/vector_units.hpp, its name.
 namespace retrace {
 
 enum class VectorUnit { baseline, avx2, avx512 };
-/// Length of its vectors.
+/// Length of its vectors in bytes.
 constexpr int vector_bytes(VectorUnit unit) { return 16 << static_cast<int>(unit); }
 
 namespace detail {
@@ -47,7 +47,7 @@ RETRACE_AVX512 void run_on_avx512(const F& f) {
 /// A lambda for on_vector_unit has to be inlined into code compiled for the unit.
 #define RETRACE_INLINE __attribute__((always_inline))
 
-/// `Type`, a vector of as many T as fit in `Bytes`, which may lie anywhere.
+/// `Type`, a vector of as many T as fit in `Bytes`, which may lie wherever a T may.
 template <class T, int Bytes>
 struct VectorOf {
   typedef T Type __attribute__((vector_size(Bytes), aligned(alignof(T)), may_alias));
@@ -62,9 +62,9 @@ struct VectorOf {
 #define RETRACE_INDEPENDENT
 #endif
 
-/// Calls f(bytes) in code compiled for `unit`, or the best below it up to `Most`: each is one more
-/// copy of the code. f is a lambda marked RETRACE_INLINE; `bytes`, a constant, is the length of the
-/// unit's vectors.
+/// Calls f(bytes) in code compiled for `unit`, or the best below it up to `Most`: each unit is one
+/// more copy of the code. f is a lambda marked RETRACE_INLINE; `bytes`, the length of the unit's
+/// vectors, is a constant.
 template <VectorUnit Most = VectorUnit::avx2, class F>
 void on_vector_unit(const F& f, [[maybe_unused]] VectorUnit unit = vector_unit()) {
 #if RETRACE_X86

@@ -9,6 +9,7 @@ namespace retrace {
 /// with a clone or a share of the model, which have their own.
 class Dropout {
  public:
+  /// Throws Error unless the probability is in [0, 1).
   Dropout(double probability, const Generator& generator)
       : probability_(probability), generator_(generator) {
     require(probability >= 0 && probability < 1,

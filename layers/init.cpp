@@ -5,7 +5,7 @@
 namespace retrace::init {
 namespace {
 
-/// Sets each square of w [n, gates * n] to square(n), all of them at once.
+/// Sets each square of w [n, gates * n] to square(n), or none if something throws.
 void fill_squares(const char* name, const Tensor& w, auto square) {
   require(w.rank() == 2 && w.size() > 0 && w.dim(1) % w.dim(0) == 0,
           "{}: expected [n, gates * n], got {}", name, w.shape());

@@ -14,6 +14,7 @@ struct LayerNormOptions {
 /// Hinton (2016); as PyTorch's nn.LayerNorm.
 class LayerNorm {
  public:
+  /// Throws Error unless the width is positive and eps as said above.
   explicit LayerNorm(std::int64_t width, LayerNormOptions options = {});
 
   Tensor operator()(const Tensor& x) const;

@@ -13,7 +13,8 @@ struct LinearOptions {
 /// dtype is not that of the weights.
 class Linear {
  public:
-  /// Weights and bias uniform in +-1/sqrt(in), as PyTorch's nn.Linear starts.
+  /// Weights and bias uniform in +-1/sqrt(in), as PyTorch's nn.Linear starts. Throws Error unless
+  /// both sizes are positive.
   Linear(std::int64_t in, std::int64_t out, const Generator& generator, LinearOptions options = {});
 
   Tensor operator()(const Tensor& x) const;

@@ -5,11 +5,11 @@
 
 namespace retrace {
 
-/// Layers one after the other: `Sequential net{Embedding(27, 16, g), SimpleRNN(16, 64, g),
-/// Linear(64, 27, g)};`. Within braces the layers are made, and draw their weights, in this order
-/// whatever the compiler. A layer is anything that takes a tensor and returns one, plain functions
-/// and lambdas included. Parameters are named by their layer's
-/// index: "0.w", "1.w_x", ...
+/// Layers one after the other:
+/// `Sequential net{Embedding(27, 16, g), SimpleRNN(16, 64, g), Linear(64, 27, g)};`. Within braces
+/// the layers are made, and draw their weights, in this order whatever the compiler. A layer is
+/// anything that takes a tensor and returns one, plain functions and lambdas included. Parameters
+/// are named by their layer's index: "0.w", "1.w_x", ...
 template <class... Layers>
 class Sequential {
   static_assert((std::is_same_v<Layers, std::unwrap_reference_t<Layers>> && ...),
@@ -29,7 +29,7 @@ class Sequential {
     std::apply([&list, i = 0](auto&... layer) mutable { (list_part(list, i++, layer), ...); },
                layers_);
   }
-  /// The layer at a place: `net.layer<1>()`.
+  /// The layer of an index: `net.layer<1>()`.
   template <std::size_t I>
   auto& layer() {
     return std::get<I>(layers_);

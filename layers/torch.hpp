@@ -11,8 +11,7 @@
 namespace retrace {
 namespace detail {
 
-/// What parts() fills with a model's tensors under PyTorch's names, as views of their elements in
-/// PyTorch's layout.
+/// What parts() fills with views of a model's tensors, under PyTorch's names and in its layout.
 class TorchList : PartNames {
  public:
   explicit TorchList(auto& model) { add(model); }
@@ -24,13 +23,13 @@ class TorchList : PartNames {
   }
 
   const Parameters& weights() const { return weights_; }
-  /// After they have been read: of PyTorch's two biases, which it adds up but for the n of a GRU,
-  /// one. Allocates nothing, so that it cannot fail once the other tensors have changed.
+  /// Once they have been read: makes one bias of PyTorch's two, which it adds up but for the n of a
+  /// GRU. Allocates nothing, so that it cannot fail once the other tensors have changed.
   void merge_biases() const;
 
  private:
-  // Also what is derived from one of the layers below, since it may have parts of its own: here it
-  // matches exactly.
+  // Also what is derived from one of the layers below, for which this is the exact match: it may
+  // have parts of its own.
   void add(auto& part) { list_parts(part, *this); }
   void add(auto& part, const std::string& suffix) { (*this)(suffix, part); }
   void add(Linear& layer) {
@@ -56,7 +55,7 @@ class TorchList : PartNames {
   }
 
   struct Biases {
-    Tensor b, b_hn, from_input, from_hidden, hidden_n;  // the last: what of from_hidden is for b_hn
+    Tensor b, b_hn, from_input, from_hidden, hidden_n;  // hidden_n: of from_hidden, for b_hn
   };
 
   // Tied tensors are listed under each of their names, as PyTorch does.
@@ -78,9 +77,9 @@ class TorchList : PartNames {
 /// Throws Error for a layer with reverse = true, which PyTorch has in bidirectional layers alone.
 ///
 /// PyTorch trains both biases, so their sum moves twice as far in a step as the one bias here. To
-/// train on alike, freeze bias_hh_l0 there (and b_hn of a GRU here); or, of SimpleRNN and LSTM,
-/// give b a group with twice the learning rate and half the weight decay here, which is the same
-/// unless gradients are clipped.
+/// train on alike, freeze bias_hh_l0 in PyTorch (and b_hn of a GRU here); or, of SimpleRNN and
+/// LSTM, give b a group with twice the learning rate and half the weight decay here, which is the
+/// same unless gradients are clipped.
 template <HasParts Model>
 void save_torch(const std::string& path, Model model, const Metadata& metadata = {}) {
   const NoGrad scope;

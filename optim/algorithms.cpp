@@ -27,7 +27,7 @@ void for_each(const Elements<T>& p, double weight_decay, const F& change, Flags.
   std::visit(loop, (flags ? Constant(std::true_type()) : std::false_type())...);
 }
 
-/// What stays of a state: without memory nothing, also of an infinite one.
+/// beta * before; for a beta of 0 that is 0, also if `before` is infinite.
 template <class T>
 T remembered(T beta, T before) {
   return beta > 0 ? beta * before : 0;

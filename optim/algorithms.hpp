@@ -3,12 +3,12 @@
 #include "optimizer.hpp"
 
 /// The optimizers, as PyTorch 1.13 defines them in torch.optim. In the formulas g is the gradient
-/// of a parameter w, t the number of its step, from 1, and all else is zero before. Options must be
-/// finite and not negative, and what is marked so in [0, 1). The state is named as PyTorch names
-/// it. As in PyTorch, an eps of 0 (or so small that the dtype has none) makes the 0 / 0 of an
-/// element without gradient NaN, and a g whose square the dtype does not hold, in f32 above 1.8e19,
-/// makes the steps of its element 0 from then on (with a betas[1] or alpha of 0, which remember
-/// nothing, that step alone): clip gradients that may be so large.
+/// of a parameter w, t the number of its step, from 1, and all else is zero before the first.
+/// Options must be finite and not negative, and what is marked so in [0, 1). The state is named as
+/// PyTorch names it. As in PyTorch, an eps of 0 (or so small that the dtype has none) makes NaN of
+/// an element without gradient, 0 / 0, and a g whose square the dtype does not hold, in f32 above
+/// 1.8e19, makes the steps of its element 0 from then on (with a betas[1] or alpha of 0, which
+/// remember nothing, that step alone): clip gradients that may be so large.
 namespace retrace {
 
 struct SGDOptions {
@@ -53,8 +53,7 @@ struct AdamWOptions {
   double weight_decay = 0.01;
   bool amsgrad = false;
 };
-/// Adam with decoupled weight decay (Loshchilov and Hutter, arXiv:1711.05101): in place of its
-/// first line
+/// Adam with decoupled weight decay (Loshchilov and Hutter, arXiv:1711.05101). The first line is
 ///
 ///     w -= lr weight_decay w
 using AdamW = OptimizerOf<AdamWOptions>;
@@ -75,9 +74,8 @@ struct RMSpropOptions {
 ///     b  = momentum b + g / (sqrt(v - a^2) + eps)
 ///     w -= lr b
 ///
-/// Where rounding would take v - a^2 below 0, as it does while g is constant, it is 0; PyTorch
-/// gives NaN. State: v, "square_avg"; if centered a, "grad_avg"; with momentum b,
-/// "momentum_buffer".
+/// Where rounding would take v - a^2 below 0, as while g is constant, it is 0; PyTorch gives NaN.
+/// State: v, "square_avg"; if centered a, "grad_avg"; with momentum b, "momentum_buffer".
 using RMSprop = OptimizerOf<RMSpropOptions>;
 
 struct AdagradOptions {
@@ -96,7 +94,7 @@ struct AdagradOptions {
 /// State: s, "sum".
 using Adagrad = OptimizerOf<AdagradOptions>;
 
-/// How an optimizer of these options changes a parameter. Throws Error for options out of range.
+/// The update rule of an optimizer of these options. Throws Error for options out of range.
 UpdateRule rule_of(const SGDOptions& options);
 UpdateRule rule_of(const AdamOptions& options);
 UpdateRule rule_of(const AdamWOptions& options);

@@ -44,8 +44,8 @@ std::vector<Tensor> own_gradients(const Parameters& parameters) {
   for (const Parameter& p : parameters)
     if (const Tensor g = p.value.grad(); g.defined()) {
       const detail::Node& n = g.node();
-      const bool shared =
-          n.handles > 2 || n.storage->users() > 1;  // two handles: the parameter's and g
+      // Two handles: the parameter's and g.
+      const bool shared = n.handles > 2 || n.storage->users() > 1;
       if (shared || !g.is_contiguous()) copies.emplace_back(p.value, detail::row_major_copy(g));
     }
   for (auto& [w, copy] : copies) w.set_grad(std::move(copy));
@@ -54,8 +54,8 @@ std::vector<Tensor> own_gradients(const Parameters& parameters) {
   return list;
 }
 
-/// The sum of (scale g)^2 over all gradients in f64, as many running sums, so that no vector unit
-/// changes the order.
+/// The sum of (scale g)^2 over all gradients in f64, as 256 running sums, so that the order is the
+/// same on every vector unit.
 double sum_of_squares(std::span<const Gradient> gradients, double scale) {
   std::array<double, 256> sums{};
   for (const Gradient& gradient : gradients)
@@ -85,8 +85,8 @@ struct Clipping {
 
   Clipping(std::span<const Gradient> gradients, double max_norm) : scale(1) {
     double squares = sum_of_squares(gradients, scale);
-    if (squares < 0x1p-900 ||
-        std::isinf(squares)) {  // beyond the range of f64: again, of gradients nearer to 1
+    // Beyond the range of f64: again, of gradients nearer to 1.
+    if (squares < 0x1p-900 || std::isinf(squares)) {
       scale = squares < 1 ? 0x1p600 : 0x1p-600;
       squares = sum_of_squares(gradients, scale);
     }

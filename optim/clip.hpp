@@ -3,8 +3,8 @@
 #include <optional>
 #include <retrace/core.hpp>
 
-/// Both change gradients where they lie and need no memory, unless they are seen from elsewhere: a
-/// gradient that is held or is a view is replaced by a changed copy. Parameters without a gradient
+/// Both functions change gradients in place and need no memory, but for a gradient to which there
+/// is another handle or which is a view: a changed copy replaces it. Parameters without a gradient
 /// are passed over.
 namespace retrace {
 
@@ -16,9 +16,10 @@ class GradientNorm {
 
   /// Throws Error while a step is recorded.
   operator double() const {
-    require(norm_.has_value(),
-            "clip_grad_norm: the norm was read in a step that is being recorded; a replay would not "
-            "read it again");
+    require(
+        norm_.has_value(),
+        "clip_grad_norm: the norm was read in a step that is being recorded; a replay would not "
+        "read it again");
     return *norm_;
   }
 

@@ -95,7 +95,8 @@ void Optimizer::prepare(Place& p) const {
 void Optimizer::step() {
   Body& all = body();
   if (detail::this_thread.recorder) detail::note_owner(body_);
-  for (Place& p : all.places) {  // everything that can fail comes before the first value changes
+  // Everything that can fail comes before the first value changes.
+  for (Place& p : all.places) {
     auto& [name, w] = p.parameter;
     const Tensor g = gradient_of(w);
     if (!g.defined()) continue;
@@ -125,7 +126,8 @@ void Optimizer::step() {
                (*formula)(now);
              });
     };
-    w.dtype() == f32 ? update(all.rules[p.group].update_f32) : update(all.rules[p.group].update_f64);
+    w.dtype() == f32 ? update(all.rules[p.group].update_f32)
+                     : update(all.rules[p.group].update_f64);
   }
 }
 

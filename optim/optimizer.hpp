@@ -5,18 +5,19 @@
 
 namespace retrace {
 
-/// One parameter in a step of an optimizer.
+/// One parameter in a step of an optimizer, as its update rule gets it: arrays of n elements.
 template <class T>
 struct Elements {
   std::size_t n;
-  T* w;
-  const T* g;               ///< the gradient
+  T* w;                     ///< the parameter, to be changed
+  const T* g;               ///< its gradient
   std::array<T*, 3> state;  ///< null where the rule names none
-  double lr;
-  std::int64_t step;  ///< 1 for the parameter's first; 0 if the rule has no state
+  double lr;                ///< that of its group, times the factor
+  std::int64_t step;        ///< 1 at the parameter's first step; 0 if the rule has no state
 };
 
-/// All that differs between optimizers. `rule_of(options)` makes it.
+/// An update rule, which is no backward rule: how an optimizer changes parameters, and all that
+/// differs between optimizers. `rule_of(options)` makes it.
 struct UpdateRule {
   const char* optimizer;  ///< what errors call it
   double lr;
@@ -28,9 +29,9 @@ struct UpdateRule {
   detail::Function<void(const Elements<double>&)> update_f64;
 };
 
-/// What all optimizers share: parameters in groups with a rule each, and state that is saved and
-/// loaded. It may be moved, also out of an Adam or another, but not copied: two would change the
-/// same state. One that was moved from refuses all but another in its place.
+/// What all optimizers share: parameters in groups with an update rule each, and state that is
+/// saved and loaded. It may be moved, also out of an Adam or another, but not copied: two would
+/// change the same state. One that was moved from throws Error until it is assigned another.
 class Optimizer {
  public:
   struct Group {
@@ -44,8 +45,8 @@ class Optimizer {
   Optimizer(Optimizer&&) = default;
   Optimizer& operator=(Optimizer&&) = default;
 
-  /// Changes every parameter by its gradient. Those without a gradient, and those that require
-  /// none, are left alone.
+  /// Changes every parameter by its gradient. Those without a gradient, or that require none, are
+  /// left alone. Throws Error and changes no value if one is a view that is not contiguous.
   void step();
   /// Forgets the gradients, as is due before the next backward.
   void zero_grad() const;
@@ -53,8 +54,7 @@ class Optimizer {
   /// The learning rate of a group: that of its options, times the factor. Throws Error if there is
   /// no such group.
   double lr(std::size_t group = 0) const;
-  /// Another learning rate in place of the options' and the factor. Throws Error if there are
-  /// several groups.
+  /// Sets the learning rate, and the factor to 1. Throws Error if there are several groups.
   void set_lr(double lr);
   /// What the learning rates of all groups are multiplied by, 1 to begin with:
   /// `adam.set_lr_factor(schedule(n))`. It replaces the factor before. Throws Error unless it is
@@ -66,6 +66,7 @@ class Optimizer {
   Parameters state();
 
  private:
+  /// A parameter and what goes with it.
   struct Place {
     Parameter parameter;
     std::size_t group;
@@ -80,15 +81,17 @@ class Optimizer {
   };
   /// Throws Error if the optimizer was moved from.
   Body& body() const;
-  /// Makes its state. Throws Error unless its rule knows how to train it.
+  /// Makes the state of a parameter if it has none. Throws Error unless its rule takes its dtype.
   void prepare(Place& place) const;
 
   std::shared_ptr<Body> body_ = std::make_shared<Body>();
 };
 
-/// An optimizer with its options, for one list of parameters or several: `SGD(weights, {.lr =
-/// 0.1})`, `Adam({{matrices, {.weight_decay = 0.1}}, {biases, {.lr = 0.01}}})`. Each group has all
-/// options of its own. Throws Error for options out of range.
+/// An optimizer with its options, for one list of parameters or several, each with all options of
+/// its own. Throws Error for options out of range.
+///
+///     SGD sgd(weights, {.lr = 0.1});
+///     Adam adam({{matrices, {.weight_decay = 0.1}}, {biases, {.lr = 0.01}}});
 template <class Options>
 struct OptimizerOf : Optimizer {
   struct Group {

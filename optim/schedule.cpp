@@ -13,12 +13,12 @@ using detail::require_rates;
 
 namespace {
 
-/// n of so many steps, at most 1.
+/// n / steps, at most 1.
 double done(std::int64_t n, std::int64_t steps) {
   return std::min(1.0, static_cast<double>(n) / static_cast<double>(steps));
 }
 
-/// A schedule by that name, which may take some steps and has settings.
+/// A schedule that checks its steps and settings (as require_rates does), and n when called.
 template <class F>
 Schedule checked(const char* name, std::int64_t steps,
                  std::initializer_list<detail::Setting> settings, F factor) {

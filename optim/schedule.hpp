@@ -22,23 +22,23 @@ using Schedule = detail::Function<double(std::int64_t n)>;
 Schedule step_lr(std::int64_t every, double gamma = 0.1);
 /// gamma^n: ExponentialLR.
 Schedule exponential_lr(double gamma);
-/// A line of so many steps, flat after them: start + (end - start) min(n, steps) / steps: LinearLR.
+/// A line of `steps` steps, flat afterwards: start + (end - start) min(n, steps) / steps: LinearLR.
 /// A warm-up, or a decay if it falls.
 Schedule linear_lr(double start, double end, std::int64_t steps);
-/// Half a wave from 1 down to `lowest` in so many steps: lowest + (1 - lowest) (1 + cos(pi n /
-/// steps)) / 2, as CosineAnnealingLR, which goes up again where this stays at the lowest. eta_min
-/// is `lowest` times the learning rate.
+/// Half a wave from 1 down to `lowest` in `steps` steps:
+/// `lowest + (1 - lowest) (1 + cos(pi n / steps)) / 2`, as CosineAnnealingLR, which goes up again
+/// where this stays at the lowest. eta_min is `lowest` times the learning rate.
 Schedule cosine_lr(std::int64_t steps, double lowest = 0);
-/// One schedule for so many steps and then another, from its own step 0: SequentialLR.
+/// `first` for `steps` steps, then `next` from its own step 0 on: SequentialLR.
 Schedule in_turn(const Schedule& first, std::int64_t steps, const Schedule& next);
 
 struct ReduceLROnPlateauOptions {
-  double factor = 0.1;         ///< of a reduction, in [0, 1)
-  std::int64_t patience = 10;  ///< how many losses in a row may be no better before there is one
+  double factor = 0.1;         ///< what a reduction multiplies by, in [0, 1)
+  std::int64_t patience = 10;  ///< how many losses in a row may be no better before a reduction
   double threshold = 1e-4;     ///< how much below the best a loss has to be to be better
   bool relative = true;        ///< below best (1 - threshold); if false, below best - threshold
   std::int64_t cooldown = 0;   ///< how many losses after a reduction do not count
-  double lowest = 0;           ///< of all reductions together, at most 1
+  double lowest = 0;           ///< what the factor never falls below, at most 1
 };
 
 /// A factor that is lowered when a loss no longer falls, as PyTorch's ReduceLROnPlateau in mode
@@ -46,6 +46,7 @@ struct ReduceLROnPlateauOptions {
 /// better. It may be moved but not copied: two would change the same state.
 class ReduceLROnPlateau {
  public:
+  /// Throws Error for options out of range or not finite.
   explicit ReduceLROnPlateau(const ReduceLROnPlateauOptions& options = {});
   ReduceLROnPlateau(ReduceLROnPlateau&&) = default;
   ReduceLROnPlateau& operator=(ReduceLROnPlateau&&) = default;

@@ -11,13 +11,13 @@
 namespace retrace::detail {
 namespace {
 
-/// What a run begins with, as it was then.
+/// An input of a run: the tensor, its version and whether it wanted a gradient then.
 struct Input : Saved {
   bool wants_gradient;
 
   explicit Input(const Tensor& x)
       : Saved(x.defined() ? Saved(x) : Saved()), wants_gradient(x.defined() && x.requires_grad()) {}
-  /// To begin anew with. The graph ends there, or goes on to where it came from.
+  /// The tensor to run again on: cut off from the graph that it came from unless `go_on`.
   Tensor again(bool go_on) const {
     const bool as_it_is =
         !value.defined() || (value.requires_grad() == wants_gradient && (go_on || !wants_gradient));
@@ -25,7 +25,7 @@ struct Input : Saved {
   }
 };
 
-/// Sets generators back to the states they had, for as long as it lives.
+/// While one lives, generators have the states that they had before the run.
 class GeneratorRewind {
  public:
   explicit GeneratorRewind(Draws draws) : draws_(std::move(draws)) { swap(); }
@@ -43,7 +43,8 @@ class GeneratorRewind {
   Draws draws_;
 };
 
-/// Of all that the gradients of a run are computed from.
+/// A hash of all values that the gradients of ys are computed from. Throws Error if one of them was
+/// recorded outside the segment.
 std::size_t fingerprint_of(const std::vector<Tensor>& ys) {
   std::vector<Tensor> values = ys;
   for (Node* n : nodes_by_depth(ys)) {
@@ -68,13 +69,13 @@ std::size_t fingerprint_of(const std::vector<Tensor>& ys) {
 /// A segment that was run, and what it takes to run it again.
 struct Run {
   Segment segment;
-  std::size_t given;  // how many inputs; after them come the leaves that the segment refers to
+  std::size_t given;  // how many of `inputs` are arguments; the others are leaves it refers to
   std::vector<Input> inputs;
   Draws draws = {};
   std::size_t fingerprint = 0;
   bool training = is_training();
 
-  /// What it is repeated on.
+  /// The arguments to run it again on.
   std::vector<Tensor> begun_anew(bool go_on) const {
     std::vector<Tensor> xs;
     for (std::size_t i = 0; i < given; ++i) xs.push_back(inputs[i].again(go_on));
@@ -85,15 +86,15 @@ struct Run {
         as_before(this_thread.training, training);
     return segment(xs);
   }
-  /// The inputs whose gradients are wanted, with xs in the place of those given.
+  /// The inputs whose gradients are wanted, with xs in place of the arguments.
   std::vector<Tensor> wanted(std::span<const Tensor> xs) const {
     std::vector<Tensor> list;
     for (std::size_t i = 0; i < inputs.size(); ++i)
       if (inputs[i].wants_gradient) list.push_back(i < given ? xs[i] : inputs[i].value);
     return list;
   }
-  /// Their gradients: a function of what was given and the cotangents of the recorded outputs,
-  /// which can be a segment in turn.
+  /// Their gradients; xs are the arguments, then the cotangents of the recorded outputs. That makes
+  /// it a segment in turn, for gradients of gradients.
   std::vector<Tensor> gradients(std::span<const Tensor> xs) const {
     const GeneratorRewind rewind(draws);
     const std::vector<Tensor> ys = on(xs.first(given));
@@ -113,14 +114,14 @@ struct Run {
   }
 };
 
-/// Gradients that were searched for anomalies as they were made, and are not as they are handed on.
+/// Gradients searched for anomalies as they were made, and so not again as they are handed on.
 struct Searched : std::vector<Contribution> {};
 void contribute(Pass& pass, Rule& rule, Searched all) {
   const ModeScope not_again(this_thread.detecting_anomalies, false);
   contribute(pass, rule, std::vector<Contribution>(std::move(all)));
 }
 
-/// The rule of a run.
+/// The backward rule of a checkpoint.
 struct RunAgain {
   std::shared_ptr<const Run> run;
 
@@ -139,7 +140,7 @@ struct RunAgain {
 }  // namespace
 
 template <>
-inline constexpr bool captures_no_tensor<RunAgain> = true;  // it looks for changes itself
+inline constexpr bool captures_no_tensor<RunAgain> = true;  // it does, but looks for changes itself
 
 std::vector<Tensor> run_segment(const Segment& segment, const std::vector<Tensor>& inputs) {
   forbid_in_step("checkpoint");
@@ -165,7 +166,7 @@ std::vector<Tensor> run_segment(const Segment& segment, const std::vector<Tensor
   for (const Tensor& y : ys)
     if (y.requires_grad()) results.push_back(y.detach());
   const std::vector<Tensor> wanted = run->wanted(inputs);
-  const ModeScope searched(this_thread.detecting_anomalies, false);  // as they were made
+  const ModeScope searched(this_thread.detecting_anomalies, false);  // every result already was
   results = record(
       "checkpoint", [&] { return std::move(results); },
       wrt_all(wanted, all_cotangents, RunAgain{run}));

@@ -6,7 +6,7 @@
 namespace retrace {
 
 namespace detail {
-/// What checkpoint runs again.
+/// The function that checkpoint runs, and backward runs again.
 using Segment = Function<std::vector<Tensor>(std::span<const Tensor>)>;
 std::vector<Tensor> run_segment(const Segment& segment, const std::vector<Tensor>& inputs);
 }  // namespace detail
@@ -15,7 +15,7 @@ std::vector<Tensor> run_segment(const Segment& segment, const std::vector<Tensor
 /// f again on the same inputs to get it back. A sequence of T steps in segments of about sqrt(T) so
 /// trains in memory that grows with sqrt(T), for the time of a second forward pass (Chen et al.
 /// 2016, "Training deep nets with sublinear memory cost"). Gradients go to the inputs and to every
-/// leaf that f refers to. Throws Error if f refers to a recorded result.
+/// leaf that f refers to. Throws Error if f refers to a recorded result that is not an input.
 ///
 /// f is kept until the graph is freed. It is run again in the training mode and with the generators
 /// as they were. Backward throws Error if it then computes anything else than before, say with a

@@ -25,8 +25,8 @@ Tensor initial_cotangent(const char* what, const Tensor& y, const Tensor& given)
   return ones(y.shape(), y.dtype());
 }
 
-/// The nodes on a way from one of ys to one of xs, marked unless it ends there. Throws Error if
-/// one of xs is unused or may be.
+/// The nodes on the ways from ys to xs, and whether the walk goes on from each. Throws Error if one
+/// of xs is unused, unless that is allowed, or if a consumed part of the graph may have used it.
 std::unordered_map<const Node*, bool> nodes_between(std::span<const Tensor> ys,
                                                     std::span<const Tensor> xs, bool allow_unused) {
   std::unordered_map<const Node*, bool> needed;

@@ -17,7 +17,7 @@ struct Check {
   const GradcheckOptions& options;
   GradcheckReport report = {};
 
-  /// Holds the gradients of the scalar function `value` at `xs` against differences.
+  /// Compares the gradients of the scalar function `value` at `xs` with differences.
   template <class Value>
   void against_differences(const char* order, const Tensors& xs, const Tensors& gradients,
                            Value value) {
@@ -40,7 +40,7 @@ struct Check {
     }
   }
 
-  /// Holds the same gradients, computed in two ways, against each other.
+  /// Compares the same gradients, computed in two ways.
   void against_each_other(const char* way, const Tensors& one, const Tensors& other) {
     for (std::size_t k = 0; k < one.size(); ++k)
       compare("first order", way, k, one[k].shape(), one[k].to_vector<double>(),
@@ -77,7 +77,7 @@ GradcheckReport detail::gradcheck(const TensorFunction& f, std::span<const Tenso
           "gradcheck: expected a finite step above 0 and a finite tolerance, not negative, got {} "
           "and {}",
           step, tolerance);
-  // Tensors of their own, so that the caller's are not written to, and those that are varied.
+  // `leaves` are copies, so that the caller's tensors are not written to; `xs` are those varied.
   Tensors leaves, xs;
   for (const Tensor& x : inputs) {
     leaves.push_back(x.detach().clone().requires_grad(x.dtype() == f64));

@@ -57,7 +57,7 @@ GradcheckReport gradcheck(const TensorFunction& f, std::span<const Tensor> input
 /// tensor, against central differences in f64 at `inputs`, for a random cotangent: first order as
 /// `backward` and as `grad` with and without create_graph give it, then second order, the cotangent
 /// included. f64 inputs are varied, others are passed through. f must be a function of its inputs
-/// alone and smooth within two steps of them.
+/// alone and smooth within two steps of them. Throws Error unless an input and the result are f64.
 template <class F>
 GradcheckReport gradcheck(F f, const TensorList& inputs, const GradcheckOptions& options = {}) {
   const auto call = [&f](std::span<const Tensor> xs) { return detail::call_with(f, xs); };

@@ -12,8 +12,8 @@ namespace {
 void consume_all(Node& first) noexcept {
   Node* list = nullptr;
   const auto push = [&](Node& n) {
-    if (n.is_leaf() || n.consumed || (n.slot && !n.is_output))
-      return;  // the last: another pass is about to visit it
+    // With a slot, another pass is about to visit it.
+    if (n.is_leaf() || n.consumed || (n.slot && !n.is_output)) return;
     n.consumed = true;
     n.acquire();
     n.next = std::exchange(list, &n);
@@ -56,7 +56,7 @@ Pass::~Pass() {
   if (this_thread.workspace) static_cast<Workspace&>(*this_thread.workspace) = std::move(work_);
 }
 
-/// A slot for the node at the end of an edge, which it takes over unless the graph stays.
+/// A slot for the node that an edge leads to. Takes over the edge unless the graph is retained.
 Slot* Pass::open_slot(NodeRef& edge) {
   if (work_.free.empty()) {
     work_.slots.push_back(std::make_unique<Slot>());
@@ -69,8 +69,7 @@ Slot* Pass::open_slot(NodeRef& edge) {
   return slot;
 }
 
-/// The slot of a leaf, found by search, not by a mark on the leaf: passes in several threads may
-/// share it.
+/// The slot of a leaf, by search: a mark on a leaf would not do for passes in several threads.
 Slot& Pass::leaf_slot(NodeRef& edge) {
   constexpr std::size_t few = 16;
   std::vector<Slot*>& leaves = work_.leaves;
@@ -111,16 +110,16 @@ void Pass::run(const Function<void(const Slot&)>& complete) {
     flush(*slot);
     if (complete) complete(*slot);
     if (leads_on(*slot->node)) propagate(*slot);
-    slot->node->slot =
-        nullptr;  // until here a rule that walks back through its own result is refused
+    // Until here a rule that walks back through its own result is refused.
+    slot->node->slot = nullptr;
     slot->close();
     work_.free.push_back(slot);
   }
   for (Slot* leaf : work_.leaves) flush(*leaf);
 }
 
-/// A node of several outputs gathers cotangents even when only the outputs are wanted, not what
-/// they came from.
+/// Whether the walk goes on from a node: not from a bundle that only gathers cotangents of outputs
+/// that are wanted themselves.
 bool Pass::leads_on(const Node& n) const {
   return !needed_ || (needed_->contains(&n) && needed_->at(&n));
 }
@@ -161,8 +160,8 @@ Tensor& own(Tensor& accumulated, const Node& node) {
   return accumulated;
 }
 
-/// Products of few columns by few rows, such as those of each time step for a weight, cost more
-/// time to add up than to multiply. They wait until they are long enough together.
+/// Whether a product waits. Those of few columns by few rows, such as of each time step for a
+/// weight, cost more time to add than to multiply; they wait until they are long enough together.
 bool Pass::queue(Slot& slot, Product& product) {
   constexpr std::int64_t long_enough = 256;
   if (!slot.cotangent.defined()) return false;

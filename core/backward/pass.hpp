@@ -16,34 +16,32 @@
 ///
 /// A slot gathers the cotangent of one node (of an op with several outputs: one for each). It is
 /// taken when the first contribution arrives and given back when the node's rules have run. Leaves
-/// keep theirs to the end of the walk, when `backward` adds them to `.grad()` or `grad` returns
-/// them.
+/// keep theirs to the end of the walk, for `backward` to add to `.grad()` or `grad` to return.
 ///
 /// Each rule of the node returns a contribution to the cotangent of its input (one for all inputs,
-/// a list of them), and `Pass::add` puts it there:
+/// a list of them), and `Pass::add` adds it:
 ///
 ///     what it returns      if it is the first  if others came before
 ///     a tensor             is the cotangent    is added, in place where nobody else sees it
 ///     a Product            is computed         waits with others: one long product, added in place
 ///     Placed, Scattered    is added to zeros   is added in place, where it belongs
 ///
-/// Under create_graph, or while anomalies are looked for, each is first made a tensor by recorded
-/// operations.
+/// Under create_graph, or while anomalies are looked for, recorded ops first make each a tensor.
 ///
-/// What is freed when: a kept value when its rule has run, which may overwrite it; the rules and
-/// the references to inputs with the visit; the cotangent with the slot. retain_graph keeps the
+/// What is freed when: a kept value as soon as its rule, which may overwrite it, has run; the rules
+/// and the references to inputs with the visit; the cotangent with the slot. retain_graph keeps the
 /// rules and what they keep. When something throws, ~Pass takes the rules off all that is left, so
 /// that a graph is consumed as a whole, and no `.grad()` has changed.
 namespace retrace::detail {
 
-/// What has accumulated for one node; several tensors for a node of several outputs.
+/// The cotangent gathered for one node, or those of its outputs if it has several.
 struct Slot {
   NodeRef node;
   Tensor cotangent;
   std::vector<Tensor> of_outputs;
   std::vector<Product> products;  // to be added: many short ones make a long one
-  std::int64_t inner_size = 0;    // of these together
-  const Pass* pass = nullptr;     // that fills it
+  std::int64_t inner_size = 0;    // of these together: the k of [m, k] x [k, n]
+  const Pass* pass = nullptr;     // the one that fills it
 
   void close() {
     cotangent = {};
@@ -65,7 +63,7 @@ class DeepestFirst {
     heap_.push_back(entry);
     std::push_heap(heap_.begin(), heap_.end());
   }
-  /// Null when there is none.
+  /// The deepest; null when there is none.
   Slot* pop() {
     if (!next_.slot) {
       if (heap_.empty()) return nullptr;
@@ -88,7 +86,7 @@ class DeepestFirst {
   std::vector<Entry> heap_;
 };
 
-/// The lists of a pass, kept by the thread from one to the next.
+/// The lists of a pass, kept by the thread from one pass to the next.
 struct Workspace : Kept {
   std::vector<std::unique_ptr<Slot>> slots;  // nodes point to them
   std::vector<Slot*> free;
@@ -103,22 +101,22 @@ struct PassOptions {
 /// One walk from results to what they depend on, every node after all that use it.
 class Pass {
  public:
-  /// With `needed`, only nodes in it are visited, and only those marked there lead on.
+  /// With `needed`, only its nodes are visited and the walk goes on only from those mapped to true.
   Pass(PassOptions options, const std::unordered_map<const Node*, bool>* needed)
       : options_(options), needed_(needed) {}
   Pass(const Pass&) = delete;
   Pass& operator=(const Pass&) = delete;
   ~Pass();
 
-  /// The walk is to begin at y, if it leads to what is needed.
+  /// Lets the walk begin at y, perhaps among others, if y leads to what is needed.
   void begin(const Tensor& y, Tensor cotangent);
-  /// complete(slot) is called for every inner node when its cotangents are all there.
+  /// complete(slot) is called for every inner node when its cotangents have all arrived.
   void run(const Function<void(const Slot&)>& complete = {});
   const std::vector<Slot*>& leaves() { return work_.leaves; }
-  /// All accumulation: what a rule returned goes into what is there, as the table above says.
+  /// All accumulation: adds a contribution to the cotangent at the end of an edge, as tabled above.
   template <class C>
   void add(NodeRef& edge, C& contribution);
-  /// Of a rule without input as well.
+  /// Whether the walk has to follow an edge; true for that of a rule without an input.
   bool needs(const NodeRef& edge) const {
     return !needed_ || !edge || needed_->contains(edge.get());
   }
@@ -139,8 +137,8 @@ class Pass {
   Workspace work_ = this_thread.workspace
                         ? std::move(static_cast<Workspace&>(*this_thread.workspace))
                         : Workspace();
-  std::unordered_map<const Node*, std::size_t> leaf_places_;  // when there are many
-  std::vector<Tensor> given_;  // to the rules under way, while anomalies are looked for
+  std::unordered_map<const Node*, std::size_t> leaf_places_;  // their indices, once there are many
+  std::vector<Tensor> given_;  // what the running rules get, while anomalies are looked for
 };
 
 [[noreturn]] void fail_consumed(const Node& n);

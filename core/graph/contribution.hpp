@@ -7,8 +7,8 @@
 
 namespace retrace {
 
-/// One axis of a tensor from `start`, `size` elements `step` apart; `drop` removes the axis (its
-/// size is 1).
+/// A part of a tensor: along one axis `size` elements, `step` apart, from `start` on. `drop`
+/// removes the axis, whose size is then 1.
 struct Region {
   int axis = 0;
   std::int64_t start = 0, step = 1, size = 1;
@@ -28,7 +28,7 @@ struct Factor {
   Factor(Tensor t, bool transposed) : x(std::move(t)), is_transposed(transposed) {}
 };
 inline Factor transposed(Tensor x) { return {std::move(x), true}; }
-/// a times b, two matrices; its elements are those of the input, in row-major order.
+/// a times b, two matrices; its elements are those of the cotangent, in row-major order.
 struct Product {
   Factor a, b;
 };
@@ -55,7 +55,7 @@ Tensor evaluate(const Product& product, const Shape& shape);
 /// Add to an accumulator in place; it is row-major and nobody else sees it.
 void add_to(Tensor& to, const Product& product);
 void add_to(Tensor& to, std::span<const Product> products);
-/// Columns of a, which are rows of b. Throws Error unless the product has the elements of `to`.
+/// Number of columns of a and rows of b. Throws Error unless both fit each other, `to` and dtype.
 std::int64_t inner_size(const Product& product, const Shape& to, DType dtype);
 void add_to(Tensor& to, const Placed& placed);
 void add_to(Tensor& to, const Scattered& scattered);

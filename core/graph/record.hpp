@@ -21,15 +21,14 @@
 ///
 /// The value is a callable, run after it is known what the rules keep: an operand passed by value
 /// that nobody keeps then has one owner, and `map` and `zip` overwrite it instead of taking new
-/// memory. Inside it nothing is recorded, and what `map`, `zip` and the like refuse gets the name.
+/// memory. Inside it nothing is recorded, and errors of `map`, `zip` and the like get the name.
 ///
 /// A rule is called with the cotangent of the output, then what it keeps, then, `with_result`, the
 /// output; it returns the cotangent of its input, written in recorded operations so that gradients
 /// of gradients come for free. The backward pass undoes broadcasting. A rule never captures a
 /// tensor: `keep` shows the backward pass what it holds.
 ///
-/// Where one computation gives the gradients of all inputs, one rule for all returns a contribution
-/// to each:
+/// Where one computation gives the gradients of all inputs, one rule returns all contributions:
 ///
 ///     wrt_all({x, h, w}, keep(h, w), with_result,
 ///             [](const Tensor& dy, const Tensor& h, const Tensor& w, const Tensor& y) {
@@ -43,13 +42,13 @@ namespace detail {
 
 enum class Handed { cotangent, cotangent_and_result, all_cotangents };
 
-/// What a rule is handed, besides a cotangent the kept values.
+/// What a rule is called with: these kept values, and as `handed` says.
 template <std::size_t N, Handed handed = Handed::cotangent>
 struct Given {
   std::array<const Tensor*, N> tensors;
 };
 
-/// Known of what is trivial; of others their author has to say so.
+/// Known of what is trivially destructible; of others their author has to say so.
 template <class F>
 inline constexpr bool captures_no_tensor = std::is_trivially_destructible_v<F>;
 
@@ -121,7 +120,7 @@ struct WrtEach {
 
 inline const Tensor no_input;
 
-/// A rule that leads to no input, after an edge to each of those it is for.
+/// One rule for all inputs, itself without an input; before it an edge to each of them.
 template <class OneRule>
 struct WrtAll {
   static constexpr bool takes_several = OneRule::takes_several;
@@ -148,7 +147,7 @@ struct WrtAll {
   }
 };
 
-/// Makes a node with these rules, if there are any, of a value or of several.
+/// Gives a value, or several, a place in the graph with these rules, if there are any.
 void attach_slowly(const char* op, Tensor& value, Rules& rules);
 inline void attach(const char* op, Tensor& value, Rules& rules) {
   if (!rules.empty() || !value.defined() || !value.get()->is_new()) attach_slowly(op, value, rules);
@@ -159,14 +158,14 @@ void attach(const char* op, std::vector<Tensor>& values, Rules& rules);
 
 }  // namespace detail
 
-/// The values a rule wants to see again.
+/// Names the values that a rule keeps.
 template <class... Ts>
 detail::Given<sizeof...(Ts)> keep(const Ts&... tensors) {
   return {{&tensors...}};
 }
-/// Says that a rule wants to see the output.
+/// Says that a rule takes the output.
 inline constexpr detail::Given<0, detail::Handed::cotangent_and_result> with_result{};
-/// Says that a rule wants the cotangents of all outputs of an operation that has several.
+/// Says that a rule takes the cotangents of all outputs of an operation that has several.
 inline constexpr detail::Given<0, detail::Handed::all_cotangents> all_cotangents{};
 
 /// The rule for one input: f(dy) returns the cotangent of x.
@@ -191,8 +190,8 @@ detail::WrtEach<Make> wrt_each(std::span<const Tensor> xs, Make make) {
   return {xs, make};
 }
 
-/// The inputs of a rule for all of them, in braces or as a vector. They are seen and not copied,
-/// since a copy would keep an operand from expiring.
+/// The inputs of a rule for all of them, in braces or as a vector. Held by address, since a copy
+/// would keep an operand from expiring.
 struct Inputs : std::vector<const Tensor*> {
   template <std::same_as<Tensor>... Ts>
   Inputs(const Ts&... xs) : vector{&xs...} {}
@@ -202,8 +201,8 @@ struct Inputs : std::vector<const Tensor*> {
 };
 /// One rule for all inputs, for what is best computed together, as in a fused cell; `given` is what
 /// `wrt` takes after the input. f returns a std::vector<Contribution>, one for each of xs. An
-/// undefined tensor adds nothing; what is for an input that needs no gradient is dropped; backward
-/// throws Error if their number is another.
+/// undefined tensor adds nothing; one for an input that needs no gradient is dropped; backward
+/// throws Error if there are more or fewer.
 template <class... Given>
 auto wrt_all(Inputs xs, const Given&... given) {
   const auto rule = wrt(detail::no_input, given...);
@@ -211,8 +210,8 @@ auto wrt_all(Inputs xs, const Given&... given) {
 }
 
 /// The result of value(), a tensor or a vector of tensors, with its rules in the graph. For several
-/// outputs a rule asks for `all_cotangents`, f(std::span<const Tensor> dys, kept...); that of an
-/// output that nobody used is undefined. `op` must outlive the graph (a string literal).
+/// outputs a rule asks for `all_cotangents`, f(std::span<const Tensor> dys, kept...); the cotangent
+/// of an output that nobody used is undefined. `op` must outlive the graph (a string literal).
 template <class Value, class... Wrts>
 auto record(const char* op, Value&& value, const Wrts&... wrts) {
   detail::Rules rules(op, wrts...);

@@ -27,6 +27,7 @@ struct Saved {
 
 struct Rule;
 class Pass;  // a walk back through the graph
+/// What all rules of one type have in common.
 struct RuleType {
   std::size_t bytes;
   std::size_t kept;
@@ -37,7 +38,7 @@ struct RuleType {
   void (*destroy)(Rule& rule);
 };
 
-/// The backward rule of one input; the values it keeps follow.
+/// The backward rule of one input; the values it keeps follow it in memory.
 struct Rule {
   const RuleType* type;
   NodeRef input;  // null once a pass has taken it, or for a rule that leads to no input
@@ -80,13 +81,12 @@ void for_each_input(const Node& n, F&& f) {
 /// the values they would keep are not kept.
 void drop_rules(Node& n) noexcept;
 
-/// Collects the rules of a result while its value is computed; move_to gives them to the node of
-/// the result.
+/// Collects the rules of a result while its value is computed; move_to gives them to its node.
 class Rules {
  public:
   template <class... Wrts>
   explicit Rules(const char* op, const Wrts&... wrts)
-      : Rules(Empty()) {  // from there on it is destroyed, with what it has, if a rule throws
+      : Rules(Empty()) {  // from here on the destructor runs if a rule throws
     if (this_thread.observed) [[unlikely]] {
       std::vector<Tensor> operands;
       (wrts.add_operands(operands), ...);
@@ -147,11 +147,10 @@ void note_operands(std::span<const Tensor> operands);
 /// Makes n the result of an operation.
 void make_result(const char* op, Node& n, std::uint32_t depth);
 
-/// Throws Error if a value that the rule keeps, or the result of n that it takes, was changed in
-/// place.
+/// Throws Error if a value that the rule keeps, or the result if it takes it, was changed in place.
 void check_versions(const Node& n, Rule& rule);
 
-/// These and the values that rules of n see again.
+/// These and what the rules of n keep, also its result if one takes it.
 std::vector<Tensor> with_kept(std::vector<Tensor> these, Node& n);
 
 }  // namespace detail

@@ -25,8 +25,7 @@ std::vector<GraphNode> recorded_graph(const Tensor& y);
 std::int64_t live_nodes();
 
 namespace detail {
-/// All nodes that any of ys was computed from, each after its inputs: an edge always goes to a
-/// smaller depth.
+/// All nodes that any of ys was computed from, each after its inputs, which have smaller depths.
 std::vector<Node*> nodes_by_depth(std::span<const Tensor> ys);
 }  // namespace detail
 

@@ -51,12 +51,12 @@ void remove_if_left(const std::string& temporary) {
   ::close(descriptor);
 }
 
-/// A new file with a lock on it, held until it is closed; -1 and errno, EEXIST when there is such a
-/// file in use.
+/// A new file with a lock on it, held until it is closed; -1 and errno, which is EEXIST if such a
+/// file is in use.
 int create_locked(const std::string& temporary, mode_t mode) {
   const int descriptor = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
   if (descriptor < 0) return -1;
-  // A file system without locks keeps what killed processes left.
+  // A file system without locks will do: what killed processes left then stays.
   const bool is_ours = ::flock(descriptor, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK;
   if (is_ours && is_at(descriptor, temporary)) return descriptor;
   // Another process took it for an abandoned one, since it was not locked yet.
@@ -65,7 +65,7 @@ int create_locked(const std::string& temporary, mode_t mode) {
   return -1;
 }
 
-/// Where the symbolic links lead, whether or not a file is there.
+/// Where the symbolic links lead, whether or not that exists.
 std::filesystem::path follow_links(std::filesystem::path path) {
   std::error_code error;
   for (int links = 0; links < 40; ++links) {
@@ -88,8 +88,8 @@ void replace_file(const std::string& path, std::span<const std::string_view> par
 
   const std::filesystem::path target = follow_links(path);
   const std::filesystem::path directory = target.has_parent_path() ? target.parent_path() : ".";
-  const std::string name =
-      target.filename().string().substr(0, 200);  // a name has at most 255 bytes
+  // A name has at most 255 bytes.
+  const std::string name = target.filename().string().substr(0, 200);
   const auto numbered = [&](unsigned n) {
     return (directory / fmt::format("{}.{}.tmp", name, n)).string();
   };

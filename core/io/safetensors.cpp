@@ -45,8 +45,7 @@ struct Misfit {
   std::string name, why;
 };
 
-/// What the names of `longer` have in front of those of `shorter`; empty when that does not explain
-/// them.
+/// What every name of `longer` has in front of one of `shorter`; empty if they differ otherwise.
 std::string prefix_of(std::vector<Misfit> longer, std::vector<Misfit> shorter) {
   if (shorter.empty() || longer.size() != shorter.size()) return {};
   std::ranges::sort(longer, {}, &Misfit::name);
@@ -60,7 +59,7 @@ std::string prefix_of(std::vector<Misfit> longer, std::vector<Misfit> shorter) {
   return std::ranges::equal(longer, shorter, begins_so) ? prefix : "";
 }
 
-/// An Error that says what of the file does not fit the parameters.
+/// Throws Error, which lists what does not fit, unless the tensors are those of the parameters.
 void check_fit(const std::string& path, const std::map<std::string, Tensor>& tensors,
                const Parameters& parameters) {
   std::vector<Misfit> different, missing, unknown;

@@ -10,7 +10,7 @@
 /// has its three fields and no other, sizes and offsets are whole numbers written as such, tensors
 /// fill the data without overlap or hole. Of what the format has, types other than F32, F64 and
 /// I64, tensors of more than max_rank axes and headers of more than 100 MB are refused. No file,
-/// however made, costs more memory than sixteen times its size and 1 MiB before it is found good.
+/// however made, costs more memory than sixteen times its size and 1 MiB before it is accepted.
 namespace retrace {
 
 using Metadata = std::map<std::string, std::string>;
@@ -21,8 +21,8 @@ struct SafetensorsFile {
   Metadata metadata;
 };
 
-/// Reads a whole file. Throws Error, which names file and field, if it is malformed; nothing large
-/// is allocated then.
+/// Reads a whole file. Throws Error, which names file and field, if it cannot be read or is
+/// malformed; nothing large is allocated then.
 SafetensorsFile read_safetensors(const std::string& path);
 
 /// Writes the parameters under their names, through a temporary file and a rename, so that an old
@@ -32,9 +32,9 @@ SafetensorsFile read_safetensors(const std::string& path);
 void save(const std::string& path, const Parameters& parameters, const Metadata& metadata = {});
 
 /// Sets every parameter to the tensor of its name and returns the file's metadata. Gradients stay
-/// as they are. Throws Error and changes nothing if the file is malformed, a name is missing or not
-/// known, a shape or dtype differs, or a parameter is the result of an operation or repeats
-/// elements. For a part of a file, or other names, read it and assign:
+/// as they are. Throws Error and changes nothing if the file cannot be read or is malformed, a name
+/// is missing or not known, a shape or dtype differs, or a parameter is the result of an operation
+/// or repeats elements. For a part of a file, or other names, read it and assign:
 ///
 ///     const auto file = read_safetensors(path);
 ///     net.emb.w.assign(file.tensors.at("embedding.weight"));

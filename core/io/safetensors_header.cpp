@@ -13,8 +13,8 @@ using nlohmann::json;
 using retrace::fail;  // which detail::fail hides
 
 constexpr std::string_view metadata_name = "__metadata__";
-constexpr std::array<std::string_view, 3> type_names = {"F32", "F64",
-                                                        "I64"};  // in the order of DType
+// In the order of DType.
+constexpr std::array<std::string_view, 3> type_names = {"F32", "F64", "I64"};
 constexpr std::array<std::string_view, 3> field_names = {"dtype", "shape", "data_offsets"};
 
 std::string shortened(std::string_view text) {
@@ -24,8 +24,8 @@ std::string shortened(std::string_view text) {
 
 /// Takes the parts of a header as the parser comes upon them, so that what the format does not have
 /// is refused where it begins. The library's own tree would be simpler to read from, but it takes
-/// twelve to thirty times the text, and its destructor, which must not throw, asks for memory:
-/// where there is none left, it ends the program.
+/// twelve to thirty times the memory of the text, and its destructor, which must not throw, asks
+/// for more: when there is none left, it ends the program.
 class HeaderReader final : public nlohmann::json_sax<json> {
  public:
   SafetensorsHeader header;
@@ -33,7 +33,7 @@ class HeaderReader final : public nlohmann::json_sax<json> {
   bool null() override { refuse("null"); }
   bool boolean(bool value) override { refuse(value ? "true" : "false"); }
   bool binary(binary_t&) override { refuse("bytes"); }
-  // Called for whole numbers with a sign only.
+  // Called for whole numbers with a minus sign only.
   bool number_integer(number_integer_t value) override {
     refuse(value == 0 ? "-0" : fmt::to_string(value));
   }
@@ -137,7 +137,7 @@ class HeaderReader final : public nlohmann::json_sax<json> {
   bool in_metadata() const { return name_ == metadata_name; }
   std::vector<std::int64_t>& numbers() { return fields_[*key_]; }
 
-  /// The part that is being read.
+  /// The name of the part that is being read.
   std::string where() const {
     std::string part = in_metadata() ? *name_ : "tensor " + in_quotes(*name_);
     if (key_) part += ", " + (in_metadata() ? in_quotes(*key_) : *key_);
@@ -149,17 +149,16 @@ class HeaderReader final : public nlohmann::json_sax<json> {
     fail("{}: expected {}, got {}", where(), names_of_kinds[expected_], got);
   }
 
-  Kind expected_ = object;           // where a value comes next
+  Kind expected_ = object;           // of the next value
   std::optional<std::string> name_;  // of the tensor, or metadata_name
   std::optional<std::string> key_;   // of the field or the piece of metadata
-  std::map<std::string, std::vector<std::int64_t>, std::less<>>
-      fields_;  // of the tensor; a dtype as its number
+  // Of the tensor; a dtype as its number.
+  std::map<std::string, std::vector<std::int64_t>, std::less<>> fields_;
 };
 
-/// The tensor must be as large as its shape says and begin where the ones before it end.
+/// The tensor must be as large as its shape says and begin where the one before it ends.
 void check_place(const TensorInfo& info, std::int64_t before, std::int64_t data_bytes) {
-  // Refused, too, if only an axis of size 0 makes it fit, its other axes being longer than any
-  // machine's memory.
+  // An axis of size 0 does not excuse others that are longer than any machine's memory.
   require(is_possible(info.shape), "shape: {} has too many elements", info.shape);
   const std::int64_t needed = info.shape.size() * static_cast<std::int64_t>(size_of(info.dtype));
   const auto [begin, end] = std::pair(info.begin, info.end);
@@ -187,7 +186,7 @@ void check_layout(const std::map<std::string, TensorInfo>& tensors, std::int64_t
   require(end == data_bytes, "data: {} bytes follow the last tensor", data_bytes - end);
 }
 
-/// `text` as JSON, which can hold it when it is UTF-8.
+/// `text` as a JSON string. Throws Error, which names the field, unless it is UTF-8.
 std::string quoted(const std::string& text, const std::string& field) {
   try {
     return json(text).dump();
@@ -205,19 +204,19 @@ std::string in_quotes(std::string_view text) {
 }
 
 SafetensorsHeader parse_header(std::string_view text, std::int64_t data_bytes) {
-  require(text.starts_with('{'),
-          "header: it does not begin with '{{'");  // so there is no byte order mark either
+  // So there is no byte order mark either.
+  require(text.starts_with('{'), "header: it does not begin with '{{'");
   const std::size_t nul = text.find('\0');
-  require(nul == text.npos, "header, byte {}: a NUL",
-          nul + 1);  // the parser would end there, and be content
+  // The parser would take it for the end.
+  require(nul == text.npos, "header, byte {}: a NUL", nul + 1);
   HeaderReader reader;
   json::sax_parse(text.begin(), text.end(), &reader);  // throws from parse_error
   check_layout(reader.header.tensors, data_bytes);
   return std::move(reader.header);
 }
 
-// Written part by part: the JSON library's tree looks for each new name in all before it, and ends
-// the program when memory does.
+// Written part by part: the JSON library's tree searches all names for each new one, and ends the
+// program when there is no memory left.
 std::string header_text(std::span<const Parameter> tensors,
                         const std::map<std::string, std::string>& metadata) {
   std::string text, separator;

@@ -22,12 +22,12 @@ struct SafetensorsHeader {
 };
 
 /// Reads a header whose tensors must fill `data_bytes` bytes, each byte once. Throws Error, which
-/// names the field.
+/// names the field, if it is malformed.
 SafetensorsHeader parse_header(std::string_view text, std::int64_t data_bytes);
 
-/// The header of a file that holds the tensors one after the other in the given order, padded so
-/// that after it and the eight bytes of its length the data are aligned. Throws Error, which names
-/// the field.
+/// The header of a file that holds the tensors in this order, padded so that the data, after it and
+/// the eight bytes of its length, are aligned. Throws Error, which names the field, for names and
+/// metadata that the format cannot hold.
 std::string header_text(std::span<const Parameter> tensors,
                         const std::map<std::string, std::string>& metadata);
 

@@ -22,7 +22,7 @@ void cblas_dgemm(int order, int trans_a, int trans_b, int m, int n, int k, doubl
 namespace retrace::kernels {
 namespace {
 
-/// Walks x along its lines.
+/// Copies x to `to`, along the lines in which x lies.
 template <class T>
 void copy(std::int64_t rows, std::int64_t columns, Matrix<const T> x, Matrix<T> to) {
   if (x.column_step != 1) {
@@ -71,9 +71,8 @@ struct Lines {
   std::int64_t step;
 };
 
-/// x as it lies if that will do, else a copy. Lines must not overlap: those of a single row or
-/// column may seem to, since the step between them has no meaning, and such a matrix is taken the
-/// other way.
+/// x as it lies if the BLAS takes that, else a copy. Lines must not overlap. Those of a single row
+/// or column may seem to, since the step between them has no meaning; it is taken the other way.
 template <class T>
 Lines<T> lines(const Matrix<const T>& x, std::int64_t rows, std::int64_t columns,
                std::vector<T>& buffer) {
@@ -88,7 +87,7 @@ template <class T>
 void by_blas(std::int64_t m, std::int64_t n, const Factors<T>& f, Result<T> c) {
   std::vector<T> buffer_a, buffer_b;
   const Lines<T> a = lines(f.a, m, f.k, buffer_a), b = lines(f.b, f.k, n, buffer_b);
-  // The BLAS does not throw: of arguments that it refuses it prints a message, and returns.
+  // The BLAS does not throw: for arguments that it refuses it prints a message, and returns.
   for (const std::int64_t size : {m, n, f.k, a.step, b.step, c.step})
     require(size > 0 && size <= std::numeric_limits<int>::max(),
             "matmul: the BLAS takes no size or step of {}", size);
@@ -124,8 +123,8 @@ class Scratch {
   detail::Storage* storage_;
 };
 
-/// Calls f(factors, first, count, place) for the parts of the list that k0 .. k0 + k of the long
-/// product are made of.
+/// The list is one long product. For each product within its [k0, k0 + k), calls f(factors, first,
+/// count, place): from `first` on, `count` of the product's own k begin at k0 + place.
 template <class T, class F>
 RETRACE_INLINE inline void for_parts(std::span<const Factors<T>> list, std::int64_t k0,
                                      std::int64_t k, F&& f) {
@@ -143,8 +142,8 @@ constexpr std::int64_t rounded_up(std::int64_t n, std::int64_t step) {
   return (n + step - 1) / step * step;
 }
 
-/// The unit whose vectors are used for products of n columns: half of the longer ones would do
-/// nothing for few.
+/// The unit whose vectors are used for products of n columns: for few columns, half of a longer
+/// vector would do nothing.
 VectorUnit unit_for(std::int64_t n, std::size_t element_bytes) {
   const bool few = n * static_cast<std::int64_t>(element_bytes) <= 32;
   return few ? std::min(vector_unit(), VectorUnit::avx2) : vector_unit();
@@ -154,7 +153,7 @@ std::int64_t panel_width(VectorUnit unit, std::size_t element_bytes) {
   return std::int64_t{2} * vector_bytes(unit) / static_cast<std::int64_t>(element_bytes);
 }
 
-/// Rows k0 .. k0 + k of b in panels for the unit, the last one filled up with zeros.
+/// Rows k0 .. k0 + k of b in panels for the unit, the last panel filled up with zeros.
 template <class T>
 void pack_panels(VectorUnit unit, std::span<const Factors<T>> list, std::int64_t k0, std::int64_t k,
                  std::int64_t n, T* to) {
@@ -199,7 +198,7 @@ struct Plan {
   VectorUnit unit;  // whose vectors are used
   enum class By { loops_or_blas, one_block, blocks } by = By::loops_or_blas;
   bool copies_a = false;
-  Panels<T> b{};  // nowhere if b is copied into panels
+  Panels<T> b{};  // null data if b is copied into panels
 };
 
 template <class T>
@@ -232,7 +231,7 @@ Plan<T> plan(std::int64_t m, std::int64_t n, std::span<const Factors<T>> list) {
   return p;
 }
 
-/// Copies make factors lie closer, and those of a list side by side.
+/// Block by block. Copies bring factors closer together, and those of a list side by side.
 template <class T>
 void by_blocks(const Plan<T>& plan, std::int64_t m, std::int64_t n,
                std::span<const Factors<T>> list, Result<T> c) {

@@ -16,13 +16,13 @@ struct Matrix {
   T& operator()(std::int64_t i, std::int64_t j) const {
     return data[i * row_step + j * column_step];
   }
-  /// What is left of it from element (i, j) on; of one without elements that is null.
+  /// The part from element (i, j) on; its data is null if the matrix has no elements.
   Matrix from(std::int64_t i, std::int64_t j) const {
     return {data ? &(*this)(i, j) : nullptr, row_step, column_step};
   }
 };
 
-/// a [m, k] times b [k, n]. For both one of the two steps must be 1; anything else costs time.
+/// a [m, k] times b [k, n]. One of the two steps of each should be 1; anything else costs time.
 template <class T>
 struct Factors {
   Matrix<const T> a, b;
@@ -30,8 +30,8 @@ struct Factors {
   const T* packed_b = nullptr;  ///< what `pack` made of b, if at hand
 };
 
-/// Where a product goes, rows `step` apart, and what it is added to: rows `addend_step` apart, a
-/// step of 0 repeating one row. That may be the same place; null is nothing.
+/// Where a product goes, rows `step` apart, and what it is added to, rows `addend_step` apart: a
+/// step of 0 repeats one row. The addend may be the result itself, or null for none.
 template <class T>
 struct Result {
   T* data;
@@ -50,8 +50,8 @@ struct Result {
 template <class T>
 void gemm(std::int64_t m, std::int64_t n, std::span<const Factors<T>> list, const Result<T>& c);
 
-/// b [k, n] in the order in which products read it best, for a b that is used again and again; it
-/// is good for the vector unit in use.
+/// Writes b [k, n] to `to` in the order in which products read it best, for a b that is used again
+/// and again. Valid for the vector unit in use.
 template <class T>
 void pack(std::int64_t k, std::int64_t n, Matrix<const T> b, T* to);
 /// How many elements that takes, each of element_bytes; 0 where b is best read as it lies.

@@ -18,10 +18,10 @@ struct Panels {
   std::int64_t row_step, panel_step;
 };
 
-/// Of a tile, two vectors wide. As many as leave registers for two vectors of b and one of a: 28 of
-/// 32, or 12 of 16, hold sums.
+/// Rows of a tile, which is two vectors wide: as many as leave registers for two vectors of b and
+/// one of a. 28 of 32, or 12 of 16, hold sums.
 constexpr int most_rows(int vector_bytes) { return vector_bytes == 64 ? 14 : 6; }
-/// Of a block, a multiple of most_rows.
+/// Rows of a block, a multiple of most_rows.
 constexpr std::int64_t most_block_rows = 168;
 
 template <class T, int Bytes>
@@ -29,8 +29,7 @@ struct MicroKernel {
   using Vector = typename VectorOf<T, Bytes>::Type;
   static constexpr std::int64_t lanes = Bytes / sizeof(T), width = 2 * lanes;
 
-  /// c [Rows, Vectors * lanes] = its addend + a [Rows, k] b [k, Vectors * lanes], the sums in
-  /// registers.
+  /// c [Rows, Vectors * lanes] = its addend + a [Rows, k] b [k, Vectors * lanes], in registers.
   template <int Rows, int Vectors>
   RETRACE_INLINE static inline void tile(std::int64_t k, Matrix<const T> a, Panels<T> b,
                                          Result<T> c) {
@@ -67,7 +66,7 @@ struct MicroKernel {
 
   /// The same for a number of rows known only at run time, at most Most. One test after the other:
   /// written as a recursion, GCC takes what the tiles share out of them all, and spills it in the
-  /// inner loops, 4 % at "medium".
+  /// inner loops, which costs 4 % of the benchmark "medium".
   template <int Most, int Vectors>
   RETRACE_INLINE static inline void tile_of(std::int64_t rows, std::int64_t k, Matrix<const T> a,
                                             Panels<T> b, Result<T> c) {
@@ -103,7 +102,7 @@ struct MicroKernel {
             edge[i * width + j] + (c.addend ? c.addend[i * c.addend_step + j] : 0);
   }
 
-  /// All rows against the first columns of the panel at b.
+  /// All rows against the first `columns` columns of the panel at b.
   RETRACE_INLINE static inline void panel(std::int64_t m, std::int64_t columns, std::int64_t k,
                                           Matrix<const T> a, Panels<T> b, Result<T> c) {
     T edge[most_block_rows * width];
@@ -116,12 +115,11 @@ struct MicroKernel {
     if (!whole) copy_edge(m, columns, edge, c);
   }
 
-  /// c [m, n] = its addend + a [m, k] b [k, n] with m <= most_block_rows. Columns of b past n
-  /// are read, up to the end of the vector they are in.
+  /// c [m, n] = its addend + a [m, k] b [k, n] with m <= most_block_rows. Columns of b past n are
+  /// read, up to the end of the vector they are in.
   RETRACE_INLINE static inline void block(std::int64_t m, std::int64_t n, std::int64_t k,
                                           Matrix<const T> a, Panels<T> b, Result<T> c) {
-    // One row or few: more panels side by side, so that there are enough sums to hide the time an
-    // addition takes.
+    // Few rows take more panels side by side, for sums enough to hide the time an addition takes.
     for (std::int64_t j = 0; j < n;) {
       const std::int64_t left = n - j;
       const Result<T> to = c.from(0, j);

@@ -36,8 +36,8 @@ const T* packed_form(detail::Storage& storage, std::int64_t k, std::int64_t n,
   const Key key{b.data, k, n, b.row_step, b.column_step, vector_unit()};
   for (detail::PackedCopy* c = copies->first.load(std::memory_order_acquire); c; c = c->next)
     if (auto* form = static_cast<PackedForm*>(c); form->key == key) return elements<T>(form);
-  if (!copies->used_before.load(
-          std::memory_order_relaxed)) {  // an exchange costs more, and most are used once
+  // Not by an exchange, which costs more: most are used once.
+  if (!copies->used_before.load(std::memory_order_relaxed)) {
     copies->used_before.store(true, std::memory_order_relaxed);
     return nullptr;
   }

@@ -8,8 +8,7 @@
 #if RETRACE_HAVE_LIBMVEC
 #include <immintrin.h>
 
-// glibc's vector functions (libmvec) by their ABI names: 8 floats or 4 doubles at a time, within 4
-// ulp.
+// glibc's vector functions (libmvec) by their ABI names: 8 floats or 4 doubles, within 4 ulp.
 
 // NOLINTBEGIN(bugprone-reserved-identifier)
 extern "C" {
@@ -24,8 +23,8 @@ namespace retrace::vector_math {
 namespace {
 
 // Each function has `of` for one number and, up to the unit `most`, a form for a vector of as many
-// bytes as that unit's have. By address, because to Clang a reference to a vector promises the
-// alignment of a whole one.
+// bytes as that unit's have. It takes addresses, because to Clang a reference to a vector promises
+// the alignment of a whole one.
 
 /// tanh of floats by a rational function of degrees 13 and 6, as in Eigen and XLA: within 5.4 ulp.
 /// As vectors, because compilers turn the same loop over floats into branches. Without fused
@@ -114,8 +113,8 @@ struct Sigmoid {
   }
 };
 
-/// The function of every element. What is left after whole vectors goes through one too, so that a
-/// value does not depend on its index.
+/// The function of every element. What is left after whole vectors goes through a vector too, so
+/// that a value does not depend on its index.
 template <class F, class T>
 void apply(const T* from, T* to, std::int64_t n) {
   const auto loop = [=](auto bytes) RETRACE_INLINE {

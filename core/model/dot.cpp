@@ -63,7 +63,7 @@ class Folded {
   struct Box {
     std::string title, parameters = {};
     std::map<std::string_view, int> counts = {};  // of each op
-    std::size_t last = 0;                         // of the nodes that others get
+    std::size_t last = 0;                         // of its nodes that other boxes take
   };
   enum : std::size_t { inputs, loss };  // the boxes that are no layer
 
@@ -82,8 +82,8 @@ class Folded {
     return is_leaf(nodes_[i]) && box_of_parameter_.contains(nodes_[i].identity);
   }
 
-  /// Of each node, whether something computed from it meets a parameter. The rest is the loss,
-  /// unless the graph ends in more than one number.
+  /// Of each node, whether it takes a parameter or something computed from it does. The rest is the
+  /// loss, unless the graph ends in more than one number.
   std::vector<bool> leading_to_parameters() const {
     std::vector<bool> leads(nodes_.size(), nodes_.back().shape.size() != 1);
     for (std::size_t i = nodes_.size(); i-- > 0;) {
@@ -95,7 +95,7 @@ class Folded {
     return leads;
   }
 
-  /// That of a parameter that the node meets, or of its latest operand, or the loss.
+  /// The box of a parameter that the node takes, else that of its latest operand, or the loss.
   std::size_t box_for(std::size_t i, bool before_parameter) const {
     const GraphNode& n = nodes_[i];
     if (is_parameter(i)) return box_of_parameter_.at(n.identity);

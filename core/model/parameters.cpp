@@ -12,7 +12,7 @@ void Parameters::add(std::string_view name, const Tensor& value) {
   decltype(tensors_) tensor{value.get()};
   decltype(by_name_) place{{std::string(name), list_.size()}};
   list_.push_back({std::string(name), value});
-  tensors_.merge(tensor);  // like the other, asks for no memory
+  tensors_.merge(tensor);  // neither merge asks for memory
   by_name_.merge(place);
 }
 

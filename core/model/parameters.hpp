@@ -36,14 +36,15 @@ struct Parameter {
 /// `net.head.w = ...` the list, and an optimizer made of it, would still hold the tensor of before.
 class Parameters {
  public:
-  /// Throws Error if another tensor has that name. Undefined tensors (an absent bias) are passed
-  /// over.
+  /// Throws Error if another tensor has that name. Passes over undefined tensors (an absent bias)
+  /// and those already listed.
   void add(std::string_view name, const Tensor& value);
 
   auto begin() const { return list_.begin(); }
   auto end() const { return list_.end(); }
   std::size_t size() const { return list_.size(); }
   bool empty() const { return list_.empty(); }
+  /// Throws Error unless i < size().
   const Parameter& operator[](std::size_t i) const;
   /// The tensor of that name. Throws Error, which lists the names, if there is none.
   const Tensor& operator[](std::string_view name) const;
@@ -69,7 +70,7 @@ class Parameters {
   const Parameter* find(std::string_view name) const;
 
   std::vector<Parameter> list_;
-  std::map<std::string, std::size_t, std::less<>> by_name_;  // places in the list
+  std::map<std::string, std::size_t, std::less<>> by_name_;  // indices in the list
   std::set<const detail::Node*> tensors_;
 };
 
@@ -80,7 +81,7 @@ inline constexpr const char* instead_of_a_result =
     "make the tensor that it is computed from the parameter and compute it in operator(), which "
     "keeps them tied, or "
     "detach() it for a weight of its own";
-/// Lists the parts of a struct, or those of a vector or an array by their places.
+/// Lists the parts of a struct, or those of a vector or an array by their indices.
 void list_parts(auto& whole, auto& list) {
   if constexpr (
       !requires { whole.parts(list); } && requires { whole.begin(); })
@@ -89,13 +90,12 @@ void list_parts(auto& whole, auto& list) {
     whole.parts(list);
 }
 
-/// The names that what is listed has in the whole: those of the parts that it is in, and its own,
-/// joined by dots.
+/// Full names: those of the parts that something is in, and its own, joined by dots.
 struct PartNames {
   std::string prefix = {};
 
   std::string full(std::string_view name) const;
-  /// Calls list(), with names that then begin with that of a part.
+  /// Calls list(); names within it begin with that of the part.
   void within(std::string_view part, auto list) {
     const std::string outer = std::exchange(prefix, full(part));
     list();
@@ -146,9 +146,8 @@ std::string summary(Model model) {
 }
 
 namespace detail {
-/// Gives a copy of a model tensors and generators of its own: equal ones or, if it is to share the
-/// elements, views and generators seeded by the model's. Those that it has in several places stay
-/// one.
+/// Gives a copy of a model tensors and generators of its own: equal ones or, with `share`, views
+/// and generators seeded by the model's. What is listed several times stays one.
 void renew(const PartList& model, const PartList& copy, bool share);
 
 template <class Model>
@@ -167,8 +166,7 @@ Model clone(Model model) {
   return detail::renewed(model, false);
 }
 /// A model on the same elements, but with gradients of its own: for a thread that computes a part
-/// of a batch. Its generators (of Dropout) are new ones, seeded by those of `model`, and so draw
-/// other numbers.
+/// of a batch. Its generators (of Dropout) are new ones, seeded by those of `model`.
 template <HasParts Model>
 Model share(Model model) {
   return detail::renewed(model, true);

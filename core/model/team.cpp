@@ -13,7 +13,7 @@
 namespace retrace {
 namespace {
 
-/// Waits for a change of x. Work comes in quick succession, so at first without going to sleep.
+/// Waits while x is `value`, at first without going to sleep: work comes in quick succession.
 void wait_while(const std::atomic<std::uint32_t>& x, std::uint32_t value) {
   for (int i = 0; i < 4000; ++i) {
     if (x.load(std::memory_order_acquire) != value) return;
@@ -28,7 +28,7 @@ void wait_while(const std::atomic<std::uint32_t>& x, std::uint32_t value) {
 
 struct Team::State {
   const detail::Function<void(int)>* task = nullptr;  // null: the team ends
-  std::atomic<std::uint32_t> round{0};                // of work, each with a task
+  std::atomic<std::uint32_t> round{0};                // counts the tasks
   std::atomic<std::uint32_t> busy{0};                 // parts of the round that are still running
   std::vector<std::exception_ptr> failures;
   std::vector<std::thread> threads;
@@ -70,7 +70,7 @@ Team::Team(int size) {
     state_->threads.emplace_back([s = state_.get(), i] { s->work(i); });
 }
 Team::~Team() {
-  if (state_->is_forked()) (void)state_.release();  // it would wait for the threads
+  if (state_->is_forked()) (void)state_.release();  // its destructor would wait for the threads
 }
 int Team::size() const { return static_cast<int>(state_->failures.size()); }
 

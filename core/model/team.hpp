@@ -38,7 +38,7 @@ class Team {
 };
 
 /// Adds the gradients of `from` to those of `to`, parameter by parameter. Throws Error unless both
-/// list the same names with the same shapes and dtypes.
+/// list the same names with the same shapes and dtypes, all of them leaves.
 void add_gradients(const Parameters& to, const Parameters& from);
 
 }  // namespace retrace

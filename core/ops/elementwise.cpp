@@ -10,10 +10,7 @@ ZipPlan plan_zip(Tensor& a, Tensor& b, bool takes_i64) {
     return {x, y, true, StridedLoop(0), a.expiring() ? lend(a) : reuse_or_empty(b)};
   const Shape shape = broadcast_shapes(a.shape(), b.shape());
   const auto lends = [&](const Tensor& t) { return t.shape() == shape && t.expiring(); };
-  return {x,
-          y,
-          false,
-          StridedLoop(shape, layout_of(a), layout_of(b)),
+  return {x, y, false, StridedLoop(shape, layout_of(a), layout_of(b)),
           lends(a)   ? lend(a)
           : lends(b) ? lend(b)
                      : empty(shape, a.dtype())};

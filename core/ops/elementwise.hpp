@@ -68,8 +68,7 @@ struct ZipPlan {
 /// `out` takes the elements of an operand that expires.
 ZipPlan plan_zip(Tensor& a, Tensor& b, bool takes_i64);
 
-/// f over one run; on its own, so that the ops hold one copy of it and what surrounds it stays
-/// small.
+/// f over one run; not inlined, so that an op has one copy of it and what surrounds it stays small.
 template <class T, class F>
 [[gnu::noinline]] void zip_run(T* to, std::int64_t n, const T* x, const T* y, std::int64_t x_step,
                                std::int64_t y_step, F f) {
@@ -87,7 +86,7 @@ template <class T, class F>
   });
 }
 
-/// zip for named tensors, too: it is up to the handles whether they expire.
+/// zip on the caller's own handles: one that is the only handle to its elements is overwritten.
 template <class F>
 Tensor zip_any(Tensor& a, Tensor& b, F f, bool takes_i64) {
   ZipPlan plan = plan_zip(a, b, takes_i64);
@@ -96,8 +95,7 @@ Tensor zip_any(Tensor& a, Tensor& b, F f, bool takes_i64) {
     const T* y = reinterpret_cast<const T*>(plan.b);
     T* to = plan.out.data<T>();
     if (plan.alike)
-      return launch("zip", plan.out,
-                    [=, n = plan.out.size()] { zip_run(to, n, x, y, 1, 1, f); });
+      return launch("zip", plan.out, [=, n = plan.out.size()] { zip_run(to, n, x, y, 1, 1, f); });
     launch("zip", plan.out, [=, loop = plan.loop] {
       T* at = to;
       loop.for_each_run([&](const StridedLoop::Run& run) {

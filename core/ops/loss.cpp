@@ -22,8 +22,8 @@ Tensor mse_loss(const Tensor& prediction, const Tensor& target, LossOptions opti
           "mse_loss: expected two f32 or two f64, got {} and {}", prediction.dtype(),
           target.dtype());
   const Tensor difference = prediction - target;
-  return reduced(difference * difference, options.reduction,
-                 static_cast<double>(difference.size()), at);
+  return reduced(difference * difference, options.reduction, static_cast<double>(difference.size()),
+                 at);
 }
 
 Tensor cross_entropy(const Tensor& logits, const Tensor& labels, CrossEntropyOptions options,
@@ -60,9 +60,9 @@ Tensor cross_entropy(const Tensor& logits, const Tensor& labels, CrossEntropyOpt
     return all_count ? x : where(reshape(counts, column), x, 0.0);
   };
   // The logits are masked as well: a gradient of 0 would not stay 0 on its way through NaN.
-  const Tensor losses = reshape(
-      masked(-gather(log_softmax(masked(logits), -1, at), reshape(places, column), -1)),
-      labels.shape());
+  const Tensor losses =
+      reshape(masked(-gather(log_softmax(masked(logits), -1, at), reshape(places, column), -1)),
+              labels.shape());
   return all_count ? reduced(losses, options.reduction, static_cast<double>(labels.size()), at)
                    : reduced(losses, options.reduction, counted.to(logits.dtype()), at);
 }

@@ -57,8 +57,7 @@ void multiply(const Operand& a, const Operand& b, const Tensor& to,
   check(a, b, to.shape(), to.dtype());
   visit_float(to.dtype(), [&]<class T>(T) {
     const std::int64_t n = b.columns;
-    const kernels::Result<T> c{to.data<T>(), n, reinterpret_cast<const T*>(addend),
-                               is_row ? 0 : n};
+    const kernels::Result<T> c{to.data<T>(), n, reinterpret_cast<const T*>(addend), is_row ? 0 : n};
     const kernels::Factors<T> factors{a.matrix<T>(), b.matrix<T>(), b.rows};
     launch("product", to, [=, m = a.rows, storage = b.x->storage] {
       kernels::Factors<T> f = factors;

@@ -35,7 +35,7 @@ inline Tensor operator-(Tensor x, double c) { return std::move(x) + -c; }
 /// as in PyTorch.
 Tensor pow(Tensor x, double exponent, Caller at = {});
 
-/// An operand that may be a number, which then has the dtype of the other one.
+/// An operand that may be a number, which then has the dtype of the other operand.
 struct TensorOrNumber {
   TensorOrNumber(Tensor x) : tensor(std::move(x)) {}
   TensorOrNumber(double c) : number(c), is_number(true) {}
@@ -49,7 +49,7 @@ struct TensorOrNumber {
 /// at NaN both all of it, as in PyTorch.
 Tensor maximum(Tensor a, TensorOrNumber b, Caller at = {});
 Tensor minimum(Tensor a, TensorOrNumber b, Caller at = {});
-/// x limited to [low, high]; the gradient passes where low <= x <= high.
+/// x limited to [low, high]; gradients pass where low <= x <= high. Throws Error if low > high.
 Tensor clamp(Tensor x, double low, double high, Caller at = {});
 
 // Comparisons give 0 or 1 in the operands' dtype, take i64 too, and have no gradient.
@@ -70,14 +70,14 @@ inline Tensor operator>=(const Tensor& a, const TensorOrNumber& b) { return grea
 
 /// a where condition is not 0, b elsewhere; all three broadcast. The condition may have any dtype
 /// and has no gradient. What is left out, NaN too, is in neither value nor gradient. It still is in
-/// the gradient of what it was computed by, as 0 times NaN: mask what a function takes, log(where(x
-/// > 0.0, x, 1)), not only what it gives.
+/// the gradient of the function that it came from, as 0 times NaN: mask what a function takes,
+/// `log(where(x > 0.0, x, 1))`, not only what it gives.
 Tensor where(const Tensor& condition, const Tensor& a, TensorOrNumber b, Caller at = {});
 Tensor where(const Tensor& condition, double a, const Tensor& b, Caller at = {});
 
 // ---- functions of each element ------------------------------------------------------------------
 
-// Of the shape of x.
+// Results have the shape of x.
 
 /// The hyperbolic tangent.
 Tensor tanh(Tensor x, Caller at = {});
@@ -104,8 +104,7 @@ Tensor abs(Tensor x, Caller at = {});
 /// [..., k, n].
 Tensor matmul(const Tensor& a, const Tensor& b, Caller at = {});
 /// c + matmul(a, b), recorded as these two, in one pass over the result if b is a matrix and c has
-/// the product's shape or is one row. The elements of an expiring c of the product's shape are
-/// overwritten.
+/// the product's shape or is one row. An expiring c of the product's shape is overwritten.
 Tensor addmm(Tensor c, const Tensor& a, const Tensor& b, Caller at = {});
 
 // ---- shape --------------------------------------------------------------------------------------
@@ -119,8 +118,7 @@ Tensor permute(const Tensor& x, const Axes& axes, Caller at = {});
 Tensor transpose(const Tensor& x, int axis_a = -2, int axis_b = -1, Caller at = {});
 /// A view of x repeated along new leading axes and along axes of size 1.
 Tensor broadcast_to(const Tensor& x, const Shape& shape, Caller at = {});
-/// The reverse of broadcast_to: x summed over the axes that broadcasting from `shape` repeats, of
-/// shape `shape`.
+/// The reverse of broadcast_to: x summed to `shape` over the axes that broadcasting repeats.
 Tensor sum_to(Tensor x, const Shape& shape, Caller at = {});
 /// A view of elements start, start + step, ... below stop of one axis. Negative start and stop
 /// count from the end; both are clipped to the axis, as in Python. step >= 1.
@@ -136,7 +134,7 @@ Tensor stack(std::initializer_list<Tensor> xs, int axis, Caller at = {});
 /// Tensors one after the other along an axis that they have; the other sizes must agree.
 Tensor concat(std::span<const Tensor> xs, int axis, Caller at = {});
 Tensor concat(std::initializer_list<Tensor> xs, int axis, Caller at = {});
-/// Zeros of `shape` with x at a region: what the gradient of slice and select is.
+/// Zeros of `shape` with x at a region: the gradient of slice and select.
 Tensor place(const Tensor& x, const Region& region, const Shape& shape, Caller at = {});
 /// A view of a region: the reverse of place.
 Tensor region_of(const Tensor& x, const Region& region, Caller at = {});
@@ -168,8 +166,9 @@ Tensor log_softmax(const Tensor& x, int axis = -1, Caller at = {});
 
 // ---- indices ------------------------------------------------------------------------------------
 
-/// y[i][j][k] = x[i][index[i][j][k]][k] for axis 1: index (i64) has sizes no larger than x's off
-/// the axis. Axes that it has fewer than x are taken whole: y[i][j] = x[i][index[i][j]] are rows.
+/// y[i][j][k] = x[i][index[i][j][k]][k] for axis 1: index (i64) may be shorter than x along other
+/// axes. Where it has fewer axes, the last ones of x are taken whole: y[i][j] = x[i][index[i][j]]
+/// are rows. Throws Error for an index that is not one of 0 .. n-1; so do the next two.
 Tensor gather(const Tensor& x, const Tensor& index, int axis, Caller at = {});
 /// Zeros of `shape` with each value added where gather would read it: the gradient of gather.
 Tensor scatter_add(const Tensor& values, const Tensor& index, int axis, const Shape& shape,
@@ -185,11 +184,11 @@ Tensor randn(const Shape& shape, const Generator& generator, DType dtype = f32);
 Tensor uniform(const Shape& shape, double low, double high, const Generator& generator,
                DType dtype = f32);
 /// x with each element zeroed with the given probability and the others divided by 1 - probability,
-/// so that the mean stays; in training mode or not. Probability in [0, 1).
+/// so that the mean stays; in training mode or not. Throws Error for one outside [0, 1).
 Tensor dropout(Tensor x, double probability, const Generator& generator, Caller at = {});
 /// `count` indices (i64) drawn with replacement, index i as often as weights[i] says: weights [n]
-/// -> [count], weights [rows, n] -> [rows, count]. Weights are finite, not negative, not all zero,
-/// and need not sum to 1. No gradient.
+/// -> [count], weights [rows, n] -> [rows, count]. Throws Error unless weights are finite, not
+/// negative and, of each row, not all zero; they need not sum to 1. No gradient.
 Tensor multinomial(const Tensor& weights, std::int64_t count, const Generator& generator);
 
 // ---- losses -------------------------------------------------------------------------------------
@@ -199,7 +198,8 @@ enum class Reduction { mean, sum, none };
 struct LossOptions {
   Reduction reduction = Reduction::mean;
 };
-/// Mean squared error; both must have the same shape, so that nothing broadcasts by accident.
+/// Mean squared error, a single number, or with Reduction::none every square. Both must have the
+/// same shape, so that nothing broadcasts by accident.
 Tensor mse_loss(const Tensor& prediction, const Tensor& target, LossOptions options = {},
                 Caller at = {});
 
@@ -209,7 +209,8 @@ struct CrossEntropyOptions {
 };
 /// -log softmax(logits)[label], in nats: logits [..., classes], labels (i64) [...]. The mean runs
 /// over the labels that are not ignored; when there are none it is NaN with gradient 0, as in
-/// PyTorch. Reduction::none gives [...], ignored ones 0.
+/// PyTorch. Reduction::none gives [...], ignored ones 0. Throws Error for any other label that is
+/// not one of 0 .. classes-1.
 Tensor cross_entropy(const Tensor& logits, const Tensor& labels, CrossEntropyOptions options = {},
                      Caller at = {});
 

@@ -92,8 +92,8 @@ Tensor joined(const char* op, const Shape& shape, std::span<const Tensor> xs, in
     std::vector<Tensor> copies;
     for (std::size_t i = 0; i < xs.size(); ++i) {
       if (!xs[i].is_contiguous()) copies.push_back(detail::row_major_copy(xs[i]));
-      parts.push_back({(xs[i].is_contiguous() ? xs[i] : copies.back()).bytes(),
-                       regions[i].size * bytes});
+      parts.push_back(
+          {(xs[i].is_contiguous() ? xs[i] : copies.back()).bytes(), regions[i].size * bytes});
     }
     launch("join", out, [=, parts = std::move(parts), to = out.bytes()] {
       std::byte* first = to;

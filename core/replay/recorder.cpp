@@ -51,17 +51,16 @@ void note_host_read(const char* what, const Node& x) {
 }
 void note_gradient(Node& leaf, GradientUse use) { this_thread.recorder->gradient(leaf, use); }
 void note_flag_change(const Node& leaf) { this_thread.recorder->flag_changed(leaf); }
-void note_owner(std::shared_ptr<const void> owner) {
-  this_thread.recorder->keep(std::move(owner));
-}
+void note_owner(std::shared_ptr<const void> owner) { this_thread.recorder->keep(std::move(owner)); }
 void note_operands(std::span<const Tensor> operands) {
   for (const Tensor& x : operands)
     if (x.defined() && x.is_leaf() && x.node().storage) this_thread.recorder->watch(x.node());
 }
 void forbidden_in_step(const char* what) {
-  retrace::fail("{} in a step that is being recorded: a replay would not do it again; do it before, and hand "
-       "in what changes as an argument",
-       what);
+  retrace::fail(
+      "{} in a step that is being recorded: a replay would not do it again; do it before, and hand "
+      "in what changes as an argument",
+      what);
 }
 void launch_recorded(std::span<const Tensor> outputs, const Kernel& kernel) {
   this_thread.recorder->launched(outputs, kernel);
@@ -169,10 +168,11 @@ void Recorder::launched(std::span<const Tensor> outputs, const Kernel& kernel) {
 void Recorder::read_on_host(const char* what, const Node& x) {
   used(x);
   const Use& use = uses_[x.storage];
-  require(use.origin != Origin::step && !use.computed_by,
-          "{} of a tensor {} that '{}' computed in a step that is being recorded: a replay would not "
-          "read it again; return it from the step and read it there",
-          what, x.shape, use.computed_by ? use.computed_by : "empty");
+  require(
+      use.origin != Origin::step && !use.computed_by,
+      "{} of a tensor {} that '{}' computed in a step that is being recorded: a replay would not "
+      "read it again; return it from the step and read it there",
+      what, x.shape, use.computed_by ? use.computed_by : "empty");
   const auto& inputs = recording_.inputs_;
   const auto input = std::ranges::find_if(
       inputs, [&](const Tensor& t) { return t.defined() && t.node().storage == x.storage; });
@@ -221,17 +221,18 @@ void Recorder::check_escapes(std::span<Tensor* const> results) {
   for (const auto& [storage, use] : uses_) {
     if (use.origin == Origin::step) {
       require(use.written || use.shape.size() == 0,
-              "a tensor {} of a step that is being recorded was filled by no launch",
-              use.shape);
-      require(storage->users() <= known[storage],
-              "a step that is being recorded keeps a tensor {} that '{}' made: a replay would write "
-              "over it; return it from the step",
-              use.shape, use.computed_by);
+              "a tensor {} of a step that is being recorded was filled by no launch", use.shape);
+      require(
+          storage->users() <= known[storage],
+          "a step that is being recorded keeps a tensor {} that '{}' made: a replay would write "
+          "over it; return it from the step",
+          use.shape, use.computed_by);
     }
-    require(use.origin != Origin::before || storage->users() > 0 || use.was_gradient,
-            "a step that is being recorded replaced a tensor {} of before, which a replay would read "
-            "for ever: hand it in as an argument and return what takes its place",
-            use.shape);
+    require(
+        use.origin != Origin::before || storage->users() > 0 || use.was_gradient,
+        "a step that is being recorded replaced a tensor {} of before, which a replay would read "
+        "for ever: hand it in as an argument and return what takes its place",
+        use.shape);
   }
 }
 
@@ -246,8 +247,10 @@ void Recorder::finish(std::span<Tensor* const> results) {
     l.handles = l.node->handles;
     const Node* g = l.node->gradient;
     if (!l.sets_gradient || !g) continue;
-    require(g->is_contiguous(), "a step that is being recorded set a gradient {} that is a view with "
-            "other strides", g->shape);
+    require(g->is_contiguous(),
+            "a step that is being recorded set a gradient {} that is a view with "
+            "other strides",
+            g->shape);
     hold(*g->storage, Origin::before);
     l.gradient = g->data;
     l.gradient_storage = g->storage;

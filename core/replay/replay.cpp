@@ -29,9 +29,8 @@ bool Player::begin() {
 
 void* Player::replay(const void* kind) {
   rehearsed_.clear();
-  const auto at = std::ranges::find_if(takes_, [&](const Take& take) {
-    return take.kind == kind && take.recording->fits(inputs_);
-  });
+  const auto at = std::ranges::find_if(
+      takes_, [&](const Take& take) { return take.kind == kind && take.recording->fits(inputs_); });
   if (at == takes_.end()) return nullptr;
   std::rotate(takes_.begin(), at, at + 1);
   const Recording& recording = *takes_[0].recording;
@@ -58,10 +57,11 @@ void* Player::record(const void* kind, const Run& run) {
     const std::size_t n = std::min(before.size(), now.size());
     std::size_t i = 0;
     while (i < n && rehearsed_[i] == hashes[i] && std::string_view(before[i].op) == now[i].op) ++i;
-    require(i == before.size() && i == now.size(),
-            "Replay: a replay does not do what the step does: kernel {} is '{}' there and '{}' here{}",
-            i, i < before.size() ? before[i].op : "none", i < now.size() ? now[i].op : "none",
-            i < n && std::string_view(before[i].op) == now[i].op ? ", with other results" : "");
+    require(
+        i == before.size() && i == now.size(),
+        "Replay: a replay does not do what the step does: kernel {} is '{}' there and '{}' here{}",
+        i, i < before.size() ? before[i].op : "none", i < now.size() ? now[i].op : "none",
+        i < n && std::string_view(before[i].op) == now[i].op ? ", with other results" : "");
     takes_.erase(takes_.begin());
   }
   if (takes_.size() >= std::max<std::size_t>(1, options_.most_recordings)) takes_.pop_back();

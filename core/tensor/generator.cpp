@@ -56,8 +56,8 @@ double Generator::normal() const {
 std::int64_t Generator::below(std::int64_t n) const {
   require(n > 0, "Generator::below: expected a positive number, got {}", n);
   const auto limit = static_cast<std::uint64_t>(n);
-  const std::uint64_t fair =
-      -limit % limit;  // the 2^64 mod n lowest values would favour small results
+  // The 2^64 mod n lowest values would favour small results.
+  const std::uint64_t fair = -limit % limit;
   std::uint64_t bits = next();
   while (bits < fair) bits = next();
   return static_cast<std::int64_t>(bits % limit);

@@ -26,12 +26,13 @@ class Generator {
   double uniform() const;
   /// Standard normal (Box-Muller).
   double normal() const;
-  /// Uniform among 0 .. n-1.
+  /// Uniform among 0 .. n-1. Throws Error unless n > 0.
   std::int64_t below(std::int64_t n) const;
 
+  /// An equal generator with a sequence of its own.
   Generator clone() const;
   bool same_as(const Generator& other) const { return state_ == other.state_; }
-  /// All there is to it, to be saved and restored.
+  /// All there is to it, to be saved and restored. set_state throws Error for zeros alone.
   State state() const { return *state_; }
   void set_state(const State& state);
 
@@ -42,6 +43,7 @@ class Generator {
 namespace detail {
 /// Generators that were used, with the states they had before.
 struct Draws : std::vector<std::pair<Generator, Generator::State>> {};
+/// Adds a generator and the state before its use to the Draws of this thread, if it has any.
 void note(const Generator& generator, const Generator::State& before);
 }  // namespace detail
 

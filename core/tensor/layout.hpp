@@ -47,7 +47,7 @@ struct Layout {
 class StridedLoop {
  public:
   StridedLoop(const Shape& shape, const Layout& a, const Layout& b);
-  /// Over two row-major ones of that many elements.
+  /// Over two row-major operands of that many elements.
   explicit StridedLoop(std::int64_t size) { axes_[0] = {size, 1, 1}; }
 
   /// One turn of the innermost loop: `size` elements from the offsets a and b on.

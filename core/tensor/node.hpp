@@ -32,7 +32,7 @@ struct Node {
   bool consumed = false;  // a backward pass used up the rules
   // One output of an op that has several. The rules are those of the bundle, the op's own node.
   bool is_output = false;
-  std::uint8_t segment_depth = 0;  // as it was when this was recorded
+  std::uint8_t segment_depth = 0;  // how many checkpoints it was recorded in
   std::uint32_t depth = 0;         // 1 + the deepest input; 0 for leaves
   union {
     std::uint32_t outputs = 0;   // of a bundle: how many

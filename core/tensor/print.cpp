@@ -15,8 +15,8 @@ constexpr std::int64_t edge = 3, summarize_above = 1000;
 constexpr std::size_t line_width = 75;
 
 /// The fewest digits, at most `precision` after the point, that read back as the same number or,
-/// failing that, as many as matter; always with a point. `kind` is f or e. What is an integer or
-/// not finite has no point.
+/// failing that, `precision` without zeros at the end; always with a point. `kind` is f or e. What
+/// is an integer or not finite has no point.
 template <class T>
 std::string digits_of(T v, char kind) {
   if (std::isnan(v)) return "nan";  // whatever its sign
@@ -26,7 +26,7 @@ std::string digits_of(T v, char kind) {
   for (int digits = 0; digits <= precision; ++digits) {
     text = kind == 'f' ? fmt::format("{:#.{}f}", number, digits)
                        : fmt::format("{:#.{}e}", number, digits);
-    T read{};  // stays so when the digits are rounded to more than T holds
+    T read{};  // stays 0 when the digits round to more than T holds
     std::from_chars(text.data(), text.data() + text.size(), read);
     if (read == v) break;
   }
@@ -65,7 +65,7 @@ template <class T>
 std::vector<std::string> texts_of(const std::vector<T>& numbers) {
   const bool exponent = !std::is_integral_v<T> && need_exponent(numbers);
   std::vector<std::string> texts;
-  // Before the point, from it to the exponent, the exponent, and numbers without a point.
+  // Widths before the point, from it to the exponent, of the exponent, and of what has no point.
   std::size_t left = 0, digits = 0, tail = 0, whole = 0;
   for (const T v : numbers) {
     const std::string& s = texts.emplace_back(digits_of(v, exponent ? 'e' : 'f'));
@@ -82,8 +82,7 @@ std::vector<std::string> texts_of(const std::vector<T>& numbers) {
   for (std::size_t i = 0; i < texts.size(); ++i) {
     std::string& s = texts[i];
     const std::size_t point = s.find('.');
-    // Short ones are filled up: with blanks or, in exponent form, with further digits of their own
-    // and zeros.
+    // Short ones are filled up: with blanks or, in exponent form, with more digits and zeros.
     if (exponent && point != s.npos) {
       s = fmt::format("{:#.{}e}", static_cast<double>(numbers[i]), digits - 1);
       s.insert(point + digits + 2, point + right - s.size(), '0');
@@ -95,7 +94,7 @@ std::vector<std::string> texts_of(const std::vector<T>& numbers) {
   return texts;
 }
 
-/// The axes from `axis` on, of numbers taken from `next`.
+/// The text of the axes from `axis` on. `next` is the text of the next number, and moves on.
 std::string print(const std::string*& next, const Shape& shape, int axis, std::int64_t most) {
   if (axis == shape.rank()) return *next++;
   const int inner = shape.rank() - 1 - axis;

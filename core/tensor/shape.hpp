@@ -11,7 +11,8 @@ namespace retrace {
 
 inline constexpr int max_rank = 6;
 
-/// Sizes of the axes, outermost first; {} is the shape of a single number.
+/// Sizes of the axes, outermost first; {} is the shape of a single number. Throws Error for more
+/// axes than max_rank.
 class Shape {
  public:
   constexpr Shape() = default;
@@ -34,7 +35,7 @@ class Shape {
   }
 
   void push_back(std::int64_t dim);
-  /// This shape without, or with one more, axis.
+  /// This shape with one axis less, or with one more, which then is `axis` of size `dim`.
   Shape erased(int axis) const;
   Shape inserted(int axis, std::int64_t dim) const;
 

@@ -77,8 +77,7 @@ void detail::copy_elements(const Tensor& from, const Tensor& to) {
       const auto copy = [](const From* x, To* y, std::int64_t n) {
         for (std::int64_t i = 0; i < n; ++i) y[i] = converted<To>("to", x[i]);
       };
-      if (alike)
-        return launch("copy", to, [=, n = to.size()] { copy(source, target, n); });
+      if (alike) return launch("copy", to, [=, n = to.size()] { copy(source, target, n); });
       const StridedLoop loop(to.shape(), layout_of(to), layout_of(from));
       launch("copy", to, [=] {
         loop.for_each_run([&](const StridedLoop::Run& run) {
@@ -187,7 +186,8 @@ Tensor& Tensor::requires_grad(bool on) & {
 
 Tensor Tensor::grad() const {
   Node& n = node();
-  if (detail::this_thread.recorder && is_leaf()) detail::note_gradient(n, detail::GradientUse::read);
+  if (detail::this_thread.recorder && is_leaf())
+    detail::note_gradient(n, detail::GradientUse::read);
   return is_leaf() && n.gradient ? detail::handle_to(*n.gradient) : Tensor();
 }
 

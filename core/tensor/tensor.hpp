@@ -36,13 +36,13 @@ To converted(const char* what, From value) {
 }
 }  // namespace detail
 
-/// A handle to an array of numbers and to the record of what computed it. Copying shares; `clone`
-/// copies. Results of operations are row-major; slice, select, unstack, region_of, permute,
+/// A handle to an array of numbers and to the record of what computed it. Copying the handle shares
+/// both, `detach` shares the numbers without the record, `clone` copies the numbers and is
+/// recorded. Results of operations are row-major; slice, select, unstack, region_of, permute,
 /// transpose, reshape, broadcast_to and detach give views, which share elements.
 class [[nodiscard]] Tensor {
  public:
-  /// Undefined: `defined()` is false, `detach()` is undefined again and any other use
-  /// throws Error.
+  /// Undefined: `defined()` is false, `detach()` is undefined again and any other use throws Error.
   Tensor() = default;
   Tensor(const Tensor& other) noexcept : node_(other.node_) {
     if (node_) node_->acquire_handle();
@@ -72,12 +72,12 @@ class [[nodiscard]] Tensor {
 
   // to, clone and contiguous are recorded: ops/convert.cpp has them.
 
-  /// The same values in another element type. Differentiable between f32 and f64; to i64 rounds
-  /// towards zero.
+  /// The same values in another element type. Differentiable between f32 and f64; rounds towards
+  /// zero to i64, and throws Error for what does not fit one.
   Tensor to(DType dtype) const;
-  /// A copy with elements of its own. Differentiable.
+  /// A copy with elements of its own. Differentiable: only `x.detach().clone()` has no history.
   Tensor clone() const;
-  /// A view without history: gradients stop here.
+  /// A view (it shares the elements) without history: gradients stop here.
   Tensor detach() const;
   /// This tensor, or a row-major copy if it is a view with other strides. Differentiable.
   Tensor contiguous() const;
@@ -91,8 +91,8 @@ class [[nodiscard]] Tensor {
       detail::note_host_read("span", node());
     return {reinterpret_cast<const T*>(node().data), static_cast<std::size_t>(size())};
   }
-  template <Element T>
   // A temporary's elements would be gone: name the tensor, or take to_vector().
+  template <Element T>
   std::span<const T> span() const&& = delete;
   /// The same to write to; the call counts as a change in place. Throws Error for recorded results,
   /// too. Write before the tensor is used again: later writes through the same span go unnoticed.
@@ -103,35 +103,40 @@ class [[nodiscard]] Tensor {
     count_change("mutable_span");
     return {reinterpret_cast<T*>(node().data), static_cast<std::size_t>(size())};
   }
-  /// A copy of the elements in row-major order, whatever the strides.
+  /// A copy of the elements in row-major order. Throws Error unless T matches the dtype.
   template <Element T>
   std::vector<T> to_vector() const {
     const Tensor dense = detach().contiguous();
     const auto s = dense.span<T>();
     return {s.begin(), s.end()};
   }
-  /// The only element; as an i64 rounded towards zero. Throws Error if there are several or none.
+  /// The only element as a T, whatever the dtype; to i64 rounded towards zero. Throws Error if
+  /// there are several or none.
   template <Element T = double>
   T item() const {
     check_item();
     return element<T>("item", 0);
   }
-  /// The element at a multi-index; negative indices count from the end. Throws Error if the number
-  /// of indices is not the rank, or one is out of range.
+  /// The element at a multi-index, likewise as a T; negative indices count from the end. Throws
+  /// Error if the number of indices is not the rank, or one is out of range.
   template <Element T = double>
   T at(std::initializer_list<std::int64_t> index) const {
     return element<T>("at", offset_of(std::span(index.begin(), index.size())));
   }
 
+  // assign and fill are const: what is const is the handle, not its elements. mutable_span is not,
+  // so that a const handle does not hand them out to be written; a copy of the handle does.
+
   /// Copies the values of a tensor of the same shape and dtype, in place. Throws Error for others,
   /// and if this is a recorded result or a view that repeats elements.
   void assign(const Tensor& values) const;
-  /// Sets every element, in place. Throws Error if this is a recorded result.
+  /// Sets every element, in place. Throws Error if this is a recorded result or, of i64, cannot
+  /// hold the value.
   void fill(double value) const;
 
   /// True for a leaf that asks for gradients and for results computed from one.
   bool requires_grad() const { return node().requires_grad; }
-  /// Makes a leaf ask for gradients or not, and returns it:
+  /// Makes a leaf ask for gradients or not, and returns it. Throws Error for results and i64.
   /// `auto w = randn({2, 3}, generator).requires_grad(true);`
   Tensor& requires_grad(bool on) &;
   Tensor requires_grad(bool on) && { return std::move(requires_grad(on)); }
@@ -140,10 +145,11 @@ class [[nodiscard]] Tensor {
   /// Name of the operation that made this tensor; "leaf" for leaves.
   const char* op() const { return is_leaf() ? "leaf" : node().op; }
 
-  /// The gradient that backward accumulated in this leaf; undefined before the first, and of any
-  /// other tensor (ask `retrace::grad` for that).
+  /// The gradient that backward accumulated in this leaf; undefined before the first backward, and
+  /// of any other tensor (ask `retrace::grad` for that).
   Tensor grad() const;
-  /// Makes the elements of `grad`, without its history, the gradient of this leaf.
+  /// Makes the elements of `grad`, without its history, the gradient of this leaf; undefined
+  /// forgets it. Throws Error for a recorded result and for another shape or dtype.
   void set_grad(Tensor grad) const;
   /// Forgets the gradient.
   void zero_grad() const { set_grad({}); }
@@ -151,11 +157,9 @@ class [[nodiscard]] Tensor {
   /// Adds the gradient of this tensor (one element) to `.grad()` of every leaf it depends on, and
   /// frees the graph. Throws Error if this tensor depends on no leaf that requires a gradient, has
   /// several elements, or its graph was freed by an earlier backward, and if a value that a rule
-  /// keeps was changed in place. What a rule throws passes through. Every `.grad()` is then as it
-  /// was before.
+  /// keeps was changed in place. What a rule throws passes through. No `.grad()` has changed then.
   void backward(BackwardOptions options = {}) const;
-  /// The same for a tensor of any shape: `cotangent` has its shape and dtype. Throws Error for
-  /// others.
+  /// The same for a tensor of any shape. Throws Error unless `cotangent` has its shape and dtype.
   void backward(const Tensor& cotangent, BackwardOptions options = {}) const;
 
   // What follows is for the backward pass and for kernels.
@@ -220,9 +224,10 @@ class Literal {
   bool is_list_ = false;
 };
 
-/// A tensor from nested braces: tensor({{1, 2}, {3, 4}}) has shape [2, 2].
+/// A tensor from nested braces: tensor({{1, 2}, {3, 4}}) has shape [2, 2]. Throws Error if lists
+/// beside each other differ in shape, or for a number that is no i64 where one is asked for.
 Tensor tensor(const Literal& values, DType dtype = f32);
-/// A copy of `values` in row-major order.
+/// A copy of `values` in row-major order. Throws Error unless they fill the shape.
 template <Element T>
 Tensor tensor(std::span<const T> values, const Shape& shape);
 template <Element T>
@@ -230,13 +235,14 @@ Tensor tensor(const std::vector<T>& values, const Shape& shape) {
   return tensor(std::span<const T>(values), shape);
 }
 
-/// A tensor whose elements are not set.
+/// A tensor whose elements are not set. Throws Error, as do those below, if a size is negative or
+/// there are too many elements.
 Tensor empty(const Shape& shape, DType dtype = f32);
 Tensor full(const Shape& shape, double value, DType dtype = f32);
 inline Tensor zeros(const Shape& shape, DType dtype = f32) { return full(shape, 0, dtype); }
 inline Tensor ones(const Shape& shape, DType dtype = f32) { return full(shape, 1, dtype); }
-/// start, start + step, ... below (above, for a negative step) stop:
-/// shape [ceil((stop - start) / step)].
+/// start, start + step, ... below (above, for a negative step) stop: shape
+/// [ceil((stop - start) / step)]. Throws Error if step is 0 or one of the three is not finite.
 Tensor arange(double start, double stop, double step = 1, DType dtype = f32);
 inline Tensor arange(std::int64_t n) { return arange(0, static_cast<double>(n), 1, i64); }
 
@@ -259,8 +265,7 @@ inline Tensor dense(Tensor x) {
 }
 /// A tensor that takes over the elements of x, which is expiring.
 Tensor lend(Tensor& x);
-/// A tensor like x to write a result to: x's own elements when they are expiring, new ones
-/// otherwise.
+/// A tensor like x to write a result to: with x's elements if they are expiring, else new ones.
 inline Tensor reuse_or_empty(Tensor& x) {
   return x.expiring() ? lend(x) : empty(x.shape(), x.dtype());
 }

@@ -27,7 +27,7 @@ class GRU : public Recurrent {
     list("b_hn", b_hn);
   }
 
-  Tensor b_hn;  ///< [units], within the reach of the reset gate
+  Tensor b_hn;  ///< [units], which the reset gate multiplies, too
 };
 
 }  // namespace retrace

@@ -11,15 +11,15 @@ struct RecurrentOptions {
   DType dtype = f32;
 };
 
-/// What a recurrent layer carries from step to step, of each kind of layer: h and, of an LSTM, c.
-/// Both are [batch, units]; an undefined one stands for zeros. It is made of a tensor, or of two in
+/// What a recurrent layer carries from step to step, whatever its kind: h and, of an LSTM, c. Both
+/// are [batch, units]; an undefined one stands for zeros. It is made of a tensor, or of two in
 /// braces, {h, c}.
 struct RecurrentState {
   RecurrentState(Tensor output = {}, Tensor cell = {}) : h(std::move(output)), c(std::move(cell)) {}
 
-  /// A state without c, such as SimpleRNN and GRU have, may stand where a tensor is expected: `h =
-  /// rnn.step(x_t, h)`, `sum(state)`; its shape is `state.h.shape()`. Throws Error if there is a c,
-  /// which would be lost.
+  /// A state without c, such as SimpleRNN and GRU have, may be used where a tensor is expected:
+  /// `h = rnn.step(x_t, h)`, `sum(state)`; its shape is `state.h.shape()`. Throws Error if there is
+  /// a c, which would be lost.
   operator Tensor() const;
   /// Without history: gradients stop here.
   RecurrentState detach() const { return {h.detach(), c.detach()}; }
@@ -28,7 +28,7 @@ struct RecurrentState {
   Tensor c;  ///< the cell of an LSTM; undefined in layers that have none
 };
 
-/// What a recurrent layer returns together with its state.
+/// What a recurrent layer returns that is called with a state: its outputs and the next state.
 template <class State>
 struct RecurrenceOf {
   Tensor y;     ///< the outputs of all steps [batch, steps, units], or the last one
@@ -50,22 +50,22 @@ using Recurrence = RecurrenceOf<RecurrentState>;
 ///     };
 ///
 /// Any kind can be called as a `const Recurrent&`. One that is chosen at run time is held by its
-/// own type all the same, say in a std::variant: Recurrent does not know the parts that a kind
-/// adds.
+/// own type all the same, say in a std::variant: Recurrent does not know what parts a kind adds.
 class Recurrent {
  public:
   using State = RecurrentState;
 
   virtual ~Recurrent() = default;
 
-  /// x [batch, steps, features], from a state of zeros; the outputs alone.
+  /// x [batch, steps, features] -> the outputs [batch, steps, units], or [batch, units] if
+  /// last_only, from a state of zeros: `rnn(x)` is a tensor, `rnn(x, {})` a Recurrence.
   Tensor operator()(const Tensor& x) const { return (*this)(x, {}).y; }
-  /// The outputs `y` and the state, from a given state ({} or undefined: zeros): `auto [y, h] =
-  /// rnn(x, h_0)`. For truncated backpropagation through time detach the returned state before it
-  /// is carried into the next chunk.
+  /// The outputs `y` and the state after the last step, from a given state ({} or undefined:
+  /// zeros): `auto [y, h] = rnn(x, h_0)`. For truncated backpropagation through time detach the
+  /// returned state before it is carried into the next chunk.
   ///
   /// With lengths (i64) [batch], each 0 .. steps, row i is a sequence of lengths[i] steps, and what
-  /// x holds after them, NaN too, has no influence: outputs and gradients there are zero, and the
+  /// x holds after them, NaN too, has no influence: their outputs and gradients are zero, and the
   /// returned state, like the output of `last_only`, is that of the sequence's own last step. A
   /// loss over all steps counts the zeros, too, unless their labels are cross_entropy's
   /// ignore_index.
@@ -77,8 +77,7 @@ class Recurrent {
   State step(const Tensor& x_t, const State& state) const;
   /// What a kind of layer defines: the next state, from the state before and `projected`, the share
   /// of the input in the gates, x_t w_x + b [batch, gates * units]. The loop over time computes
-  /// that for many steps at once and calls this for each, with h, and c where
-  /// the kind has one, defined.
+  /// that for many steps at once and calls this for each, with h and any c of the kind defined.
   virtual State advance(Tensor projected, const State& state) const = 0;
 
   /// The size of the last axis of the outputs.
@@ -105,8 +104,7 @@ class Recurrent {
 
   Recurrent(const Kind& kind, std::int64_t features, std::int64_t units, const Generator& generator,
             const RecurrentOptions& options);
-  // For kinds alone: as a Recurrent, a layer would get the weights of another and keep its own
-  // parts.
+  // For kinds alone: assigned as a Recurrent, a layer would keep the parts that its kind adds.
   Recurrent(const Recurrent&) = default;
   Recurrent& operator=(const Recurrent&) = default;
   /// Uniform in +-1/sqrt(units), as PyTorch starts (whose two biases are one here).
@@ -115,8 +113,8 @@ class Recurrent {
   std::vector<Tensor> gates_of(const Tensor& x) const;
 
  private:
-  /// The given state, zeros where it is undefined, for x [batch, steps, features] or, with rank 2,
-  /// [batch, features].
+  /// The state to begin with, zeros where `given` is undefined, for x [batch, steps, features] or,
+  /// with rank 2, [batch, features]. Throws Error if x or the state does not fit.
   State begin(int rank, const Tensor& x, const State& given) const;
 
   Kind kind_;

@@ -16,7 +16,7 @@ struct States : std::vector<State> {
     for (const State& state : *this) all.push_back(state.detach());
     return all;
   }
-  /// These, or `layers` undefined ones if the list is empty. Throws Error if it has another number.
+  /// These, or `layers` undefined ones if the list is empty. Throws Error for any other number.
   States of_layers(const char* name, std::size_t layers) const {
     require(this->empty() || this->size() == layers, "{}: expected the states of {} layers, got {}",
             name, layers, this->size());
@@ -42,7 +42,7 @@ class Bidirectional {
 
   /// x [batch, steps, features] -> [batch, steps, 2 * units], or [batch, 2 * units] with last_only.
   Tensor operator()(const Tensor& x) const { return (*this)(x, {}).y; }
-  /// The same from a given state, and with lengths (i64) [batch], as a Recurrent takes them.
+  /// As in Recurrent: from a state ({}: zeros), with lengths (i64) [batch], returns the state, too.
   RecurrenceOf<State> operator()(const Tensor& x, const State& state,
                                  const Tensor& lengths = {}) const {
     const State starts = state.of_layers("Bidirectional", 2);
@@ -77,10 +77,10 @@ class Stacked {
     }
   }
 
-  /// x [batch, steps, features] -> the outputs of the last layer [batch, steps, width()], or
-  /// [batch, width()].
+  /// x [batch, steps, features] -> the last layer's outputs [batch, steps, width()], or with
+  /// last_only [batch, width()].
   Tensor operator()(const Tensor& x) const { return (*this)(x, {}).y; }
-  /// The same from a given state, and with lengths (i64) [batch], as a Recurrent takes them.
+  /// As in Recurrent: from a state ({}: zeros), with lengths (i64) [batch], returns the state, too.
   RecurrenceOf<State> operator()(Tensor x, const State& state, const Tensor& lengths = {}) const {
     State states = state.of_layers("Stacked", layers.size());
     for (auto own = states.begin(); const Layer& layer : layers) {
@@ -91,7 +91,7 @@ class Stacked {
     return {x, states};
   }
   /// One step of each layer in turn, if they have one: x_t [batch, features] -> all states, of
-  /// which back() has the output.
+  /// which the last has the output.
   State step(Tensor x_t, const State& state) const {
     State states = state.of_layers("Stacked::step", layers.size());
     for (auto own = states.begin(); const Layer& layer : layers) {
