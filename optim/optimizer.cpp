@@ -32,7 +32,7 @@ Optimizer::Optimizer(const std::vector<Group>& groups) {
       all.add(p.name, p.value);
       require(all.size() > places.size(), "{}: parameter '{}' is in two groups", rule.optimizer,
               p.name);
-      places.push_back({p, rules.size(), {}, {}});
+      places.push_back({p, rules.size(), {p.value}});
     }
     rules.push_back(rule);
   }
@@ -81,15 +81,16 @@ void Optimizer::set_lr_factor(double factor) {
 }
 
 void Optimizer::prepare(Place& p) const {
+  if (p.prepared) return;
   const detail::BesideStep once;
   const UpdateRule& rule = body_->rules[p.group];
   const auto& [name, w] = p.parameter;
   require(w.dtype() == f32 ? bool(rule.update_f32) : bool(rule.update_f64),
           "{}: there is no update for parameter '{}' of {}", rule.optimizer, name, w.dtype());
-  if (!rule.state[0] || p.steps.defined()) return;
   for (std::size_t k = 0; k < rule.state.size(); ++k)
-    if (rule.state[k]) p.state[k] = zeros(w.shape(), w.dtype());
-  p.steps = zeros({}, i64);
+    if (rule.state[k]) p.state(k) = zeros(w.shape(), w.dtype());
+  if (rule.state[0]) p.steps() = zeros({}, i64);
+  p.prepared = true;
 }
 
 void Optimizer::step() {
@@ -99,35 +100,37 @@ void Optimizer::step() {
   for (Place& p : all.places) {
     auto& [name, w] = p.parameter;
     const Tensor g = gradient_of(w);
+    p.gradient = nullptr;
     if (!g.defined()) continue;
     require(w.is_contiguous(), "{}: parameter '{}' {} is a view that is not contiguous",
             all.rules[p.group].optimizer, name, w.shape());
     if (!g.is_contiguous()) w.set_grad(detail::row_major_copy(g));
     prepare(p);
+    p.gradient = w.node().gradient;
   }
   for (Place& p : all.places) {
-    const Tensor& w = p.parameter.value;
-    const Tensor g = gradient_of(w);
-    if (!g.defined()) continue;
-    const std::array<Tensor, 5> changed{w, p.steps, p.state[0], p.state[1], p.state[2]};
-    for (const Tensor& t : changed)
+    if (!p.gradient) continue;
+    for (const Tensor& t : p.tensors)
       if (t.defined()) t.node().storage->changed();
+    const UpdateRule& rule = all.rules[p.group];
+    // The learning rate may change until a replay, and the number of steps does.
     const auto update = [&]<class T>(const detail::Function<void(const Elements<T>&)>& formula) {
-      Elements<T> elements{static_cast<std::size_t>(w.size()), w.data<T>(), g.data<T>(), {}, 0, 0};
-      for (std::size_t k = 0; k < elements.state.size(); ++k)
-        if (p.state[k].defined()) elements.state[k] = p.state[k].data<T>();
-      // The learning rate may change until a replay, and the number of steps does.
-      launch(all.rules[p.group].optimizer, changed,
-             [elements, formula = &formula, lr = &all.rules[p.group].lr, factor = &all.factor,
-              steps = p.steps.defined() ? p.steps.data<std::int64_t>() : nullptr] {
-               Elements<T> now = elements;
-               now.lr = *lr * *factor;
-               now.step = steps ? ++*steps : 0;
-               (*formula)(now);
-             });
+      const auto* g = reinterpret_cast<const T*>(p.gradient->data);
+      const auto kernel = [&p, g, &formula, lr = &rule.lr, factor = &all.factor] {
+        const auto elements = [](const Tensor& t) {
+          return t.defined() ? reinterpret_cast<T*>(t.node().data) : nullptr;
+        };
+        const auto& [w, steps, first, second, third] = p.tensors;
+        formula({static_cast<std::size_t>(w.size()),
+                 elements(w),
+                 g,
+                 {elements(first), elements(second), elements(third)},
+                 *lr * *factor,
+                 steps.defined() ? ++*reinterpret_cast<std::int64_t*>(steps.node().data) : 0});
+      };
+      launch(rule.optimizer, p.tensors, kernel, p.gradient);
     };
-    w.dtype() == f32 ? update(all.rules[p.group].update_f32)
-                     : update(all.rules[p.group].update_f64);
+    p.tensors[0].dtype() == f32 ? update(rule.update_f32) : update(rule.update_f64);
   }
 }
 
@@ -136,10 +139,10 @@ Parameters Optimizer::state() {
   Parameters list;
   for (Place& p : places) {
     if (p.parameter.trained()) prepare(p);
-    list.add(p.parameter.name + ".step", p.steps);
-    for (std::size_t k = 0; k < p.state.size(); ++k)
-      if (p.state[k].defined())
-        list.add(p.parameter.name + "." + rules[p.group].state[k], p.state[k]);
+    list.add(p.parameter.name + ".step", p.steps());
+    for (std::size_t k = 0; k < std::size(rules[p.group].state); ++k)
+      if (p.state(k).defined())
+        list.add(p.parameter.name + "." + rules[p.group].state[k], p.state(k));
   }
   return list;
 }

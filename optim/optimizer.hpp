@@ -70,8 +70,14 @@ class Optimizer {
   struct Place {
     Parameter parameter;
     std::size_t group;
-    std::array<Tensor, 3> state;  // made when the parameter is trained
-    Tensor steps;                 // one i64, made with it
+    /// The parameter, how many steps it was trained, one i64, and its state; those from the second
+    /// on are made when it is trained.
+    std::array<Tensor, 5> tensors;
+    bool prepared = false;
+    detail::Node* gradient = nullptr;  // within a step
+
+    Tensor& steps() { return tensors[1]; }
+    Tensor& state(std::size_t k) { return tensors[2 + k]; }
   };
   /// What the kernels of a recorded step refer to.
   struct Body {

@@ -56,7 +56,7 @@ std::unordered_map<const Node*, bool> nodes_between(std::span<const Tensor> ys,
 
 /// Whether a gradient, which its leaf and one handle have, is seen from nowhere else.
 bool is_own(const Tensor& gradient) {
-  return gradient.defined() && gradient.is_contiguous() && gradient.node().handles == 2 &&
+  return gradient.is_contiguous() && gradient.node().handles == 2 &&
          gradient.node().storage->users() == 1;
 }
 
@@ -84,16 +84,16 @@ void backward(const Tensor& y, const Tensor& cotangent, BackwardOptions options)
   // Everything that can fail comes first; then the gradients change hands.
   for (Slot* leaf : pass.leaves()) {
     Tensor& g = leaf->cotangent;
-    const Tensor before = handle_to(*leaf->node).grad();
-    if (is_own(before)) continue;
-    if (before.defined())
-      g = before + std::move(g);
-    else if (!g.expiring())
+    if (const Tensor before = handle_to(*leaf->node).grad(); before.defined()) {
+      if (!is_own(before)) g = before + std::move(g);
+    } else if (!g.expiring()) {
       g = g.detach().clone();
+    }
   }
   for (Slot* leaf : pass.leaves()) {
-    const Tensor w = handle_to(*leaf->node), before = w.grad();
-    if (is_own(before))
+    const Tensor w = handle_to(*leaf->node);
+    if (const Tensor before = leaf->node->gradient ? w.grad() : Tensor();
+        before.defined() && is_own(before))
       add_in_place(before, leaf->cotangent);
     else
       w.set_grad(std::move(leaf->cotangent));

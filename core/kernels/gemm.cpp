@@ -113,10 +113,10 @@ template <class T>
 class Scratch {
  public:
   explicit Scratch(std::int64_t elements)
-      : storage_(detail::Storage::allocate(static_cast<std::size_t>(elements) * sizeof(T))) {}
+      : storage_(detail::Storage::make(static_cast<std::size_t>(elements) * sizeof(T))) {}
   Scratch(const Scratch&) = delete;
   Scratch& operator=(const Scratch&) = delete;
-  ~Scratch() { storage_->release(); }
+  ~Scratch() { storage_->free(); }
   T* data() const { return reinterpret_cast<T*>(storage_->data()); }
 
  private:

@@ -90,7 +90,7 @@ Tensor where(const Tensor& condition, const Tensor& a, TensorOrNumber other, Cal
     const detail::StridedLoop loop(shape, detail::layout_of(condition), detail::layout_of(a));
     visit(condition.dtype(), [&]<class C>(C) {
       visit(a.dtype(), [&]<class T>(T) {
-        const auto walk = [=, c0 = condition.data<C>(), x0 = a.data<T>(), y = out.data<T>()] {
+        launch("where", out, [=, c0 = condition.data<C>(), x0 = a.data<T>(), y = out.data<T>()] {
           T* to = y;
           loop.for_each_run([&](const detail::StridedLoop::Run& run) {
             const C* c = c0 + run.a;
@@ -99,8 +99,7 @@ Tensor where(const Tensor& condition, const Tensor& a, TensorOrNumber other, Cal
               to[i] = c[i * run.a_step] != C{} ? x[i * run.b_step] : to[i];
             to += run.size;
           });
-        };
-        launch("where", out, walk);
+        });
       });
     });
     return out;

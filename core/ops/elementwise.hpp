@@ -24,10 +24,12 @@ Tensor map_all(Tensor x, Kernel kernel) {
   require_float(x);
   Tensor in = dense(std::move(x));
   return visit_float(in.dtype(), [&]<class T>(T) {
-    const T* from = in.data<T>();
+    const T* from = reinterpret_cast<const T*>(in.node().data);
     const std::int64_t n = in.size();
     Tensor out = reuse_or_empty(in);
-    launch("map", out, [=, to = out.data<T>()] { kernel(from, to, n); });
+    T* to = reinterpret_cast<T*>(out.node().data);
+    launch(
+        "map", out, [=] { kernel(from, to, n); }, in.get());
     return out;
   });
 }
@@ -61,7 +63,7 @@ namespace detail {
 /// The elements of two operands of one dtype, how to walk them, and a tensor for the result.
 struct ZipPlan {
   const std::byte *a, *b;
-  bool alike;  // both as the result lies: the loop is not set
+  std::int64_t size;  // of all three, if they lie alike; else -1 and there is a loop
   StridedLoop loop;
   Tensor out;
 };
@@ -93,16 +95,18 @@ Tensor zip_any(Tensor& a, Tensor& b, F f, bool takes_i64) {
   visit(plan.out.dtype(), [&]<class T>(T) {
     const T* x = reinterpret_cast<const T*>(plan.a);
     const T* y = reinterpret_cast<const T*>(plan.b);
-    T* to = plan.out.data<T>();
-    if (plan.alike)
-      return launch("zip", plan.out, [=, n = plan.out.size()] { zip_run(to, n, x, y, 1, 1, f); });
-    launch("zip", plan.out, [=, loop = plan.loop] {
+    T* to = reinterpret_cast<T*>(plan.out.node().data);
+    if (const std::int64_t n = plan.size; n >= 0)
+      return launch(
+          "zip", plan.out, [=] { zip_run(to, n, x, y, 1, 1, f); }, a.get(), b.get());
+    const auto walk = [=, loop = plan.loop] {
       T* at = to;
       loop.for_each_run([&](const StridedLoop::Run& run) {
         zip_run(at, run.size, x + run.a, y + run.b, run.a_step, run.b_step, f);
         at += run.size;
       });
-    });
+    };
+    launch("zip", plan.out, walk, a.get(), b.get());
   });
   return std::move(plan.out);
 }

@@ -37,7 +37,7 @@ struct Operand {
   explicit Operand(const Factor& f) : Operand(f.x, f.is_transposed) {}
   template <class T>
   kernels::Matrix<const T> matrix() const {
-    return {reinterpret_cast<const T*>(detail::bytes_of(*x)), row_step, column_step};
+    return {reinterpret_cast<const T*>(x->data), row_step, column_step};
   }
 };
 
@@ -57,13 +57,14 @@ void multiply(const Operand& a, const Operand& b, const Tensor& to,
   check(a, b, to.shape(), to.dtype());
   visit_float(to.dtype(), [&]<class T>(T) {
     const std::int64_t n = b.columns;
-    const kernels::Result<T> c{to.data<T>(), n, reinterpret_cast<const T*>(addend), is_row ? 0 : n};
-    const kernels::Factors<T> factors{a.matrix<T>(), b.matrix<T>(), b.rows};
-    launch("product", to, [=, m = a.rows, storage = b.x->storage] {
-      kernels::Factors<T> f = factors;
-      f.packed_b = kernels::packed_form(*storage, f.k, n, f.b);
+    const kernels::Result<T> c{reinterpret_cast<T*>(to.node().data), n,
+                               reinterpret_cast<const T*>(addend), is_row ? 0 : n};
+    const kernels::Matrix<const T> left = a.matrix<T>(), right = b.matrix<T>();
+    const auto kernel = [=, m = a.rows, k = b.rows, storage = b.x->storage] {
+      const kernels::Factors<T> f{left, right, k, kernels::packed_form(*storage, k, n, right)};
       kernels::gemm<T>(m, n, {&f, 1}, c);
-    });
+    };
+    launch("product", to, kernel, a.x, b.x);
   });
 }
 
@@ -192,6 +193,10 @@ void detail::add_to(Tensor& to, std::span<const Product> products) {
         continue;
       }
       list.push_back({a.matrix<T>(), b.matrix<T>(), a.columns});
+      if (detail::this_thread.recorder) {
+        detail::note_use(*a.x);
+        detail::note_use(*b.x);
+      }
     }
     const std::int64_t m = operands[0].rows, n = operands[1].columns;
     launch("products", to, [=, list = std::move(list), c = to.data<T>()] {

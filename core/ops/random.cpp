@@ -21,9 +21,9 @@ Tensor filled(const char* op, const Shape& shape, DType dtype, Draw draw) {
   return out;
 }
 
-/// The sums of the first 1, 2, ... n weights of a row.
+/// The sums of the first 1, 2, ... n weights of a row of so many.
 template <class T>
-void sum_up(const T* weights, double* sums, std::int64_t n, std::int64_t row) {
+void sum_up(const T* weights, double* sums, std::int64_t n, std::int64_t row, const Shape& shape) {
   double total = 0;
   for (std::int64_t i = 0; i < n; ++i) {
     const auto w = static_cast<double>(weights[i]);
@@ -31,8 +31,9 @@ void sum_up(const T* weights, double* sums, std::int64_t n, std::int64_t row) {
             "multinomial: weight {} at {} of row {} is negative or not finite", w, i, row);
     sums[i] = total += w;
   }
-  require(total > 0, "multinomial: the {} weights of row {} are all zero", n, row);
-  require(std::isfinite(total), "multinomial: the sum of row {} is not finite", row);
+  require(total > 0, "multinomial: the weights of row {} of shape {} are all zero", row, shape);
+  require(std::isfinite(total), "multinomial: the sum of row {} of shape {} is not finite", row,
+          shape);
 }
 
 /// The index that a number in [0, 1) means.
@@ -84,8 +85,9 @@ Tensor multinomial(const Tensor& weights, std::int64_t count, const Generator& g
   const Tensor out = empty(shape, i64), sums = empty({row_count, n}, f64);
   const auto draw = [&]<class T>(T) {
     launch("multinomial", std::array{out, sums},
-           [=, w = rows.data<T>(), c = sums.data<double>(), to = out.data<std::int64_t>()] {
-             for (std::int64_t r = 0; r < row_count; ++r) sum_up(w + r * n, c + r * n, n, r);
+           [=, of = weights.shape(), w = rows.data<T>(), c = sums.data<double>(),
+            to = out.data<std::int64_t>()] {
+             for (std::int64_t r = 0; r < row_count; ++r) sum_up(w + r * n, c + r * n, n, r, of);
              for (std::int64_t r = 0; r < row_count; ++r)
                for (std::int64_t i = 0; i < count; ++i)
                  to[r * count + i] = drawn(c + r * n, n, generator.uniform());

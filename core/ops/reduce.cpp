@@ -55,18 +55,20 @@ Tensor reduce(const Tensor& x, const Reduced& shape, bool keepdims, double initi
   const Tensor in = detail::dense(x);
   return visit_float(x.dtype(), [&]<class T>(T) {
     Tensor out = full(keepdims ? shape.kept : shape.dropped, initial, x.dtype());
-    const detail::StridedLoop loop(x.shape(), detail::layout_of(in),
-                                   {shape.kept, row_major(shape.kept)});
-    launch("reduce", out, [=, from = in.data<T>(), to = out.data<T>()] {
-      loop.for_each_run([&](const detail::StridedLoop::Run& r) {
-        T* y = to + r.b;
-        const T* x0 = from + r.a;
-        if (r.b_step == 0)
-          *y = combine(*y, run(x0, r.size));
-        else
-          for (std::int64_t i = 0; i < r.size; ++i) y[i] = combine(y[i], x0[i]);
-      });
-    });
+    using Loop = detail::StridedLoop;
+    const detail::Layout result{shape.kept, row_major(shape.kept)};
+    launch("reduce", out,
+           [combine, run, from = in.data<T>(), to = out.data<T>(),
+            loop = Loop(x.shape(), detail::layout_of(in), result)] {
+             loop.for_each_run([&](const detail::StridedLoop::Run& r) {
+               T* y = to + r.b;
+               const T* x0 = from + r.a;
+               if (r.b_step == 0)
+                 *y = combine(*y, run(x0, r.size));
+               else
+                 for (std::int64_t i = 0; i < r.size; ++i) y[i] = combine(y[i], x0[i]);
+             });
+           });
     return out;
   });
 }

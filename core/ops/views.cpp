@@ -69,44 +69,43 @@ Tensor place_for(const Tensor& x, const Tensor& to, const Region& region) {
 
 /// Tensors side by side along an axis of `shape`, which they lack when it is to be dropped.
 Tensor joined(const char* op, const Shape& shape, std::span<const Tensor> xs, int axis, bool drop) {
-  std::vector<Region> regions;
-  regions.reserve(xs.size());
+  struct Part {
+    Region region;
+    const std::byte* from = nullptr;
+  };
+  std::vector<Part> parts;
+  parts.reserve(xs.size());
   std::int64_t start = 0, outer = 1;
   for (int i = 0; i < axis; ++i) outer *= shape[i];
   for (const Tensor& x : xs) {
-    regions.push_back({axis, start, 1, drop ? 1 : x.dim(axis), drop});
-    start += regions.back().size;
+    parts.push_back({{axis, start, 1, drop ? 1 : x.dim(axis), drop}});
+    start += parts.back().region.size;
   }
   const auto value = [&] {
     for (const Tensor& x : xs) detail::require_same_dtype(xs[0], x);
     Tensor out = empty(shape, xs[0].dtype());
-    // Rows of bytes: copy_elements would set out anew for every step of a sequence.
-    const std::int64_t bytes = row_major(shape)[axis] * static_cast<int>(size_of(out.dtype()));
-    const std::int64_t step = shape[axis] * bytes;
-    struct Part {
-      const std::byte* from;
-      std::int64_t width;
-    };
-    std::vector<Part> parts;
-    parts.reserve(xs.size());
     std::vector<Tensor> copies;
     for (std::size_t i = 0; i < xs.size(); ++i) {
       if (!xs[i].is_contiguous()) copies.push_back(detail::row_major_copy(xs[i]));
-      parts.push_back(
-          {(xs[i].is_contiguous() ? xs[i] : copies.back()).bytes(), regions[i].size * bytes});
+      parts[i].from = (xs[i].is_contiguous() ? xs[i] : copies.back()).bytes();
     }
-    launch("join", out, [=, parts = std::move(parts), to = out.bytes()] {
-      std::byte* first = to;
-      for (const auto& [from, width] : parts) {
-        for (std::int64_t row = 0; row < outer; ++row)
-          std::memcpy(first + row * step, from + row * width, static_cast<std::size_t>(width));
-        first += width;
-      }
-    });
+    // Rows of bytes: copy_elements would set out anew for every step of a sequence.
+    const std::int64_t bytes = row_major(shape)[axis] * static_cast<int>(size_of(out.dtype()));
+    launch("join", out,
+           [parts = std::move(parts), to = out.bytes(), outer, bytes, step = shape[axis] * bytes] {
+             std::byte* first = to;
+             for (const Part& part : parts) {
+               const std::int64_t width = part.region.size * bytes;
+               for (std::int64_t row = 0; row < outer; ++row)
+                 std::memcpy(first + row * step, part.from + row * width,
+                             static_cast<std::size_t>(width));
+               first += width;
+             }
+           });
     return out;
   };
   return record(op, value, wrt_each(xs, [&](std::size_t i) {
-                  return [own = regions[i]](const Tensor& dy) { return region_of(dy, own); };
+                  return [own = parts[i].region](const Tensor& dy) { return region_of(dy, own); };
                 }));
 }
 

@@ -20,6 +20,21 @@ struct Kernel {
 /// Runs the kernel and appends it to the step that is being recorded. Defined in
 /// replay/recorder.cpp.
 void launch_recorded(std::span<const Tensor> outputs, const Kernel& kernel);
+inline void note_input(const Node* x) {
+  if (x) note_use(*x);
+}
+/// On its own, so that a kernel which is only called need not lie in memory.
+template <class K>
+[[gnu::noinline, gnu::cold]] void launch_recorded(const char* name, std::span<const Tensor> outputs,
+                                                  K kernel) {
+  static_assert(alignof(K) <= alignof(std::max_align_t));
+  launch_recorded(outputs,
+                  {name, &kernel, sizeof(K), [](const void* k) { (*static_cast<const K*>(k))(); },
+                   [](void* to, void* k) { ::new (to) K(std::move(*static_cast<K*>(k))); },
+                   std::is_trivially_destructible_v<K>
+                       ? nullptr
+                       : +[](void* k) { std::destroy_at(static_cast<K*>(k)); }});
+}
 
 }  // namespace detail
 
@@ -28,20 +43,23 @@ void launch_recorded(std::span<const Tensor> outputs, const Kernel& kernel);
 /// again with every replay, on the same addresses: so it does by itself all that depends on
 /// elements, such as checking an index, and captures nothing by reference. Undefined outputs are
 /// passed over.
-template <class K>
-void launch(const char* name, std::span<const Tensor> outputs, K kernel) {
-  if (!detail::this_thread.recorder) [[likely]]
-    return kernel();
-  detail::launch_recorded(
-      outputs, {name, &kernel, sizeof(K), [](const void* k) { (*static_cast<const K*>(k))(); },
-                [](void* to, void* k) { ::new (to) K(std::move(*static_cast<K*>(k))); },
-                std::is_trivially_destructible_v<K>
-                    ? nullptr
-                    : +[](void* k) { std::destroy_at(static_cast<K*>(k)); }});
+/// `inputs` are nodes of which the kernel has addresses that were not got from `data`: where it
+/// counts, that saves tests of whether a step is recorded.
+template <class K, class... Inputs>
+void launch(const char* name, std::span<const Tensor> outputs, K kernel, const Inputs*... inputs) {
+  if (detail::this_thread.recorder) [[unlikely]] {
+    (detail::note_input(inputs), ...);
+    return detail::launch_recorded(name, outputs, std::move(kernel));
+  }
+  kernel();
 }
-template <class K>
-void launch(const char* name, const Tensor& output, K kernel) {
-  launch(name, std::span(&output, 1), std::move(kernel));
+template <class K, class... Inputs>
+void launch(const char* name, const Tensor& output, K kernel, const Inputs*... inputs) {
+  if (detail::this_thread.recorder) [[unlikely]] {
+    (detail::note_input(inputs), ...);
+    return detail::launch_recorded(name, {&output, 1}, std::move(kernel));
+  }
+  kernel();
 }
 
 }  // namespace retrace

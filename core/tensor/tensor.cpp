@@ -78,8 +78,7 @@ void detail::copy_elements(const Tensor& from, const Tensor& to) {
         for (std::int64_t i = 0; i < n; ++i) y[i] = converted<To>("to", x[i]);
       };
       if (alike) return launch("copy", to, [=, n = to.size()] { copy(source, target, n); });
-      const StridedLoop loop(to.shape(), layout_of(to), layout_of(from));
-      launch("copy", to, [=] {
+      launch("copy", to, [=, loop = StridedLoop(to.shape(), layout_of(to), layout_of(from))] {
         loop.for_each_run([&](const StridedLoop::Run& run) {
           To* y = target + run.a;
           const From* x = source + run.b;
@@ -102,10 +101,11 @@ T element_from(const char* what, double value) {
   return static_cast<T>(value);
 }
 
-void set_all(const char* what, const Tensor& x, double value) {
-  visit(x.dtype(), [&]<class T>(T) {
+[[gnu::always_inline]] inline void set_all(const char* what, const Tensor& x, double value) {
+  std::byte* elements = x.bytes();
+  visit(x.dtype(), [&, n = x.size()]<class T>(T) {
     const T element = element_from<T>(what, value);
-    launch(what, x, [=, to = x.data<T>(), n = x.size()] { std::fill_n(to, n, element); });
+    launch(what, x, [=, to = reinterpret_cast<T*>(elements)] { std::fill_n(to, n, element); });
   });
 }
 }  // namespace
