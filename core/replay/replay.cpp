@@ -6,6 +6,13 @@
 
 namespace retrace::detail {
 
+Player::Player(const ReplayOptions& options) : options_(options) {
+  require(options.verify_every >= 0, "Replay: verify_every must not be negative, got {}",
+          options.verify_every);
+  require(options.most_recordings >= 1, "Replay: most_recordings must be positive, got {}",
+          options.most_recordings);
+}
+
 std::vector<const Tensor*>& Player::inputs() {
   inputs_.clear();
   return inputs_;
@@ -64,7 +71,7 @@ void* Player::record(const void* kind, const Run& run) {
         i < n && std::string_view(before[i].op) == now[i].op ? ", with other results" : "");
     takes_.erase(takes_.begin());
   }
-  if (takes_.size() >= std::max<std::size_t>(1, options_.most_recordings)) takes_.pop_back();
+  if (static_cast<std::int64_t>(takes_.size()) >= options_.most_recordings) takes_.pop_back();
   takes_.insert(takes_.begin(), std::move(take));
   return takes_[0].result.get();
 }

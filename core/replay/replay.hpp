@@ -12,7 +12,7 @@ struct ReplayOptions {
   /// Every so many calls the step is run as it is as well, from the same state, and must write the
   /// same bits; 0 for never.
   std::int64_t verify_every = 0;
-  std::size_t most_recordings = 8;  ///< that are kept, the last used
+  std::int64_t most_recordings = 8;  ///< how many are kept, those used last
 };
 
 namespace detail {
@@ -34,7 +34,7 @@ void for_each_tensor(T& value, const F& f) {
 /// The recordings of a step, without the types of its arguments and results.
 class Player {
  public:
-  explicit Player(const ReplayOptions& options) : options_(options) {}
+  explicit Player(const ReplayOptions& options);
 
   /// A recording with what belongs to it.
   struct Take {
@@ -101,6 +101,7 @@ class Player {
 template <class F>
 class Replay {
  public:
+  /// Throws Error unless verify_every >= 0 and most_recordings >= 1.
   explicit Replay(F step, const ReplayOptions& options = {})
       : step_(std::move(step)), player_(options) {}
 
