@@ -57,18 +57,20 @@ awk '
     place = $2 " " $4
     if (!(place in seen)) { seen[place] = 1; places[++count] = place }
     if ($1 == "retrace") better(place " retrace", $5, $1)
+    if ($1 == "replay") better(place " replay", $5, $1)
     if ($1 ~ /^torch-composed/) better(place " composed", $5, $1)
     if ($1 ~ /^torch-/) better(place " torch", $5, $1)
     if ($1 ~ /^floor-/) better(place " floor", $5, $1)
   }
   END {
-    format = "%-12s %-6s %10s %12s %8s %12s %8s  %-22s %10s %7s  %s\n"
-    printf format, "size", "phase", "retrace", "composed", "x", "best torch", "x", "", "floor", "share", ""
+    format = "%-12s %-6s %10s %10s %12s %8s %12s %8s  %-22s %10s %7s %7s  %s\n"
+    printf format, "size", "phase", "retrace", "replay", "composed", "x", "best torch", "x", "", "floor", "share",
+           "replay", ""
     for (i = 1; i <= count; ++i) {
       p = places[i]; split(p, word, " "); us = best[p " retrace"]
-      printf format, word[1], word[2], shown(us), shown(best[p " composed"]), share(best[p " composed"], us, 2),
+      printf format, word[1], word[2], shown(us), shown(best[p " replay"]), shown(best[p " composed"]), share(best[p " composed"], us, 2),
              shown(best[p " torch"]), share(best[p " torch"], us, 2), who[p " torch"], shown(best[p " floor"]),
-             share(best[p " floor"], us, 2), who[p " floor"]
+             share(best[p " floor"], us, 2), share(best[p " floor"], best[p " replay"], 2), who[p " floor"]
     }
     for (text in wrong) print "CHECK: " text
   }' "$lines"

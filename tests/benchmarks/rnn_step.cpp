@@ -1,5 +1,6 @@
 // The workload as a user of retrace would write it.
 #include <cmath>
+#include <numeric>
 #include <retrace/core.hpp>
 #include <retrace/layers.hpp>
 #include <retrace/optim.hpp>
@@ -17,19 +18,18 @@ struct Part {
   Layer rnn;
   Tensor x;
   Parameters weights = parameters(rnn);
-  double loss = 0;
 
-  void forward_and_backward() {
+  Tensor forward_and_backward() {
     weights.zero_grad();
     x.zero_grad();
     const Tensor h = rnn(x);
     const Tensor half = sum(h * h) * 0.5;
     half.backward();
-    loss = half.item();
+    return half;
   }
-  void infer() const {
+  Tensor infer() const {
     NoGrad scope;
-    static_cast<void>(rnn(x));
+    return rnn(x);
   }
 };
 
@@ -53,54 +53,96 @@ struct Task {
       parts.push_back(
           {i == 0 ? rnn : share(rnn), slice(x, 0, first, last).clone().requires_grad(true)});
     }
+    losses.resize(parts.size());
   }
 
-  double train() {
-    team.run([&](int i) { parts[static_cast<std::size_t>(i)].forward_and_backward(); });
-    double loss = parts[0].loss;
-    for (std::size_t i = 1; i < parts.size(); ++i) {
+  void update() {
+    for (std::size_t i = 1; i < parts.size(); ++i)
       add_gradients(parts[0].weights, parts[i].weights);
-      loss += parts[i].loss;
-    }
     sgd.step();
-    return loss;
+  }
+  double train() {
+    team.run([&](int i) {
+      const auto part = static_cast<std::size_t>(i);
+      losses[part] = parts[part].forward_and_backward().item();
+    });
+    update();
+    return std::accumulate(losses.begin(), losses.end(), 0.0);
   }
   void infer() {
-    team.run([&](int i) { parts[static_cast<std::size_t>(i)].infer(); });
+    team.run([&](int i) { static_cast<void>(parts[static_cast<std::size_t>(i)].infer()); });
   }
 
   Team team;
   Layer rnn;
   SGD sgd;
   std::vector<Part<Layer>> parts;
+  std::vector<double> losses;
+};
+
+/// The same, replayed: of one part as a whole, of several each in its thread and then the update.
+template <class Layer>
+struct ReplayedTask : Task<Layer> {
+  using Step = Replay<std::function<Tensor()>>;
+
+  explicit ReplayedTask(const Size& s) : Task<Layer>(s), update([this] { Task<Layer>::update(); }) {
+    for (Part<Layer>& part : this->parts) {
+      const auto train_part = [&part] { return part.forward_and_backward(); };
+      steps.emplace_back(this->parts.size() > 1 ? std::function<Tensor()>(train_part) : [&, this] {
+        const Tensor loss = part.forward_and_backward();
+        this->sgd.step();
+        return loss;
+      });
+      inferences.emplace_back([&part] { return part.infer(); });
+    }
+  }
+  double train() {
+    this->team.run([&](int i) {
+      const auto part = static_cast<std::size_t>(i);
+      this->losses[part] = steps[part]().item();
+    });
+    if (steps.size() > 1) update();
+    return std::accumulate(this->losses.begin(), this->losses.end(), 0.0);
+  }
+  void infer() {
+    this->team.run([&](int i) { inferences[static_cast<std::size_t>(i)](); });
+  }
+
+  std::vector<Step> steps, inferences;
+  Replay<std::function<void()>> update;
 };
 
 double norm(const Tensor& gradient) {
   return std::sqrt(sum(gradient.to(f64) * gradient.to(f64)).item());
 }
 
-template <class Layer>
-void run(const Size& size, bool memory) {
+template <class T>
+void run_as(const char* peer, const Size& size, bool memory) {
   if (memory) {
     Size seed = size_of("seed");
     seed.gates = size.gates;
-    Task<Layer> warm(seed);
-    Task<Layer> task(size);
+    T warm(seed), task(size);
     return print_memory(
-        "retrace", size, [&] { warm.train(); },
+        peer, size, [&] { warm.train(); },
         [&] {
           for (int i = 0; i < 3; ++i) task.train();
         });
   }
-  Task<Layer> task(size);
+  T task(size);
   const double loss = task.train();
   double dx = 0;
-  for (const Part<Layer>& part : task.parts) dx = std::hypot(dx, norm(part.x.grad()));
+  for (const auto& part : task.parts) dx = std::hypot(dx, norm(part.x.grad()));
   print_check(
-      "retrace", size,
+      peer, size,
       {loss, norm(task.rnn.w_x.grad()), norm(task.rnn.w_h.grad()), norm(task.rnn.b.grad()), dx});
-  time_and_print("retrace", size, true, [&] { task.train(); });
-  time_and_print("retrace", size, false, [&] { task.infer(); });
+  time_and_print(peer, size, true, [&] { task.train(); });
+  time_and_print(peer, size, false, [&] { task.infer(); });
+}
+
+template <class Layer>
+void run(const Size& size, bool memory) {
+  run_as<Task<Layer>>("retrace", size, memory);
+  run_as<ReplayedTask<Layer>>("replay", size, memory);
 }
 
 }  // namespace
