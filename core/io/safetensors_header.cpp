@@ -211,7 +211,7 @@ SafetensorsHeader parse_header(std::string_view text, std::int64_t data_bytes) {
   require(nul == text.npos, "header, byte {}: a NUL",
           nul + 1);  // the parser would end there, and be content
   HeaderReader reader;
-  json::sax_parse(text.begin(), text.end(), &reader);  // throws from parse_error
+  json::sax_parse(text, &reader);  // throws from parse_error
   check_layout(reader.header.tensors, data_bytes);
   return std::move(reader.header);
 }
