@@ -79,3 +79,12 @@ TEST_CASE("recurrent layers refuse shapes and lengths and states that do not fit
   CHECK_REFUSED(Bidirectional<GRU>(3, 4, g)(x, {ones({2, 4})}),
                 "Bidirectional: expected the states of 2 layers, got 1");
 }
+
+TEST_CASE("Stacked refuses to be used once it was moved from") {
+  Stacked<GRU> rnn(2, 3, 4, g);
+  const Stacked<GRU> other = std::move(rnn);
+  CHECK(other.width() == 4);
+  CHECK_REFUSED(rnn(ones({2, 5, 3})), "Stacked: it was moved from");
+  CHECK_REFUSED(rnn.step(ones({2, 3}), {}), "Stacked::step: it was moved from");
+  CHECK_REFUSED(rnn.width(), "Stacked: it was moved from");
+}
