@@ -20,6 +20,9 @@ struct DetectAnomalies : private detail::ModeScope {
 namespace detail {
 /// "op at file:line", kept for the life of the process; called only while anomalies are looked for.
 const char* located(const char* op, const char* file, int line);
+/// Throws Error if there is a NaN in the value and none in the operands, or an infinity and none
+/// there. It names the op, the place and, if they are recorded, the inputs.
+void require_finite(const char* op, const Tensor& value, std::span<const Tensor> operands);
 }  // namespace detail
 
 /// Where an operation was called: the last argument of all that have a name, filled in by the
@@ -34,11 +37,5 @@ struct Caller {
   const char* file;
   int line;
 };
-
-namespace detail {
-/// Throws Error if there is a NaN in the value and none in the operands, or an infinity and none
-/// there. It names the op, the place and, if they are recorded, the inputs.
-void require_finite(const char* op, const Tensor& value, std::span<const Tensor> operands);
-}  // namespace detail
 
 }  // namespace retrace
