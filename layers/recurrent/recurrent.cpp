@@ -77,7 +77,7 @@ Recurrence Recurrent::operator()(Tensor x, const State& given, const Tensor& len
   State state = begin(3, x, given);
   const std::int64_t batch = x.shape()[0], steps = x.shape()[1],
                      shortest = shortest_of(kind_.name, lengths, x);
-  Tensor within, reached;  // whether a sequence has a step: [batch, steps, 1], [batch, 1]
+  Tensor within;  // whether a sequence has a step: [batch, steps, 1]
   if (shortest < steps) {
     within = reshape(lengths, {batch, 1, 1}) > reshape(arange(steps), {steps, 1});
     x = where(within, x, 0.0);  // a gradient of 0 would not stay 0 on its way through NaN
@@ -99,18 +99,18 @@ Recurrence Recurrent::operator()(Tensor x, const State& given, const Tensor& len
       const std::int64_t t = options_.reverse ? steps - 1 - n : n;
       State next = advance(std::move(of_step), state);
       if (t >= shortest) {
-        reached = select(within, 1, t);
+        const Tensor reached = select(within, 1, t);
         next.h = where(reached, next.h, state.h);
-        if (next.c.defined()) next.c = where(reached, next.c, state.c);
+        if (kind_.has_c) next.c = where(reached, next.c, state.c);
       }
       state = std::move(next);
-      if (!options_.last_only)
-        outputs[static_cast<std::size_t>(t)] =
-            t < shortest ? state.h : where(reached, state.h, 0.0);
+      if (!options_.last_only) outputs[static_cast<std::size_t>(t)] = state.h;
       ++n;
     }
   }
-  return {options_.last_only ? state.h : stack(outputs, 1), std::move(state)};
+  Tensor y = options_.last_only ? state.h : stack(outputs, 1);
+  if (shortest < steps && !options_.last_only) y = where(within, y, 0.0);
+  return {y, state};
 }
 
 RecurrentState Recurrent::step(const Tensor& x_t, const State& state) const {
