@@ -77,8 +77,9 @@ class Recurrent {
   State step(const Tensor& x_t, const State& state) const;
   /// What a kind of layer defines: the next state, from the state before and `projected`, the share
   /// of the input in the gates, x_t w_x + b [batch, gates * units]. The loop over time computes
-  /// that for many steps at once and calls this for each, with h, and c where
-  /// the kind has one, defined.
+  /// that for many steps at once and calls this for each, with h, and c where the kind has one,
+  /// defined. So must they be in the result, [batch, units] and of the weights' dtype: the call
+  /// throws Error if they are not after its first step.
   virtual State advance(Tensor projected, const State& state) const = 0;
 
   /// The size of the last axis of the outputs.
@@ -116,8 +117,9 @@ class Recurrent {
 
  private:
   /// The given state, zeros where it is undefined, for x [batch, steps, features] or, with rank 2,
-  /// [batch, features].
-  State begin(int rank, const Tensor& x, const State& given) const;
+  /// [batch, features]. Throws Error if x or the state does not fit, and for one that `advance` has
+  /// made also if a part is undefined.
+  State begin(int rank, const Tensor& x, const State& given, bool made = false) const;
 
   Kind kind_;
   RecurrentOptions options_;

@@ -12,6 +12,24 @@ namespace {
 
 const Generator g(1);
 
+/// A kind whose every step gives what it was told.
+struct Told : Recurrent {
+  Told(bool has_c, State next)
+      : Recurrent({.name = "Told", .has_c = has_c}, 3, 4, g, {}), told(std::move(next)) {}
+
+  State advance(Tensor, const State&) const override { return told; }
+
+  State told;
+};
+
+/// It is refused in a sequence, of one step too, and in a step.
+void check_told(bool has_c, const RecurrentState& next, const std::string& refusal) {
+  const Told layer(has_c, next);
+  CHECK_REFUSED(layer(ones({2, 5, 3})), refusal);
+  CHECK_REFUSED(layer(ones({2, 1, 3}), {}, tensor({1, 0}, i64)), refusal);
+  CHECK_REFUSED(layer.step(ones({2, 3}), {}), refusal);
+}
+
 }  // namespace
 
 TEST_CASE("SimpleRNN refuses sizes and sequences and states that do not fit") {
@@ -78,6 +96,17 @@ TEST_CASE("recurrent layers refuse shapes and lengths and states that do not fit
                 "Stacked::step: expected the states of 2 layers, got 1");
   CHECK_REFUSED(Bidirectional<GRU>(3, 4, g)(x, {ones({2, 4})}),
                 "Bidirectional: expected the states of 2 layers, got 1");
+}
+
+TEST_CASE("recurrent layers refuse a state that an own kind has made of other shapes or parts") {
+  const Tensor h = ones({2, 4});
+  check_told(false, ones({2, 3}), "Told::advance: expected a state [2, 4], got [2, 3]");
+  check_told(false, ones({1, 4}), "Told::advance: expected a state [2, 4], got [1, 4]");
+  check_told(false, ones({2, 4}, f64), "Told::advance: the state is f64 [2, 4] but the weights");
+  check_told(false, {}, "Told::advance: expected a state [2, 4], got an undefined h or c");
+  check_told(false, {h, h}, "Told::advance: expected a state of one tensor, got h and c");
+  check_told(true, {h, ones({2, 5})}, "Told::advance: expected a state [2, 4], got [2, 5]");
+  check_told(true, h, "Told::advance: expected a state [2, 4], got an undefined h or c");
 }
 
 TEST_CASE("Stacked refuses to be used once it was moved from") {
