@@ -40,9 +40,9 @@ class Sequential {
     std::apply([&x](auto&... layer) { ((x = layer(std::move(x))), ...); }, layers);
     return x;
   }
-  static void list_part(auto& list, int place, auto& layer) {
-    if constexpr (HasParts<std::remove_reference_t<decltype(layer)>>)
-      list(std::to_string(place), layer);
+  template <class Layer>
+  static void list_part(auto& list, int place, Layer& layer) {
+    if constexpr (HasParts<Layer>) list(std::to_string(place), layer);
   }
 
   std::tuple<Layers...> layers_;

@@ -24,7 +24,7 @@ template <class F, class... Inputs>
 auto checkpoint(F f, const Inputs&... inputs) {
   using Result = std::invoke_result_t<F&, const Inputs&...>;
   static_assert((std::is_convertible_v<const Inputs&, Tensor> && ...),
-                "the inputs must be tensors: of an LSTMState hand in h and c");
+                "the inputs must be tensors: of a list of states hand in each h and c");
   constexpr bool is_one = std::is_convertible_v<Result, Tensor>;
   static_assert(is_one || std::is_same_v<Result, std::vector<Tensor>>,
                 "f must return a Tensor or a vector of them");

@@ -56,7 +56,7 @@ struct Check {
       const double difference = std::abs(a[i] - b[i]) / scale;
       const double error =
           std::isnan(difference) ? std::numeric_limits<double>::infinity() : difference;
-      if (!(error <= tolerance) && (report.ok || error > report.worst)) {
+      if (error > tolerance && (report.ok || error > report.worst)) {
         report.ok = false;
         report.text = fmt::format(
             "gradcheck of '{}', {}: input {} {}, element {}: the gradient is {}, {} {} (relative "
@@ -72,11 +72,11 @@ struct Check {
 
 GradcheckReport detail::gradcheck(const TensorFunction& f, std::span<const Tensor> inputs,
                                   const GradcheckOptions& options) {
-  const double step = options.step, tolerance = options.tolerance;
-  require(step > 0 && tolerance >= 0 && std::isfinite(step + tolerance),
-          "gradcheck: expected a finite step above 0 and a finite tolerance, not negative, got {} "
-          "and {}",
-          step, tolerance);
+  require(
+      options.step > 0 && options.tolerance >= 0 && std::isfinite(options.step + options.tolerance),
+      "gradcheck: expected a finite step above 0 and a finite tolerance, not negative, got {} "
+      "and {}",
+      options.step, options.tolerance);
   // `leaves` are copies, so that the caller's tensors are not written to; `xs` are those varied.
   Tensors leaves, xs;
   for (const Tensor& x : inputs) {

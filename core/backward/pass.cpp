@@ -180,7 +180,6 @@ void Pass::flush(Slot& slot) {
   slot.inner_size = 0;
 }
 
-using detail::evaluate;
 Tensor evaluate(const Placed& c, const Shape& shape) { return place(c.value, c.region, shape); }
 Tensor evaluate(const Scattered& c, const Shape& shape) {
   return scatter_add(c.value, c.index, c.axis, shape);

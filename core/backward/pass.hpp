@@ -122,7 +122,6 @@ class Pass {
   }
 
  private:
-  void make_slot();
   Slot* open_slot(NodeRef& edge);
   Slot& leaf_slot(NodeRef& edge);
   Slot& slot_for(NodeRef& edge);

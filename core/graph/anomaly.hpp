@@ -23,6 +23,9 @@ struct DetectAnomalies : private detail::ModeScope {
 namespace detail {
 /// "op at file:line", kept for the life of the process; called only while anomalies are looked for.
 const char* located(const char* op, const char* file, int line);
+/// Throws Error if the value holds a NaN and no operand does, or an infinity and no operand does.
+/// It names the op, the element's index and, if they are recorded, the shapes of the inputs.
+void require_finite(const char* op, const Tensor& value, std::span<const Tensor> operands);
 }  // namespace detail
 
 /// Where an operation was called: its last parameter, which the compiler fills in. While a
@@ -36,11 +39,5 @@ struct Caller {
   const char* file;
   int line;
 };
-
-namespace detail {
-/// Throws Error if the value holds a NaN and no operand does, or an infinity and no operand does.
-/// It names the op, the element's index and, if they are recorded, the shapes of the inputs.
-void require_finite(const char* op, const Tensor& value, std::span<const Tensor> operands);
-}  // namespace detail
 
 }  // namespace retrace

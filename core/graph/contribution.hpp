@@ -22,10 +22,9 @@ struct Region {
 /// A matrix as it is or transposed; leading axes count as rows of the matrix.
 struct Factor {
   Tensor x;
-  bool is_transposed = false;
+  bool is_transposed;
 
-  Factor(Tensor t) : x(std::move(t)) {}
-  Factor(Tensor t, bool transposed) : x(std::move(t)), is_transposed(transposed) {}
+  Factor(Tensor t, bool transposed = false) : x(std::move(t)), is_transposed(transposed) {}
 };
 inline Factor transposed(Tensor x) { return {std::move(x), true}; }
 /// a times b, two matrices; its elements are those of the cotangent, in row-major order.

@@ -2,8 +2,7 @@
 
 #include <cstring>
 
-namespace retrace {
-namespace detail {
+namespace retrace::detail {
 
 void Node::last_handle_gone() noexcept {
   handles.store(0, std::memory_order_relaxed);
@@ -121,5 +120,4 @@ std::vector<Tensor> with_kept(std::vector<Tensor> all, Node& n) {
   return all;
 }
 
-}  // namespace detail
-}  // namespace retrace
+}  // namespace retrace::detail

@@ -6,9 +6,7 @@
 #include "contribution.hpp"
 #include "modes.hpp"
 
-namespace retrace {
-
-namespace detail {
+namespace retrace::detail {
 
 /// A kept value and the version it had, so that a change in place since is noticed.
 struct Saved {
@@ -153,5 +151,4 @@ void check_versions(const Node& n, Rule& rule);
 /// These and what the rules of n keep, also its result if one takes it.
 std::vector<Tensor> with_kept(std::vector<Tensor> these, Node& n);
 
-}  // namespace detail
-}  // namespace retrace
+}  // namespace retrace::detail

@@ -10,10 +10,9 @@ namespace retrace {
 
 std::vector<GraphNode> recorded_graph(const Tensor& y) {
   using detail::Node;
-  const std::vector<Node*> nodes = detail::nodes_by_depth({&y, 1});
   std::unordered_map<const Node*, std::size_t> place;
   std::vector<GraphNode> list;
-  for (Node* n : nodes) {
+  for (Node* n : detail::nodes_by_depth({&y, 1})) {
     GraphNode entry{n->op ? n->op : "leaf",          n->shape, n->dtype,
                     n->outputs > 0 && !n->is_output, {},       n};
     detail::for_each_input(*n, [&](Node& input) { entry.inputs.push_back(place.at(&input)); });

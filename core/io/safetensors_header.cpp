@@ -210,7 +210,7 @@ SafetensorsHeader parse_header(std::string_view text, std::int64_t data_bytes) {
   // The parser would take it for the end.
   require(nul == text.npos, "header, byte {}: a NUL", nul + 1);
   HeaderReader reader;
-  json::sax_parse(text.begin(), text.end(), &reader);  // throws from parse_error
+  json::sax_parse(text, &reader);  // throws from parse_error
   check_layout(reader.header.tensors, data_bytes);
   return std::move(reader.header);
 }

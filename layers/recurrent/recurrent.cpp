@@ -49,35 +49,38 @@ std::vector<Tensor> Recurrent::gates_of(const Tensor& x) const {
   return unstack(reshape(x, {x.dim(0), kind_.gates, width()}), 1);
 }
 
-RecurrentState Recurrent::begin(int rank, const Tensor& x, const State& given) const {
-  const char* step = rank == 2 ? "::step" : "";
+RecurrentState Recurrent::begin(int rank, const Tensor& x, const State& given, bool made) const {
+  const char* in = made ? "::advance" : rank == 2 ? "::step" : "";
+  require(x.rank() == rank && x.dim(-1) == w_x.dim(0), "{}{}: expected x [batch, {}{}], got {}",
+          kind_.name, in, rank == 2 ? "" : "steps, ", w_x.dim(0), x.shape());
   const auto check_dtype = [&](const char* what, const Tensor& part) {
     require(part.dtype() == w_x.dtype(),
-            "{}{}: {} is {} {} but the weights are {}; cast with .to({})", kind_.name, step, what,
+            "{}{}: {} is {} {} but the weights are {}; cast with .to({})", kind_.name, in, what,
             part.dtype(), part.shape(), w_x.dtype(), w_x.dtype());
   };
-  require(x.rank() == rank && x.dim(-1) == w_x.dim(0), "{}{}: expected x [batch, {}{}], got {}",
-          kind_.name, step, rank == 2 ? "" : "steps, ", w_x.dim(0), x.shape());
   check_dtype("x", x);
   require(x.shape()[1] > 0, "{}: expected one step or more, got x {}", kind_.name, x.shape());
   require(kind_.has_c || !given.c.defined(), "{}{}: expected a state of one tensor, got h and c",
-          kind_.name, step);
+          kind_.name, in);
   const auto start = [&](const Tensor& part) {
     const Shape shape{x.shape()[0], width()};
-    if (!part.defined()) return zeros(shape, x.dtype());
-    require(part.shape() == shape, "{}{}: expected a state {}, got {}", kind_.name, step, shape,
+    if (!part.defined()) {
+      require(!made, "{}{}: expected a state {}, got an undefined h or c", kind_.name, in, shape);
+      return zeros(shape, x.dtype());
+    }
+    require(part.shape() == shape, "{}{}: expected a state {}, got {}", kind_.name, in, shape,
             part.shape());
     check_dtype("the state", part);
     return part;
   };
-  return {start(given.h), kind_.has_c ? start(given.c) : Tensor()};
+  return {start(given.h), kind_.has_c ? start(given.c) : given.c};
 }
 
 Recurrence Recurrent::operator()(Tensor x, const State& given, const Tensor& lengths) const {
   State state = begin(3, x, given);
   const std::int64_t batch = x.shape()[0], steps = x.shape()[1],
                      shortest = shortest_of(kind_.name, lengths, x);
-  Tensor within, reached;  // whether a sequence has a step: [batch, steps, 1], [batch, 1]
+  Tensor within;  // whether a sequence has a step: [batch, steps, 1]
   if (shortest < steps) {
     within = reshape(lengths, {batch, 1, 1}) > reshape(arange(steps), {steps, 1});
     x = where(within, x, 0.0);  // a gradient of 0 would not stay 0 on its way through NaN
@@ -98,24 +101,25 @@ Recurrence Recurrent::operator()(Tensor x, const State& given, const Tensor& len
     for (Tensor& of_step : projected) {
       const std::int64_t t = options_.reverse ? steps - 1 - n : n;
       State next = advance(std::move(of_step), state);
+      if (n == 0) begin(3, x, next, true);
       if (t >= shortest) {
-        reached = select(within, 1, t);
+        const Tensor reached = select(within, 1, t);
         next.h = where(reached, next.h, state.h);
-        if (next.c.defined()) next.c = where(reached, next.c, state.c);
+        if (kind_.has_c) next.c = where(reached, next.c, state.c);
       }
       state = std::move(next);
-      if (!options_.last_only)
-        outputs[static_cast<std::size_t>(t)] =
-            t < shortest ? state.h : where(reached, state.h, 0.0);
+      if (!options_.last_only) outputs[static_cast<std::size_t>(t)] = state.h;
       ++n;
     }
   }
-  return {options_.last_only ? state.h : stack(outputs, 1), std::move(state)};
+  Tensor y = options_.last_only ? state.h : stack(outputs, 1);
+  if (shortest < steps && !options_.last_only) y = where(within, y, 0.0);
+  return {y, state};
 }
 
 RecurrentState Recurrent::step(const Tensor& x_t, const State& state) const {
   const State start = begin(2, x_t, state);
-  return advance(addmm(b, x_t, w_x), start);
+  return begin(2, x_t, advance(addmm(b, x_t, w_x), start), true);
 }
 
 }  // namespace retrace

@@ -77,7 +77,9 @@ class Recurrent {
   State step(const Tensor& x_t, const State& state) const;
   /// What a kind of layer defines: the next state, from the state before and `projected`, the share
   /// of the input in the gates, x_t w_x + b [batch, gates * units]. The loop over time computes
-  /// that for many steps at once and calls this for each, with h and any c of the kind defined.
+  /// that for many steps at once and calls this for each, with h and any c of the kind defined. So
+  /// must they be in the result, [batch, units] and of the weights' dtype: the call throws Error if
+  /// they are not after its first step.
   virtual State advance(Tensor projected, const State& state) const = 0;
 
   /// The size of the last axis of the outputs.
@@ -114,8 +116,9 @@ class Recurrent {
 
  private:
   /// The state to begin with, zeros where `given` is undefined, for x [batch, steps, features] or,
-  /// with rank 2, [batch, features]. Throws Error if x or the state does not fit.
-  State begin(int rank, const Tensor& x, const State& given) const;
+  /// with rank 2, [batch, features]. Throws Error if x or the state does not fit, and for one that
+  /// `advance` made also if a part is undefined.
+  State begin(int rank, const Tensor& x, const State& given, bool made = false) const;
 
   Kind kind_;
   RecurrentOptions options_;

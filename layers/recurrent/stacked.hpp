@@ -16,8 +16,10 @@ struct States : std::vector<State> {
     for (const State& state : *this) all.push_back(state.detach());
     return all;
   }
-  /// These, or `layers` undefined ones if the list is empty. Throws Error for any other number.
+  /// These, or `layers` undefined ones if the list is empty. Throws Error for any other number, or
+  /// if there are no layers any more.
   States of_layers(const char* name, std::size_t layers) const {
+    require(layers > 0, "{}: it was moved from", name);
     require(this->empty() || this->size() == layers, "{}: expected the states of {} layers, got {}",
             name, layers, this->size());
     return this->empty() ? States(layers) : *this;
@@ -61,7 +63,8 @@ class Bidirectional {
 };
 
 /// `count` layers one above the other, each reading the outputs of the one below:
-/// `Stacked<LSTM> rnn(2, features, units, generator);`, and Bidirectional may be the layer.
+/// `Stacked<LSTM> rnn(2, features, units, generator);`, and Bidirectional may be the layer. Throws
+/// Error if it was moved from.
 template <class Layer>
 class Stacked {
  public:
@@ -73,7 +76,7 @@ class Stacked {
     for (int i = 0; i < count; ++i) {
       const RecurrentOptions own{options.last_only && i == count - 1, options.reverse,
                                  options.dtype};
-      layers.emplace_back(i == 0 ? features : layers.back().width(), units, generator, own);
+      layers.emplace_back(i == 0 ? features : width(), units, generator, own);
     }
   }
 
@@ -101,7 +104,10 @@ class Stacked {
     return states;
   }
   /// The size of the last axis of the outputs.
-  std::int64_t width() const { return layers.back().width(); }
+  std::int64_t width() const {
+    require(!layers.empty(), "Stacked: it was moved from");
+    return layers.back().width();
+  }
 
   void parts(auto& list) { detail::list_parts(layers, list); }
 

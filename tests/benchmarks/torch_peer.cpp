@@ -92,10 +92,10 @@ class Task {
     const Tensor &w_h = weights[1], &b = weights[2];
     const bool hoisted = way_ == Way::hoisted;
     if (s_.gates == 3) {
-      const std::vector<Tensor> x = (hoisted ? p : p + b).chunk(3, 1),
-                                s = torch::matmul(h, w_h).chunk(3, 1);
-      const Tensor r = torch::sigmoid(x[0] + s[0]), z = torch::sigmoid(x[1] + s[1]);
-      const Tensor n = torch::tanh(x[2] + r * (s[2] + b_hn_));
+      const std::vector<Tensor> of_x = (hoisted ? p : p + b).chunk(3, 1),
+                                of_h = torch::matmul(h, w_h).chunk(3, 1);
+      const Tensor r = torch::sigmoid(of_x[0] + of_h[0]), z = torch::sigmoid(of_x[1] + of_h[1]);
+      const Tensor n = torch::tanh(of_x[2] + r * (of_h[2] + b_hn_));
       h = n + z * (h - n);
       return;
     }

@@ -38,6 +38,17 @@ struct Stage {
   }
 };
 
+/// What a run without a terminal prints at its first update, so many seconds after it began.
+std::string first_line(double seconds, std::int64_t step, std::int64_t characters, auto&& set) {
+  Stage stage;
+  ProgressOptions options = stage.options(false);
+  set(options);
+  Progress progress(options);
+  stage.now += seconds;
+  progress.update(step, 2.5, characters);
+  return stage.text();
+}
+
 std::size_t count(const std::string& text, const std::string& part) {
   std::size_t n = 0;
   for (std::size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) ++n;
@@ -79,30 +90,16 @@ TEST_CASE("progress: without a terminal a long run prints a line every so many s
 }
 
 TEST_CASE("progress: a time budget is a limit too and the nearer of two counts") {
-  Stage stage;
-  ProgressOptions options = stage.options(false);
-  options.seconds = 60;
-  Progress progress(options);
-  stage.now += 30;
-  progress.update(7, 2.5, 0);
-  CHECK(stage.text() == " 50%  step 7  loss 2.500  0 chars/s  0:30 left\n");
-
-  Stage both;
-  options = both.options(false);
-  options.seconds = 60;
-  options.steps = 10;
-  Progress nearer(options);
-  both.now += 30;
-  nearer.update(8, 2.5, 0);
-  CHECK(both.text() == " 80%  step 8/10  loss 2.500  0 chars/s  0:08 left\n");
+  CHECK(first_line(30, 7, 0, [](ProgressOptions& options) { options.seconds = 60; }) ==
+        " 50%  step 7  loss 2.500  0 chars/s  0:30 left\n");
+  CHECK(first_line(30, 8, 0, [](ProgressOptions& options) {
+          options.seconds = 60;
+          options.steps = 10;
+        }) == " 80%  step 8/10  loss 2.500  0 chars/s  0:08 left\n");
 }
 
 TEST_CASE("progress: a run without a limit has neither percentage nor time left") {
-  Stage stage;
-  Progress progress(stage.options(false));
-  stage.now += 11;
-  progress.update(3, 2.5, 11000);
-  CHECK(stage.text() == "step 3  loss 2.500  1.0k chars/s\n");
+  CHECK(first_line(11, 3, 11000, [](ProgressOptions&) {}) == "step 3  loss 2.500  1.0k chars/s\n");
 }
 
 TEST_CASE("progress: the bar on a terminal is redrawn in place at most ten times a second") {
@@ -229,23 +226,14 @@ TEST_CASE("progress: durations and large numbers are short") {
 }
 
 TEST_CASE("progress: a resumed run counts its earlier steps and times only the later ones") {
-  Stage stage;
-  ProgressOptions options = stage.options(false);
-  options.steps = 100;
-  options.steps_before = 50;
-  Progress progress(options);
-  stage.now += 10;
-  progress.update(60, 2, 1000);
-  CHECK(stage.text() == " 60%  step 60/100  loss 2.000  100 chars/s  0:40 left\n");
-
-  Stage timed;
-  options = timed.options(false);
-  options.seconds = 100;
-  options.seconds_before = 70;
-  Progress budget(options);
-  timed.now += 10;
-  budget.update(1, 2, 1000);
-  CHECK(timed.text() == " 80%  step 1  loss 2.000  100 chars/s  0:20 left\n");
+  CHECK(first_line(10, 60, 1000, [](ProgressOptions& options) {
+          options.steps = 100;
+          options.steps_before = 50;
+        }) == " 60%  step 60/100  loss 2.500  100 chars/s  0:40 left\n");
+  CHECK(first_line(10, 1, 1000, [](ProgressOptions& options) {
+          options.seconds = 100;
+          options.seconds_before = 70;
+        }) == " 80%  step 1  loss 2.500  100 chars/s  0:20 left\n");
 }
 
 TEST_CASE("progress: a resumed run that has nothing left to do prints nothing") {

@@ -92,6 +92,24 @@ TEST_CASE("Dropout: active in training mode only, and reproducible") {
   CHECK(unused.state() == Generator(7).state());
 }
 
+TEST_CASE("LayerNorm: values and gradients agree with PyTorch") {
+  const Fixture data("layers");
+  for (const std::string name : {"LayerNorm.0", "LayerNorm.1", "LayerNorm.2"}) {
+    CAPTURE(name);
+    const Tensor x = data.tensor(name, "x").clone().requires_grad(true);
+    const LayerNorm layer(x.dim(-1), {.eps = data.number(name, "eps", 0), .dtype = f64});
+    for (const Parameter& p : parameters(layer)) p.value.assign(data.tensor(name, p.name));
+    const Tensor y = layer(x);
+    y.backward(data.tensor(name, "dy"));
+    CHECK(close(y, data.tensor(name, "y"), 1e-12, 1e-14));
+    CHECK(close(x.grad(), data.tensor(name, "dx"), 1e-12, 1e-14));
+    CHECK(close(layer.w.grad(), data.tensor(name, "dw"), 1e-12, 1e-14));
+    CHECK(close(layer.b.grad(), data.tensor(name, "db"), 1e-12, 1e-14));
+  }
+  const LayerNorm fresh(2);
+  CHECK(close(fresh(tensor({{1, 3}, {-2, -2}})), {{-1, 1}, {0, 0}}, 1e-5));
+}
+
 TEST_CASE("Sequential: layers and plain functions in a row, parameters named by place") {
   const Generator g(1);
   Sequential net(

@@ -2,7 +2,7 @@
 
 #include <retrace/layers.hpp>
 
-#include "recurrent_layers.hpp"
+#include "recurrent/recurrent_layers.hpp"
 #include "support/gradient_rows.hpp"
 #include "support/short_names.hpp"
 

@@ -153,17 +153,6 @@ TEST_CASE("SimpleRNN: its graph is matmul, add and tanh nodes and views") {
     CHECK_MESSAGE((computing.contains(op) || arranging.contains(op)), op);
 }
 
-TEST_CASE("SimpleRNN: step by step is the same as all steps at once") {
-  const SimpleRNN rnn(3, 4, Generator(1), {.dtype = f64});
-  const Tensor x = randn({2, 5, 3}, Generator(2), f64);
-  const Tensor all = rnn(x);
-  Tensor h = zeros({2, 4}, f64);
-  for (int t = 0; t < 5; ++t) {
-    h = rnn.step(select(x, 1, t), h);
-    CHECK(close(h, select(all, 1, t), 1e-13));
-  }
-}
-
 TEST_CASE("SimpleRNN: last_only gives the last of all states") {
   const SimpleRNN all(3, 4, Generator(1));
   SimpleRNN last(3, 4, Generator(1), {.last_only = true});
@@ -171,16 +160,6 @@ TEST_CASE("SimpleRNN: last_only gives the last of all states") {
   CHECK(same(last(x), select(all(x), 1, -1)));
   const auto [y, h] = last(x, Tensor());
   CHECK(same(y, h));
-}
-
-TEST_CASE("SimpleRNN: chunks with a carried state give the states of the whole") {
-  const SimpleRNN rnn(3, 4, Generator(1), {.dtype = f64});
-  const Tensor x = randn({2, 6, 3}, Generator(2), f64);
-  const auto [first, h] = rnn(slice(x, 1, 0, 4), Tensor());
-  const auto [second, end] = rnn(slice(x, 1, 4, 6), h.detach());
-  const Tensor whole = rnn(x);
-  CHECK(close(concat({first, second}, 1), whole, 1e-13));
-  CHECK(close(end, select(whole, 1, -1), 1e-13));
 }
 
 TEST_CASE("SimpleRNN: a state that is not detached is refused with advice") {
