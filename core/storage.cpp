@@ -3,6 +3,8 @@
 namespace retrace::detail {
 
 void Storage::forget_packed_slowly() noexcept {
+  // So that who remembers one sees that it is gone.
+  version.fetch_add(1, std::memory_order_relaxed);
   PackedCopies& copies = *packed();
   copies.used_before.store(false, std::memory_order_relaxed);
   for (PackedCopy* copy = copies.first.exchange(nullptr, std::memory_order_acquire); copy;) {

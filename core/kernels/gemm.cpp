@@ -43,7 +43,8 @@ void copy(std::int64_t rows, std::int64_t columns, Matrix<const T> x, Matrix<T> 
 // ---- c += a b by the BLAS, and by loops where calling it costs more -----------------------------
 
 template <class T>
-void by_loops(std::int64_t m, std::int64_t n, const Factors<T>& f, Result<T> c) {
+[[gnu::always_inline]] inline void by_loops(std::int64_t m, std::int64_t n, const Factors<T>& f,
+                                            Result<T> c) {
   const auto& [a, b, k, packed] = f;
   for (std::int64_t i = 0; i < m; ++i) {
     T* row = c.data + i * c.step;
@@ -192,45 +193,6 @@ constexpr std::int64_t block_k = 256;  // so that a panel of b stays in the firs
 
 constexpr std::int64_t few_multiplications = 128;  // too few to prepare anything for them
 
-/// How a product is computed.
-template <class T>
-struct Plan {
-  VectorUnit unit;  // whose vectors are used
-  enum class By { loops_or_blas, one_block, blocks } by = By::loops_or_blas;
-  bool copies_a = false;
-  Panels<T> b{};  // null data if b is copied into panels
-};
-
-template <class T>
-Plan<T> plan(std::int64_t m, std::int64_t n, std::span<const Factors<T>> list) {
-  using By = typename Plan<T>::By;
-  const auto& [a, b, k, packed_b] = list[0];
-  const std::int64_t work = m * n * k, element_bytes = sizeof(T);
-
-  Plan<T> p{unit_for(n, sizeof(T))};
-  if (p.unit == VectorUnit::baseline) return p;
-  // A BLAS made for AVX2 is up to a tenth faster than the kernel here. No BLAS tried uses AVX-512
-  // as well as it does.
-  if (vector_unit() == VectorUnit::avx2 && k >= 512 && m * n >= 65536) return p;
-
-  const std::int64_t width = panel_width(p.unit, sizeof(T));
-  // Few multiplications take the same way, and give the same bits, whether or not another thread
-  // has packed b.
-  if (packed_b && work > few_multiplications) p.b = {packed_b, width, k * width};
-  // A matrix that is read once, or stays in the first cache, is read as it lies.
-  else if (list.size() == 1 && b.column_step == 1 && (n & (width / 2 - 1)) == 0 &&
-           (m <= 2 * most_rows(vector_bytes(p.unit)) || k * n * element_bytes <= 16384))
-    p.b = {b.data, b.row_step, width};
-  // Lines that are far apart compete for the same cache sets.
-  const bool far_apart = std::max(a.row_step, a.column_step) * element_bytes >= 1024;
-  p.copies_a = list.size() > 1 || (n > 2 * width && far_apart);
-  if (p.b.data && !p.copies_a && k <= block_k && m <= most_block_rows)
-    p.by = By::one_block;  // most products of a small model
-  else if (work > few_multiplications)
-    p.by = By::blocks;
-  return p;
-}
-
 /// Block by block. Copies bring factors closer together, and those of a list side by side.
 template <class T>
 void by_blocks(const Plan<T>& plan, std::int64_t m, std::int64_t n,
@@ -268,11 +230,41 @@ void by_blocks(const Plan<T>& plan, std::int64_t m, std::int64_t n,
   }
 }
 
-}  // namespace
+template <class T>
+[[gnu::always_inline]] inline Plan<T> decided(std::int64_t m, std::int64_t n,
+                                              std::span<const Factors<T>> list) {
+  using By = typename Plan<T>::By;
+  const auto& [a, b, k, packed_b] = list[0];
+  const std::int64_t work = m * n * k, element_bytes = sizeof(T);
+
+  Plan<T> p{unit_for(n, sizeof(T))};
+  if (p.unit == VectorUnit::baseline) return p;
+  // A BLAS made for AVX2 is up to a tenth faster than the kernel here. No BLAS tried uses AVX-512
+  // as well as it does.
+  if (vector_unit() == VectorUnit::avx2 && k >= 512 && m * n >= 65536) return p;
+
+  const std::int64_t width = panel_width(p.unit, sizeof(T));
+  // Few multiplications take the same way, and give the same bits, whether or not another thread
+  // has packed b.
+  p.reads_packed = packed_b && work > few_multiplications;
+  if (p.reads_packed) p.b = {packed_b, width, k * width};
+  // A matrix that is read once, or stays in the first cache, is read as it lies.
+  else if (list.size() == 1 && b.column_step == 1 && (n & (width / 2 - 1)) == 0 &&
+           (m <= 2 * most_rows(vector_bytes(p.unit)) || k * n * element_bytes <= 16384))
+    p.b = {b.data, b.row_step, width};
+  // Lines that are far apart compete for the same cache sets.
+  const bool far_apart = std::max(a.row_step, a.column_step) * element_bytes >= 1024;
+  p.copies_a = list.size() > 1 || (n > 2 * width && far_apart);
+  if (p.b.data && !p.copies_a && k <= block_k && m <= most_block_rows)
+    p.by = By::one_block;  // most products of a small model
+  else if (work > few_multiplications)
+    p.by = By::blocks;
+  return p;
+}
 
 template <class T>
-void gemm(std::int64_t m, std::int64_t n, std::span<const Factors<T>> list, const Result<T>& c) {
-  const Plan<T> p = plan(m, n, list);
+[[gnu::always_inline]] inline void run(const Plan<T>& p, std::int64_t m, std::int64_t n,
+                                       std::span<const Factors<T>> list, const Result<T>& c) {
   if (p.by == Plan<T>::By::one_block) return block(p.unit, m, n, list[0].k, list[0].a, p.b, c);
   if (p.by == Plan<T>::By::blocks) return by_blocks(p, m, n, list, c);
   for (std::int64_t i = 0; c.addend != c.data && i < m; ++i)
@@ -286,6 +278,24 @@ void gemm(std::int64_t m, std::int64_t n, std::span<const Factors<T>> list, cons
       by_loops(m, n, f, c);
     else
       by_blas(m, n, f, c);
+}
+
+}  // namespace
+
+template <class T>
+Plan<T> plan(std::int64_t m, std::int64_t n, std::span<const Factors<T>> list) {
+  return decided(m, n, list);
+}
+
+template <class T>
+void gemm(const Plan<T>& p, std::int64_t m, std::int64_t n, std::span<const Factors<T>> list,
+          const Result<T>& c) {
+  run(p, m, n, list, c);
+}
+
+template <class T>
+void gemm(std::int64_t m, std::int64_t n, std::span<const Factors<T>> list, const Result<T>& c) {
+  run(decided(m, n, list), m, n, list, c);
 }
 
 template <class T>
@@ -303,6 +313,12 @@ template void gemm(std::int64_t, std::int64_t, std::span<const Factors<float>>,
                    const Result<float>&);
 template void gemm(std::int64_t, std::int64_t, std::span<const Factors<double>>,
                    const Result<double>&);
+template Plan<float> plan(std::int64_t, std::int64_t, std::span<const Factors<float>>);
+template Plan<double> plan(std::int64_t, std::int64_t, std::span<const Factors<double>>);
+template void gemm(const Plan<float>&, std::int64_t, std::int64_t, std::span<const Factors<float>>,
+                   const Result<float>&);
+template void gemm(const Plan<double>&, std::int64_t, std::int64_t,
+                   std::span<const Factors<double>>, const Result<double>&);
 template void pack(std::int64_t, std::int64_t, Matrix<const float>, float*);
 template void pack(std::int64_t, std::int64_t, Matrix<const double>, double*);
 

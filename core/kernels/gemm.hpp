@@ -4,6 +4,8 @@
 #include <span>
 #include <utility>
 
+#include "../vector_unit.hpp"
+
 /// Matrix products on plain arrays.
 namespace retrace::kernels {
 
@@ -49,6 +51,30 @@ struct Result {
 /// side by side.
 template <class T>
 void gemm(std::int64_t m, std::int64_t n, std::span<const Factors<T>> list, const Result<T>& c);
+
+/// The right-hand matrix cut into panels of columns: element (k, j) of panel p at
+/// data[p * panel_step + k * row_step + j].
+template <class T>
+struct Panels {
+  const T* data;
+  std::int64_t row_step, panel_step;
+};
+
+/// How a product is computed.
+template <class T>
+struct Plan {
+  VectorUnit unit;  // whose vectors are used
+  enum class By { loops_or_blas, one_block, blocks } by = By::loops_or_blas;
+  bool copies_a = false, reads_packed = false;
+  Panels<T> b{};  // null data if b is copied into panels
+};
+
+/// What gemm does, in two steps: the first decides, for the vector unit in use.
+template <class T>
+Plan<T> plan(std::int64_t m, std::int64_t n, std::span<const Factors<T>> list);
+template <class T>
+void gemm(const Plan<T>& plan, std::int64_t m, std::int64_t n, std::span<const Factors<T>> list,
+          const Result<T>& c);
 
 /// Writes b [k, n] to `to` in the order in which products read it best, for a b that is used again
 /// and again. Valid for the vector unit in use.

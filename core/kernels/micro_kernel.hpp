@@ -3,20 +3,11 @@
 #include <algorithm>
 #include <utility>
 
-#include "../vector_unit.hpp"
 #include "gemm.hpp"
 
 /// Products of blocks that fit the caches, written once for vectors of any width. Everything is
 /// inlined into a caller that is compiled for a unit with vectors of `Bytes`.
 namespace retrace::kernels {
-
-/// The right-hand matrix cut into panels of `width` columns: element (k, j) of panel p at
-/// data[p * panel_step + k * row_step + j].
-template <class T>
-struct Panels {
-  const T* data;
-  std::int64_t row_step, panel_step;
-};
 
 /// Rows of a tile, which is two vectors wide: as many as leave registers for two vectors of b and
 /// one of a. 28 of 32, or 12 of 16, hold sums.
@@ -29,19 +20,18 @@ struct MicroKernel {
   using Vector = typename VectorOf<T, Bytes>::Type;
   static constexpr std::int64_t lanes = Bytes / sizeof(T), width = 2 * lanes;
 
-  /// c [Rows, Vectors * lanes] = its addend + a [Rows, k] b [k, Vectors * lanes], in registers.
+  /// c [Rows, Vectors * lanes] = its addend + a [Rows, k] b [k, Vectors * lanes], the sums in
+  /// registers. Few sums are split over k, or each addition would wait for the one before.
   template <int Rows, int Vectors>
   RETRACE_INLINE static inline void tile(std::int64_t k, Matrix<const T> a, Panels<T> b,
                                          Result<T> c) {
-    Vector sums[Rows][Vectors];
+    constexpr int parts = std::max(1, 4 / (Rows * Vectors));
+    Vector sums[parts][Rows][Vectors] = {};
 #pragma GCC unroll 16
     for (int i = 0; i < Rows; ++i)
 #pragma GCC unroll 8
-      for (int j = 0; j < Vectors; ++j) {
-        sums[i][j] = Vector{};
-        __builtin_prefetch(c.data + i * c.step + j * lanes, 1);
-      }
-    for (std::int64_t p = 0; p < k; ++p) {
+      for (int j = 0; j < Vectors; ++j) __builtin_prefetch(c.data + i * c.step + j * lanes, 1);
+    const auto multiply = [&](int part, std::int64_t p) RETRACE_INLINE {
       Vector row[Vectors];
 #pragma GCC unroll 8
       for (int j = 0; j < Vectors; ++j)
@@ -51,16 +41,26 @@ struct MicroKernel {
       for (int i = 0; i < Rows; ++i) {
         const T x = a(i, p);
 #pragma GCC unroll 8
-        for (int j = 0; j < Vectors; ++j) sums[i][j] += x * row[j];
+        for (int j = 0; j < Vectors; ++j) sums[part][i][j] += x * row[j];
       }
+    };
+    std::int64_t p = 0;
+    for (; p + parts <= k; p += parts) {
+#pragma GCC unroll 4
+      for (int part = 0; part < parts; ++part) multiply(part, p + part);
     }
+    if constexpr (parts > 1)
+      for (; p < k; ++p) multiply(0, p);
 #pragma GCC unroll 16
     for (int i = 0; i < Rows; ++i)
 #pragma GCC unroll 8
       for (int j = 0; j < Vectors; ++j) {
+        Vector sum = sums[0][i][j];
+#pragma GCC unroll 4
+        for (int part = 1; part < parts; ++part) sum += sums[part][i][j];
         if (c.addend)
-          sums[i][j] += *reinterpret_cast<const Vector*>(c.addend + i * c.addend_step + j * lanes);
-        *reinterpret_cast<Vector*>(c.data + i * c.step + j * lanes) = sums[i][j];
+          sum += *reinterpret_cast<const Vector*>(c.addend + i * c.addend_step + j * lanes);
+        *reinterpret_cast<Vector*>(c.data + i * c.step + j * lanes) = sum;
       }
   }
 

@@ -1,8 +1,8 @@
 #include <functional>
 
 #include "../graph/contribution.hpp"
-#include "../kernels/gemm.hpp"
 #include "../kernels/packed_form.hpp"
+#include "../kernels/planned_product.hpp"
 #include "../tensor/launch.hpp"
 #include "ops.hpp"
 
@@ -56,15 +56,17 @@ void multiply(const Operand& a, const Operand& b, const Tensor& to,
               const std::byte* addend = nullptr, bool is_row = false) {
   check(a, b, to.shape(), to.dtype());
   visit_float(to.dtype(), [&]<class T>(T) {
-    const std::int64_t n = b.columns;
-    const kernels::Result<T> c{reinterpret_cast<T*>(to.node().data), n,
-                               reinterpret_cast<const T*>(addend), is_row ? 0 : n};
-    const kernels::Matrix<const T> left = a.matrix<T>(), right = b.matrix<T>();
-    const auto kernel = [=, m = a.rows, k = b.rows, storage = b.x->storage] {
-      const kernels::Factors<T> f{left, right, k, kernels::packed_form(*storage, k, n, right)};
-      kernels::gemm<T>(m, n, {&f, 1}, c);
-    };
-    launch("product", to, kernel, a.x, b.x);
+    const kernels::Result<T> c{reinterpret_cast<T*>(to.node().data), b.columns,
+                               reinterpret_cast<const T*>(addend), is_row ? 0 : b.columns};
+    if (detail::this_thread.recorder) [[unlikely]]
+      return launch(
+          "product", to,
+          kernels::PlannedProduct<T>(a.rows, b.columns, {a.matrix<T>(), b.matrix<T>(), b.rows}, c,
+                                     *b.x->storage),
+          a.x, b.x);
+    const T* packed = kernels::packed_form(*b.x->storage, b.rows, b.columns, b.matrix<T>());
+    const kernels::Factors<T> factors{a.matrix<T>(), b.matrix<T>(), b.rows, packed};
+    kernels::gemm<T>(a.rows, b.columns, {&factors, 1}, c);
   });
 }
 

@@ -38,8 +38,8 @@ Storage*& next_free(Storage& s) { return *reinterpret_cast<Storage**>(s.data());
 }  // namespace
 
 Recording::~Recording() {
-  for (const Call& c : calls_)
-    if (c.destroy) c.destroy(c.closure);
+  for (const Closure& c : closures_)
+    if (c.destroy) c.destroy(c.at);
   for (Storage* s : held_) remove_holder(*s);
 }
 
@@ -152,17 +152,18 @@ void Recorder::launched(std::span<const Tensor> outputs, const Kernel& kernel) {
   const std::size_t bytes = (kernel.bytes + align - 1) / align * align;
   if (room_ < bytes) {
     room_ = std::max(bytes, block);
-    recording_.closures_.push_back(std::make_unique<std::byte[]>(room_));
-    closures_end_ = recording_.closures_.back().get() + room_;
+    recording_.arena_.push_back(std::make_unique<std::byte[]>(room_));
+    closures_end_ = recording_.arena_.back().get() + room_;
   }
   void* closure = closures_end_ - room_;
   recording_.kernels_.push_back({op, kernel.name, outputs.empty() ? Shape() : outputs[0].shape(),
                                  written.empty() ? 0 : written[0].bytes});
   recording_.outputs_.push_back(std::move(written));
   kernel.move_to(closure, kernel.closure);
-  recording_.calls_.push_back({kernel.run, closure, kernel.destroy, {}});
+  recording_.closures_.push_back({closure, kernel.destroy});
+  recording_.calls_.push_back({kernel.run, closure});
   room_ -= bytes;
-  if (hashes_) hashes_->push_back(recording_.hash_of_outputs(recording_.calls_.size() - 1));
+  if (hashes_) hashes_->push_back(recording_.hash_of_outputs(recording_.kernels_.size() - 1));
 }
 
 void Recorder::read_on_host(const char* what, const Node& x) {
@@ -256,10 +257,21 @@ void Recorder::finish(std::span<Tensor* const> results) {
     l.gradient_storage = g->storage;
   }
   for (Recording::Owner& o : recording_.owners_) o.uses = o.object.use_count();
-  for (std::size_t i = 0; i < recording_.calls_.size(); ++i)
+  const std::vector<Recording::Call> kernels = std::exchange(recording_.calls_, {});
+  for (std::size_t i = 0; i < kernels.size(); ++i) {
+    const auto add = [&](const Recording::Call& call) {
+      recording_.calls_.push_back(call);
+      recording_.kernel_of_.push_back(i);
+    };
     for (const Recording::Output& output : recording_.outputs_[i])
-      if (output.storage->is_large() || output.storage->users() > 0)
-        recording_.calls_[i].changes.push_back(output.storage);
+      if (output.storage->is_large() || output.storage->users() > 0) {
+        const auto change = [](const void* s) {
+          static_cast<Storage*>(const_cast<void*>(s))->changed();
+        };
+        add({change, output.storage});
+      }
+    add(kernels[i]);
+  }
   for (const auto& [storage, use] : uses_)
     if (use.origin == Origin::before && use.computed_by)
       recording_.state_.push_back({storage, storage->data(), storage->element_bytes()});

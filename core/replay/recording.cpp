@@ -30,7 +30,7 @@ void Recording::Leaf::set_gradient() const {
 
 bool Recording::fits(std::span<const Tensor* const> inputs) const {
   if (recording_ != this_thread.recording || training_ != this_thread.training ||
-      inputs.size() != inputs_.size())
+      unit_ != vector_unit() || inputs.size() != inputs_.size())
     return false;
   for (std::size_t i = 0; i < inputs.size(); ++i) {
     const Tensor &x = *inputs[i], &own = inputs_[i];
@@ -58,23 +58,23 @@ void Recording::load(std::span<const Tensor* const> inputs) const {
   }
 }
 
-void Recording::run_kernels(const Function<void(std::size_t)>& after) const {
-  std::size_t i = 0;
+template <class After>
+void Recording::run_kernels(After after) const {
+  const Call* call = calls_.data();
   try {
-    for (; i < calls_.size(); ++i) {
-      for (Storage* s : calls_[i].changes) s->changed();
-      calls_[i].run(calls_[i].closure);
-      if (after) [[unlikely]]
-        after(i);
+    for (const Call* end = call + calls_.size(); call != end; ++call) {
+      call->run(call->closure);
+      after(static_cast<std::size_t>(call - calls_.data()));
     }
   } catch (const Unnamed& e) {
-    retrace::fail("{}: {}", kernels_[i].op, e.what());
+    const std::size_t kernel = kernel_of_[static_cast<std::size_t>(call - calls_.data())];
+    retrace::fail("{}: {}", kernels_[kernel].op, e.what());
   }
 }
 
 void Recording::replay() const {
   try {
-    run_kernels({});
+    run_kernels([](std::size_t) {});
   } catch (...) {
     for (const Leaf& leaf : leaves_)
       if (leaf.sets_gradient && !leaf.reads_gradient)
@@ -98,7 +98,11 @@ std::vector<std::uint64_t> Recording::rehearse() const {
     for (auto& [generator, state] : draws) generator.set_state(state);
   };
   try {
-    run_kernels([&](std::size_t i) { hashes.push_back(hash_of_outputs(i)); });
+    run_kernels([&](std::size_t call) {
+      const bool last_of_kernel =
+          call + 1 == calls_.size() || kernel_of_[call + 1] != kernel_of_[call];
+      if (last_of_kernel) hashes.push_back(hash_of_outputs(kernel_of_[call]));
+    });
   } catch (...) {
     restore();
     throw;

@@ -3,9 +3,9 @@
 #include <memory>
 #include <vector>
 
-#include "../function.hpp"
 #include "../tensor/generator.hpp"
 #include "../tensor/launch.hpp"
+#include "../vector_unit.hpp"
 
 namespace retrace {
 
@@ -57,9 +57,11 @@ class Recording {
   };
   struct Call {
     void (*run)(const void* closure);
-    void* closure;
+    const void* closure;
+  };
+  struct Closure {
+    void* at;
     void (*destroy)(void* closure);
-    std::vector<Storage*> changes;  // those that others may see, or have packed copies
   };
   /// A leaf that the step used, as it was and, its gradient, as it is left.
   struct Leaf {
@@ -86,21 +88,27 @@ class Recording {
     long uses;
   };
 
-  void run_kernels(const Function<void(std::size_t i)>& after) const;
+  template <class After>
+  void run_kernels(After after) const;
   std::uint64_t hash_of_outputs(std::size_t i) const;
 
   std::vector<Tensor> inputs_;
+  /// What a replay calls: before a kernel, what tells that it writes to elements which others may
+  /// see or have packed.
   std::vector<Call> calls_;
+  std::vector<std::size_t> kernel_of_;  // each call
+  std::vector<Closure> closures_;       // of the kernels
   std::vector<RecordedKernel> kernels_;
-  std::vector<std::vector<Output>> outputs_;  // of each
-  std::vector<Output> state_;                 // of before the step, which it changes
-  std::vector<std::unique_ptr<std::byte[]>> closures_;
+  std::vector<std::vector<Output>> outputs_;         // of each
+  std::vector<Output> state_;                        // of before the step, which it changes
+  std::vector<std::unique_ptr<std::byte[]>> arena_;  // for the closures
   std::vector<Storage*> held_;
   std::vector<Leaf> leaves_;
   std::vector<HostRead> reads_;
   std::vector<Owner> owners_;
   std::vector<Generator> generators_;
   bool recording_ = this_thread.recording, training_ = this_thread.training;
+  VectorUnit unit_ = vector_unit();
   std::size_t bytes_ = 0;
 };
 

@@ -3,6 +3,7 @@
 #include <string>
 #include <tuple>
 
+#include "../function.hpp"
 #include "recording.hpp"
 
 namespace retrace {

@@ -49,31 +49,42 @@ std::vector<Tensor> Recurrent::gates_of(const Tensor& x) const {
   return unstack(reshape(x, {x.dim(0), kind_.gates, width()}), 1);
 }
 
-RecurrentState Recurrent::begin(int rank, const Tensor& x, const State& given, bool made) const {
-  const char* in = made ? "::advance" : rank == 2 ? "::step" : "";
+RecurrentState Recurrent::begin(int rank, const Tensor& x, const State& given) const {
+  const char* in = rank == 2 ? "::step" : "";
   require(x.rank() == rank && x.dim(-1) == w_x.dim(0), "{}{}: expected x [batch, {}{}], got {}",
           kind_.name, in, rank == 2 ? "" : "steps, ", w_x.dim(0), x.shape());
-  const auto check_dtype = [&](const char* what, const Tensor& part) {
-    require(part.dtype() == w_x.dtype(),
-            "{}{}: {} is {} {} but the weights are {}; cast with .to({})", kind_.name, in, what,
-            part.dtype(), part.shape(), w_x.dtype(), w_x.dtype());
-  };
-  check_dtype("x", x);
+  check_dtype(in, "x", x);
   require(x.shape()[1] > 0, "{}: expected one step or more, got x {}", kind_.name, x.shape());
-  require(kind_.has_c || !given.c.defined(), "{}{}: expected a state of one tensor, got h and c",
-          kind_.name, in);
-  const auto start = [&](const Tensor& part) {
-    const Shape shape{x.shape()[0], width()};
-    if (!part.defined()) {
-      require(!made, "{}{}: expected a state {}, got an undefined h or c", kind_.name, in, shape);
-      return zeros(shape, x.dtype());
-    }
+  const Shape shape{x.shape()[0], width()};
+  State state = given;
+  if (!state.h.defined()) state.h = zeros(shape, x.dtype());
+  if (kind_.has_c && !state.c.defined()) state.c = zeros(shape, x.dtype());
+  if (given.h.defined() || given.c.defined()) check_state(in, state, shape);
+  return state;
+}
+
+void Recurrent::check_dtype(const char* in, const char* what, const Tensor& part) const {
+  require(part.dtype() == w_x.dtype(),
+          "{}{}: {} is {} {} but the weights are {}; cast with .to({})", kind_.name, in, what,
+          part.dtype(), part.shape(), w_x.dtype(), w_x.dtype());
+}
+
+void Recurrent::check_state(const char* in, const State& state, const Shape& shape) const {
+  const auto fits = [&](const Tensor& part) {
+    return part.defined() && part.dtype() == w_x.dtype() && part.shape() == shape;
+  };
+  if (fits(state.h) && (kind_.has_c ? fits(state.c) : !state.c.defined())) return;
+  const auto check = [&](const Tensor& part) {
+    require(part.defined(), "{}{}: expected a state {}, got an undefined h or c", kind_.name, in,
+            shape);
     require(part.shape() == shape, "{}{}: expected a state {}, got {}", kind_.name, in, shape,
             part.shape());
-    check_dtype("the state", part);
-    return part;
+    check_dtype(in, "the state", part);
   };
-  return {start(given.h), kind_.has_c ? start(given.c) : given.c};
+  check(state.h);
+  if (kind_.has_c) check(state.c);
+  require(kind_.has_c || !state.c.defined(), "{}{}: expected a state of one tensor, got h and c",
+          kind_.name, in);
 }
 
 Recurrence Recurrent::operator()(Tensor x, const State& given, const Tensor& lengths) const {
@@ -101,7 +112,7 @@ Recurrence Recurrent::operator()(Tensor x, const State& given, const Tensor& len
     for (Tensor& of_step : projected) {
       const std::int64_t t = options_.reverse ? steps - 1 - n : n;
       State next = advance(std::move(of_step), state);
-      if (n == 0) begin(3, x, next, true);
+      if (n == 0) check_state("::advance", next, state.h.shape());
       if (t >= shortest) {
         const Tensor reached = select(within, 1, t);
         next.h = where(reached, next.h, state.h);
@@ -118,8 +129,9 @@ Recurrence Recurrent::operator()(Tensor x, const State& given, const Tensor& len
 }
 
 RecurrentState Recurrent::step(const Tensor& x_t, const State& state) const {
-  const State start = begin(2, x_t, state);
-  return begin(2, x_t, advance(addmm(b, x_t, w_x), start), true);
+  State next = advance(addmm(b, x_t, w_x), begin(2, x_t, state));
+  check_state("::advance", next, {x_t.dim(0), width()});
+  return next;
 }
 
 }  // namespace retrace

@@ -116,9 +116,11 @@ class Recurrent {
 
  private:
   /// The state to begin with, zeros where `given` is undefined, for x [batch, steps, features] or,
-  /// with rank 2, [batch, features]. Throws Error if x or the state does not fit, and for one that
-  /// `advance` made also if a part is undefined.
-  State begin(int rank, const Tensor& x, const State& given, bool made = false) const;
+  /// with rank 2, [batch, features]. Throws Error if x or the state does not fit.
+  State begin(int rank, const Tensor& x, const State& given) const;
+  // Throw Error, which says where, unless a tensor or a state fits the weights.
+  void check_dtype(const char* in, const char* what, const Tensor& part) const;
+  void check_state(const char* in, const State& state, const Shape& shape) const;
 
   Kind kind_;
   RecurrentOptions options_;
