@@ -138,5 +138,6 @@ TEST_CASE("gradients of layers agree with differences: by inputs and by weights"
                    {"Bidirectional", recurrent<Bidirectional<GRU>>},
                    {"Stacked", recurrent<Stacked<LSTM>>},
                    {"LayerNorm", normalized},
-                   {"Sequential", chained}});
+                   // Rounding: 3 or 4 of 1,000 draws are off by 1e-9, the worst by 2.4e-9.
+                   {.name = "Sequential", .draw = chained, .usual = 2e-9}});
 }
