@@ -18,6 +18,7 @@ class PlannedProduct {
     packed.packed_b = factors.b.data;  // any, for the plan
     packed_ = plan<T>(m, n, {&packed, 1});
     packs_ = packed_.reads_packed && storage.is_large();
+    packed_.b.data = nullptr;
   }
 
   void operator()() const {

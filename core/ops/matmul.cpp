@@ -182,6 +182,7 @@ void detail::add_to(Tensor& to, const Product& p) {
 }
 
 void detail::add_to(Tensor& to, std::span<const Product> products) {
+  if (products.size() == 1) return add_to(to, products[0]);  // whose factor may be packed
   visit_float(to.dtype(), [&]<class T>(T) {
     std::vector<Operand> operands;
     std::vector<kernels::Factors<T>> list;
