@@ -22,7 +22,7 @@ arrow layers optim examples tests
 arrow optim layers examples tests
 
 # The stages of core, from the ground up: each includes itself and earlier ones. core.hpp names what is public.
-stages=(core core/kernels core/tensor core/graph core/ops core/backward core/model core/io)
+stages=(core core/kernels core/tensor core/graph core/ops core/backward core/replay core/model core/io)
 stage_of() { # stage_of FOLDER: its place
   local i
   for i in "${!stages[@]}"; do [[ $1 != "${stages[i]}" ]] || echo "$i"; done
@@ -56,6 +56,6 @@ tokens=$(find core layers optim -name '*.[ch]pp' -exec cat {} + | perl -0777 -ne
   s{(//[^\n]*|/\*.*?\*/)|R"(\w*)\(.*?\)\2"|"(?:\\.|[^"\\\n])*"|\x27(?:\\.|[^\x27\\\n])+\x27}{$1 ? " " : " literal "}gse;
   print scalar(() = m{\w+(?:\.\w+)*|<<=|>>=|<=>|\.\.\.|->|::|\+\+|--|&&|\|\||[-+*/%&|^!=<>]=|<<|[^\w\s]}g)')
 echo "$tokens tokens in core, layers and optim"
-((tokens > 0 && tokens <= 64900)) || breach 'there may be 64,900'
+((tokens > 0 && tokens <= 74900)) || breach 'there may be 74,900'
 
 exit "$breaches"
