@@ -58,9 +58,9 @@ void own_gradients(const Parameters& parameters) {
 
 /// Calls work(each) with each of the gradients, which it may change; while a step is recorded, in a
 /// kernel. They are our own by then.
-void launch_on_gradients(const char* name, const Parameters& parameters, auto work) {
+void launch_on_gradients(const char* name, const Parameters& parameters, auto work,
+                         std::vector<Tensor> outputs = {}) {
   if (!detail::this_thread.recorder) return work(EachOf{parameters});
-  std::vector<Tensor> outputs;
   EachRecorded each;
   for_each_gradient(parameters, [&](const Tensor&, const Tensor& g) {
     outputs.push_back(g);
@@ -118,10 +118,14 @@ GradientNorm clip_grad_norm(const Parameters& parameters, double max_norm) {
   require(max_norm >= 0, "clip_grad_norm: max_norm must not be negative, got {}", max_norm);
   if (detail::this_thread.recorder) {  // whether a replay will change them is not known
     own_gradients(parameters);
-    launch_on_gradients("clip_grad_norm", parameters, [max_norm](const auto& each) {
-      if (const Clipping clipping(each, max_norm); clipping.changes()) clipping.apply(each);
-    });
-    return {};
+    const Tensor norm = empty({}, f64);
+    const auto clip = [max_norm, to = norm.data<double>()](const auto& each) {
+      const Clipping clipping(each, max_norm);
+      *to = clipping.norm;
+      if (clipping.changes()) clipping.apply(each);
+    };
+    launch_on_gradients("clip_grad_norm", parameters, clip, {norm});
+    return GradientNorm(norm);
   }
   const Clipping clipping(EachOf{parameters}, max_norm);
   if (clipping.changes()) {

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <optional>
 #include <retrace/core.hpp>
 
 /// Both functions change gradients in place and need no memory, but for a gradient to which there
@@ -8,23 +7,20 @@
 /// are passed over.
 namespace retrace {
 
-/// A norm, which is a number but while a step is recorded for Replay: nobody knows it then.
+/// A norm: a number, or for a step that is being recorded for Replay a tensor f64 [], since nobody
+/// knows the number then. The step may return `tensor()`.
 class GradientNorm {
  public:
-  GradientNorm() = default;  ///< unknown
   explicit GradientNorm(double norm) : norm_(norm) {}
+  explicit GradientNorm(Tensor recorded) : norm_(0), recorded_(std::move(recorded)) {}
 
   /// Throws Error while a step is recorded.
-  operator double() const {
-    require(
-        norm_.has_value(),
-        "clip_grad_norm: the norm was read in a step that is being recorded; a replay would not "
-        "read it again");
-    return *norm_;
-  }
+  operator double() const { return recorded_.defined() ? recorded_.item() : norm_; }
+  Tensor tensor() const { return recorded_.defined() ? recorded_ : full({}, norm_, f64); }
 
  private:
-  std::optional<double> norm_;
+  double norm_;
+  Tensor recorded_;
 };
 
 /// Scales the gradients of all parameters by one factor so that their common 2-norm is at most

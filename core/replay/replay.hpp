@@ -28,8 +28,10 @@ void for_each_tensor(T& value, const F& f) {
     for (auto& part : value) for_each_tensor(part, f);
   else if constexpr (requires { std::tuple_size<T>(); })
     std::apply([&](auto&... parts) { (for_each_tensor(parts, f), ...); }, value);
-  else
-    value.parts([&](std::string_view, auto& part) { for_each_tensor(part, f); });
+  else {
+    auto list = [&](std::string_view, auto& part) { for_each_tensor(part, f); };
+    value.parts(list);
+  }
 }
 
 /// The recordings of a step, without the types of its arguments and results.

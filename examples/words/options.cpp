@@ -128,6 +128,9 @@ void add_other_options(CLI::App& app, Command& command) {
                           "Folder of weights to invent words with, without training");
   add(app, files, "--save-every", command.save_every,
       "Seconds between checkpoints; 0: one after every step");
+  app.add_flag("--eager", command.eager,
+               "Run every step as it is, not replayed: slower, and the same bytes")
+      ->group("Training");
   resume->excludes(out);
   from->excludes(out)->excludes(resume);
   for (CLI::Option* folder : {out, resume, from}) {

@@ -87,6 +87,7 @@ struct Command {
   std::string resume;             ///< folder of a run to go on with; empty: a new run
   std::string from;               ///< folder of weights to sample from; empty: train
   double save_every = 15;         ///< seconds between checkpoints; 0: one after every step
+  bool eager = false;             ///< steps are run as they are, not replayed
 
   std::int64_t samples = 0;   ///< words to invent
   std::int64_t passages = 3;  ///< of a text that is read as it is, instead

@@ -61,7 +61,7 @@ Run::Run(const Command& command, const RunOptions& options)
     : command_(command),
       folder_(command.resume.empty() ? command.out : command.resume),
       data_(load_data(options)),
-      trainer_(options, data_) {
+      trainer_(options, data_, command.eager) {
   data_.vocabulary.encode(command.prime);  // refuses now what sampling would refuse later
   if (command.resume.empty())
     clear_folder();

@@ -43,17 +43,29 @@ NetOptions net_options(const RunOptions& options, const Vocabulary& vocabulary) 
           .dropout = options.dropout};
 }
 
-Trainer::Trainer(const RunOptions& options, const Data& data)
+Trainer::Trainer(const RunOptions& options, const Data& data, bool eager)
     : options_(options),
       data_(data),
-      state_(initial_state(options, data)),
-      parameters_(retrace::parameters(state_.net)) {
+      state_(std::make_unique<TrainingState>(initial_state(options, data))),
+      eager_(eager),
+      learn_([state = state_.get(), weights = retrace::parameters(state_->net),
+              clip = options.clip](const retrace::Tensor& input, const retrace::Tensor& target,
+                                   const Net::States& before) {
+        const retrace::TrainingMode training;
+        const auto [logits, states] = state->net(input, before);
+        const retrace::Tensor loss = retrace::cross_entropy(logits, target);
+        state->optimizer.zero_grad();
+        loss.backward();
+        return Learned{loss, retrace::clip_grad_norm(weights, clip).tensor(), states.detach()};
+      }),
+      replayed_learn_(learn_),
+      replayed_update_([state = state_.get()] { state->optimizer.step(); }) {
   options_.as = data.kind == TextKind::as_it_is ? "text" : "list";
 }
 
 void Trainer::resume(const std::string& checkpoint) {
-  load_checkpoint(checkpoint, state_, data_);
-  const std::int64_t done = state_.position.step;
+  load_checkpoint(checkpoint, *state_, data_);
+  const std::int64_t done = state_->position.step;
   require(total_steps() == 0 || done <= total_steps(),
           "cannot resume {}: the run is to have {} steps and has done {}", checkpoint,
           total_steps(), done);
@@ -62,9 +74,9 @@ void Trainer::resume(const std::string& checkpoint) {
     return std::tie(o.steps, o.epochs, o.seconds, o.lr);
   };
   if (done > 0 && plan(before) != plan(options_)) {
-    state_.schedule.from = before.lr == options_.lr ? state_.schedule.reached : 1;
-    state_.schedule.step = done;
-    state_.schedule.seconds = state_.position.seconds;
+    state_->schedule.from = before.lr == options_.lr ? state_->schedule.reached : 1;
+    state_->schedule.step = done;
+    state_->schedule.seconds = state_->position.seconds;
   }
   evaluations_ = evaluations_due();
 }
@@ -86,15 +98,15 @@ double Trainer::progress() const { return progress_since(0, 0); }
 double Trainer::progress_since(std::int64_t step, double seconds) const {
   double share = 0;
   if (total_steps() > step)
-    share = static_cast<double>(state_.position.step - step) /
+    share = static_cast<double>(state_->position.step - step) /
             static_cast<double>(total_steps() - step);
   if (options_.seconds > seconds)
-    share = std::max(share, (state_.position.seconds - seconds) / (options_.seconds - seconds));
+    share = std::max(share, (state_->position.seconds - seconds) / (options_.seconds - seconds));
   return std::min(share, 1.0);
 }
 
 double Trainer::rate() const {
-  const Schedule& s = state_.schedule;
+  const Schedule& s = state_->schedule;
   const double wave = (1 + std::cos(std::numbers::pi * progress_since(s.step, s.seconds))) / 2;
   return options_.decay + (s.from - options_.decay) * wave;
 }
@@ -106,36 +118,36 @@ std::int64_t Trainer::evaluations_due() const {
 }
 
 double Trainer::step() {
-  const Batch batch = state_.lanes.read(options_.sequence);
-  const retrace::TrainingMode training;
-  auto [logits, states] = state_.net(batch.input, state_.states);
-  const retrace::Tensor loss = retrace::cross_entropy(logits, batch.target);
-  state_.optimizer.zero_grad();
-  loss.backward();
-  const double norm = retrace::clip_grad_norm(parameters_, options_.clip);
-  require(std::isfinite(loss.item()) && std::isfinite(norm),
+  const Batch batch = state_->lanes.read(options_.sequence);
+  const Learned& learned = eager_ ? learn_(batch.input, batch.target, state_->states)
+                                  : replayed_learn_(batch.input, batch.target, state_->states);
+  const double loss = learned.loss.item();
+  require(std::isfinite(loss) && std::isfinite(learned.norm.item()),
           "the loss or its gradient is no longer finite at step {}; a lower --lr may help",
-          state_.position.step + 1);
+          state_->position.step + 1);
 
-  state_.schedule.reached = rate();
-  state_.optimizer.set_lr(options_.lr * state_.schedule.reached);
-  state_.optimizer.step();
+  state_->schedule.reached = rate();
+  state_->optimizer.set_lr(options_.lr * state_->schedule.reached);
+  if (eager_)
+    state_->optimizer.step();
+  else
+    replayed_update_();
 
-  state_.states = states.detach();
-  ++state_.position.step;
-  state_.position.characters += batch.characters();
-  state_.history.add(training_curve, static_cast<double>(state_.position.step), loss.item());
-  return loss.item();
+  state_->states = learned.states;
+  ++state_->position.step;
+  state_->position.characters += batch.characters();
+  state_->history.add(training_curve, static_cast<double>(state_->position.step), loss);
+  return loss;
 }
 
 bool Trainer::evaluate() {
   evaluations_ = evaluations_due();
-  const double loss = cross_entropy(state_.net, data_.probe);
-  state_.history.add(held_out_curve, static_cast<double>(state_.position.step), loss);
-  if (!(loss < state_.best_loss)) return false;
-  state_.best = retrace::clone(state_.net);
-  state_.best_loss = loss;
-  state_.best_step = state_.position.step;
+  const double loss = cross_entropy(state_->net, data_.probe);
+  state_->history.add(held_out_curve, static_cast<double>(state_->position.step), loss);
+  if (!(loss < state_->best_loss)) return false;
+  state_->best = retrace::clone(state_->net);
+  state_->best_loss = loss;
+  state_->best_step = state_->position.step;
   return true;
 }
 

@@ -10,7 +10,9 @@
 #include <retrace/optim.hpp>
 
 #include <cstdint>
+#include <functional>
 #include <limits>
+#include <memory>
 #include <string>
 #include <string_view>
 
@@ -62,8 +64,8 @@ struct TrainingState {
 /// that the BLAS adds up in the same order: on the same machine, with as many threads.
 class Trainer {
  public:
-  /// The data must outlive the trainer.
-  Trainer(const RunOptions& options, const Data& data);
+  /// The data must outlive the trainer. `eager`: steps are run as they are, not replayed.
+  Trainer(const RunOptions& options, const Data& data, bool eager = false);
 
   /// Goes on from a checkpoint. If the run gets another length, the learning rate falls from what
   /// it was to what it is to be at the new end; if it gets another `lr` too, from that. Throws
@@ -89,14 +91,28 @@ class Trainer {
   /// Judges the network by the probe. Returns whether it is the best so far, which is then kept.
   bool evaluate();
 
-  TrainingState& state() { return state_; }
-  const TrainingState& state() const { return state_; }
-  const Position& position() const { return state_.position; }
+  TrainingState& state() { return *state_; }
+  const TrainingState& state() const { return *state_; }
+  const Position& position() const { return state_->position; }
   /// Tells how long the run has taken, for its time budget.
-  void set_seconds(double seconds) { state_.position.seconds = seconds; }
+  void set_seconds(double seconds) { state_->position.seconds = seconds; }
   const RunOptions& options() const { return options_; }
 
  private:
+  /// What a step finds out before the weights change.
+  struct Learned {
+    retrace::Tensor loss, norm;
+    Net::States states;
+
+    void parts(auto& list) {
+      list("loss", loss);
+      list("norm", norm);
+      list("states", states);
+    }
+  };
+  using Learn = std::function<Learned(const retrace::Tensor& input, const retrace::Tensor& target,
+                                      const Net::States& states)>;
+
   std::int64_t evaluations_due() const;
   double progress_since(std::int64_t step, double seconds) const;
   double rate() const;
@@ -104,8 +120,11 @@ class Trainer {
   RunOptions options_;
   const Data& data_;
   std::int64_t evaluations_ = 0;
-  TrainingState state_;
-  retrace::Parameters parameters_;
+  std::unique_ptr<TrainingState> state_;  // stays where it is when the trainer is moved
+  bool eager_;
+  Learn learn_;
+  retrace::Replay<Learn> replayed_learn_;
+  retrace::Replay<std::function<void()>> replayed_update_;
 };
 
 }  // namespace words

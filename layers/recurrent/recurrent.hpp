@@ -23,6 +23,10 @@ struct RecurrentState {
   operator Tensor() const;
   /// Without history: gradients stop here.
   RecurrentState detach() const { return {h.detach(), c.detach()}; }
+  void parts(auto& list) {
+    list("h", h);
+    list("c", c);
+  }
 
   Tensor h;  ///< the output
   Tensor c;  ///< the cell of an LSTM; undefined in layers that have none
@@ -33,6 +37,11 @@ template <class State>
 struct RecurrenceOf {
   Tensor y;     ///< the outputs of all steps [batch, steps, units], or the last one
   State state;  ///< after the last step
+
+  void parts(auto& list) {
+    list("y", y);
+    list("state", state);
+  }
 };
 using Recurrence = RecurrenceOf<RecurrentState>;
 
