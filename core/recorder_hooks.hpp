@@ -10,6 +10,8 @@ namespace retrace::detail {
 
 /// Notes that a kernel uses the elements.
 void note_use(const Node& x);
+/// The same where it is known that it reads them. Throws Error if nothing has written them.
+void note_read(const Node& x);
 /// Notes that elements decide what the step does. Throws Error if the step computed them: a replay
 /// could not know what would be done with them.
 void note_host_read(const char* what, const Node& x);

@@ -46,6 +46,7 @@ Recording::~Recording() {
 // ---- what the library calls ---------------------------------------------------------------------
 
 void note_use(const Node& x) { this_thread.recorder->used(x); }
+void note_read(const Node& x) { this_thread.recorder->read_by_kernel(x); }
 void note_host_read(const char* what, const Node& x) {
   this_thread.recorder->read_on_host(what, x);
 }
@@ -125,6 +126,13 @@ void Recorder::used(const Node& x) {
   if (!x.storage) return;
   hold(*x.storage, Origin::before);
   uses_[x.storage].shape = x.shape;
+}
+
+void Recorder::read_by_kernel(const Node& x) {
+  used(x);
+  require(!x.storage || uses_[x.storage].written,
+          "a tensor {} of a step that is being recorded is used but was filled by no launch",
+          x.shape);
 }
 
 bool Recorder::made_here(const Node& x) const {
@@ -219,21 +227,20 @@ void Recorder::check_escapes(std::span<Tensor* const> results) {
     if (t->defined()) ++known[t->node().storage];
   for (const Recording::Leaf& l : recording_.leaves_)
     if (l.node->gradient) ++known[l.node->gradient->storage];
-  for (const auto& [storage, use] : uses_) {
-    if (use.origin == Origin::step) {
-      require(use.written || use.shape.size() == 0,
-              "a tensor {} of a step that is being recorded was filled by no launch", use.shape);
-      require(
-          storage->users() <= known[storage],
-          "a step that is being recorded keeps a tensor {} that '{}' made: a replay would write "
-          "over it; return it from the step",
-          use.shape, use.computed_by);
-    }
+  for (const auto& [storage, use] : uses_)
     require(
         use.origin != Origin::before || storage->users() > 0 || use.was_gradient,
         "a step that is being recorded replaced a tensor {} of before, which a replay would read "
         "for ever: hand it in as an argument and return what takes its place",
         use.shape);
+  for (const auto& [storage, use] : uses_) {
+    if (use.origin != Origin::step) continue;
+    require(use.written || use.shape.size() == 0,
+            "a tensor {} of a step that is being recorded was filled by no launch", use.shape);
+    require(storage->users() <= known[storage],
+            "a step that is being recorded keeps a tensor {} that '{}' made: a replay would write "
+            "over it; return it from the step",
+            use.shape, use.computed_by);
   }
 }
 

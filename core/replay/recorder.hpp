@@ -24,6 +24,7 @@ class Recorder {
 
   void launched(std::span<const Tensor> outputs, const Kernel& kernel);
   void used(const Node& x);
+  void read_by_kernel(const Node& x);
   void read_on_host(const char* what, const Node& x);
   void watch(Node& leaf);
   void gradient(Node& leaf, GradientUse use);

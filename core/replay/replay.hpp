@@ -140,6 +140,7 @@ class Replay {
       first_ = result;
       return *result;
     }
+    first_ = nullptr;
     void* result = player_.replay(&kind);
     if (!result)
       result = player_.record(&kind, [&](std::span<const Tensor> own, auto& take) {

@@ -64,6 +64,7 @@ std::int64_t Generator::below(std::int64_t n) const {
 }
 
 Generator Generator::clone() const {
+  detail::forbid_in_step("Generator::clone");
   detail::note(*this, *state_);
   Generator copy(0);
   *copy.state_ = *state_;

@@ -21,7 +21,7 @@ struct Kernel {
 /// replay/recorder.cpp.
 void launch_recorded(std::span<const Tensor> outputs, const Kernel& kernel);
 inline void note_input(const Node* x) {
-  if (x) note_use(*x);
+  if (x) note_read(*x);
 }
 /// On its own, so that a kernel which is only called need not lie in memory.
 template <class K>

@@ -124,10 +124,11 @@ std::string print(const std::string*& next, const Shape& shape, int axis, std::i
 std::string to_string(const Tensor& x) {
   if (!x.defined()) return "undefined";
   if (x.size() == 0) return "[]";
+  if (detail::this_thread.recorder) detail::note_host_read("to_string", x.node());
   const std::int64_t most = x.size() > summarize_above ? 2 * edge : x.size();
   return visit(x.dtype(), [&]<class T>(T) {
     std::vector<T> shown;
-    collect_shown(shown, x.data<T>(), x, 0, most);
+    collect_shown(shown, reinterpret_cast<const T*>(x.node().data), x, 0, most);
     const std::vector<std::string> texts = texts_of(shown);
     const std::string* next = texts.data();
     return print(next, x.shape(), 0, most);

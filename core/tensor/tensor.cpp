@@ -60,6 +60,8 @@ Tensor detail::handle_to(Node& node) {
 
 Tensor detail::lend(Tensor& x) {
   Node& from = x.node();
+  if (this_thread.recorder) [[unlikely]]
+    note_read(from);
   from.storage->forget_packed();
   if (from.is_new()) return std::move(x);
   Tensor out(Node::create(from.shape, from.dtype));
