@@ -19,8 +19,8 @@ enum class GradientUse { read, written };
 void note_gradient(Node& leaf, GradientUse use);
 /// Throws Error unless the step made the tensor.
 void note_flag_change(const Node& leaf);
-/// Keeps what kernels refer to.
-void note_owner(std::shared_ptr<const void> owner);
+/// Keeps what kernels refer to. The step is recorded again when `alive` has expired.
+void note_owner(std::shared_ptr<const void> owner, std::weak_ptr<const void> alive);
 
 [[noreturn]] void forbidden_in_step(const char* what);
 /// Throws Error while a step is recorded, for what a replay would not do again.

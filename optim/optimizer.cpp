@@ -95,7 +95,7 @@ void Optimizer::prepare(Place& p) const {
 
 void Optimizer::step() {
   Body& all = body();
-  if (detail::this_thread.recorder) detail::note_owner(body_);
+  if (detail::this_thread.recorder) detail::note_owner(body_, alive_);
   // Everything that can fail comes before the first value changes.
   for (Place& p : all.places) {
     auto& [name, w] = p.parameter;

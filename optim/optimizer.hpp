@@ -91,6 +91,7 @@ class Optimizer {
   void prepare(Place& place) const;
 
   std::shared_ptr<Body> body_ = std::make_shared<Body>();
+  std::shared_ptr<void> alive_ = std::make_shared<char>();  // as long as this or where it moved to
 };
 
 /// An optimizer with its options, for one list of parameters or several, each with all options of

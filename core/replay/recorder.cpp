@@ -52,7 +52,9 @@ void note_host_read(const char* what, const Node& x) {
 }
 void note_gradient(Node& leaf, GradientUse use) { this_thread.recorder->gradient(leaf, use); }
 void note_flag_change(const Node& leaf) { this_thread.recorder->flag_changed(leaf); }
-void note_owner(std::shared_ptr<const void> owner) { this_thread.recorder->keep(std::move(owner)); }
+void note_owner(std::shared_ptr<const void> owner, std::weak_ptr<const void> alive) {
+  this_thread.recorder->keep(std::move(owner), std::move(alive));
+}
 void note_operands(std::span<const Tensor> operands) {
   for (const Tensor& x : operands)
     if (x.defined() && x.is_leaf() && x.node().storage) this_thread.recorder->watch(x.node());
@@ -215,10 +217,8 @@ void Recorder::flag_changed(const Node& x) {
   if (!made_here(x)) forbidden_in_step("requires_grad");
 }
 
-void Recorder::keep(std::shared_ptr<const void> owner) {
-  for (const Recording::Owner& o : recording_.owners_)
-    if (o.object == owner) return;
-  recording_.owners_.push_back({std::move(owner), 0});
+void Recorder::keep(std::shared_ptr<const void> owner, std::weak_ptr<const void> alive) {
+  recording_.owners_.push_back({std::move(owner), std::move(alive)});
 }
 
 void Recorder::check_escapes(std::span<Tensor* const> results) {
@@ -263,7 +263,6 @@ void Recorder::finish(std::span<Tensor* const> results) {
     l.gradient = g->data;
     l.gradient_storage = g->storage;
   }
-  for (Recording::Owner& o : recording_.owners_) o.uses = o.object.use_count();
   const std::vector<Recording::Call> kernels = std::exchange(recording_.calls_, {});
   for (std::size_t i = 0; i < kernels.size(); ++i) {
     const auto add = [&](const Recording::Call& call) {

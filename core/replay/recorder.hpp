@@ -29,7 +29,7 @@ class Recorder {
   void watch(Node& leaf);
   void gradient(Node& leaf, GradientUse use);
   void flag_changed(const Node& leaf);
-  void keep(std::shared_ptr<const void> owner);
+  void keep(std::shared_ptr<const void> owner, std::weak_ptr<const void> alive);
   Storage* allocate(std::size_t bytes);
   void given_up(Storage& s) noexcept;
 

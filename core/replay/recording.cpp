@@ -44,8 +44,7 @@ bool Recording::fits(std::span<const Tensor* const> inputs) const {
     if (std::memcmp(elements, read.values.data(), read.values.size()) != 0) return false;
   }
   return std::ranges::all_of(leaves_, &Leaf::is_as_before) &&
-         std::ranges::all_of(owners_,
-                             [](const Owner& o) { return o.object.use_count() >= o.uses; });
+         std::ranges::none_of(owners_, [](const Owner& o) { return o.alive.expired(); });
 }
 
 void Recording::load(std::span<const Tensor* const> inputs) const {

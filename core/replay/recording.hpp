@@ -85,7 +85,7 @@ class Recording {
   };
   struct Owner {
     std::shared_ptr<const void> object;
-    long uses;
+    std::weak_ptr<const void> alive;
   };
 
   template <class After>

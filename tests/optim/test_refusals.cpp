@@ -206,3 +206,17 @@ TEST_CASE("schedules refuse lengths below one and factors that are negative or n
   CHECK_REFUSED(ReduceLROnPlateau({.cooldown = -1}),
                 "ReduceLROnPlateau: negative patience 10 or cooldown -1");
 }
+
+TEST_CASE("GradientNorm refuses to be a number while a step is recorded") {
+  const Tensor w = ones({2}).requires_grad(true);
+  const Parameters list = list_of({w});
+  Replay step([&](const Tensor& x) {
+    w.zero_grad();
+    sum(w * x).backward();
+    return x * clip_grad_norm(list, 1);
+  });
+  const Tensor x = ones({2});
+  step(x);
+  CHECK_THROWS_AS(step(x), Error);
+  CHECK_REFUSED(step(x), "item of a tensor [] that 'clip_grad_norm' computed");
+}

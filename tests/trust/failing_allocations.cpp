@@ -10,8 +10,10 @@ namespace {
 constexpr std::int64_t never = std::numeric_limits<std::int64_t>::max();
 constinit thread_local std::int64_t until_failure = never;
 constinit thread_local bool fails_on = false;
+constinit thread_local std::int64_t taken = 0;
 
 void* allocate(std::size_t bytes, std::size_t alignment) {
+  ++taken;
   if (until_failure != never && --until_failure <= 0) {
     if (!fails_on) until_failure = never;
     throw std::bad_alloc();
@@ -61,6 +63,8 @@ FailingAllocations::FailingAllocations(std::int64_t k, bool all_after) {
   fails_on = all_after;
 }
 FailingAllocations::~FailingAllocations() { until_failure = never; }
+
+std::int64_t allocations() { return taken; }
 
 bool FailingAllocations::happened() const { return until_failure <= 0 || until_failure == never; }
 

@@ -17,4 +17,7 @@ class FailingAllocations {
   bool happened() const;
 };
 
+/// How often this thread has asked the system for memory.
+std::int64_t allocations();
+
 }  // namespace retrace::test

@@ -39,6 +39,13 @@ struct Integers {
   Outcome lowest, minus_one, zero, one, highest;
 };
 
+/// What comes of 3 in the third call of a step that gives back its argument.
+double replayed(const ReplayOptions& options) {
+  Replay step([](const Tensor& x) { return x * 1.0; }, options);
+  for (int i = 0; i < 2; ++i) step(full({}, i));
+  return step(full({}, 3)).item();
+}
+
 /// The weight 1 after so many steps with a gradient of 1.
 template <class Optimizer, class Options>
 double after(const Options& options, int steps = 1) {
@@ -142,6 +149,8 @@ const std::vector<Numbers> numbers = {
 
 const std::vector<Integers> integers = {
     // what, how, and what comes of the lowest, -1, 0, 1 and the highest
+    {"ReplayOptions.verify_every", [](std::int64_t v) { return replayed({.verify_every = v}); }, refused, refused, 3, 3, 3},
+    {"ReplayOptions.most_recordings", [](std::int64_t v) { return replayed({.most_recordings = v}); }, refused, refused, refused, 3, 3},
     {"ReduceLROnPlateauOptions.patience", [](std::int64_t v) { return plateau({.patience = v}, {1, 1}); }, refused, refused, 0.1, 1, 1},
     {"ReduceLROnPlateauOptions.cooldown", [](std::int64_t v) { return plateau({.patience = 0, .cooldown = v}, {1, 1, 1}); }, refused, refused, 0.01, 0.1, 0.1},
     {"step_lr, every", [](std::int64_t v) { return step_lr(v, 0.5)(2); }, refused, refused, refused, 0.25, 1},

@@ -19,7 +19,8 @@ TEST_CASE("every public operation and layer and optimizer is refused something")
     for (const auto& file : std::filesystem::recursive_directory_iterator(source / room))
       if (file.path().extension() == ".hpp") headers.push_back(file.path());
   const std::regex declared(
-      "(?:^|\n)(?:class|Tensor|std::vector<Tensor>|double|void|Schedule) (\\w+) ?[({]|using (\\w+) "
+      "(?:^|\n)(?:class|Tensor|std::vector<Tensor>|double|void|Schedule|GradientNorm) (\\w+) "
+      "?[({]|using (\\w+) "
       "= OptimizerOf");
   int found = 0;
   for (const auto& header : headers) {
