@@ -240,7 +240,7 @@ void Recorder::check_escapes(std::span<Tensor* const> results) {
     require(storage->users() <= known[storage],
             "a step that is being recorded keeps a tensor {} that '{}' made: a replay would write "
             "over it; return it from the step",
-            use.shape, use.computed_by);
+            use.shape, use.computed_by ? use.computed_by : "empty");
   }
 }
 
@@ -282,6 +282,7 @@ void Recorder::finish(std::span<Tensor* const> results) {
     if (use.origin == Origin::before && use.computed_by)
       recording_.state_.push_back({storage, storage->data(), storage->element_bytes()});
   for (auto& [generator, state] : draws_) recording_.generators_.push_back(generator);
+  if (!recording_.rehearses_) recording_.outputs_ = {};
 }
 
 }  // namespace retrace::detail

@@ -13,7 +13,7 @@ namespace retrace::detail {
 class Recorder {
  public:
   /// With `hashes`, a hash of what each kernel writes goes there.
-  Recorder(Recording& recording, std::vector<std::uint64_t>* hashes);
+  explicit Recorder(Recording& recording, std::vector<std::uint64_t>* hashes);
   Recorder(const Recorder&) = delete;
   Recorder& operator=(const Recorder&) = delete;
   ~Recorder() { stop(); }

@@ -27,7 +27,9 @@ namespace detail {
 /// one eager step needs. Each replay writes over them.
 class Recording {
  public:
-  explicit Recording(std::vector<Tensor> inputs) : inputs_(std::move(inputs)) {}
+  /// `rehearses`: what that needs is kept.
+  Recording(std::vector<Tensor> inputs, bool rehearses)
+      : inputs_(std::move(inputs)), rehearses_(rehearses) {}
   Recording(const Recording&) = delete;
   Recording& operator=(const Recording&) = delete;
   ~Recording();
@@ -93,6 +95,7 @@ class Recording {
   std::uint64_t hash_of_outputs(std::size_t i) const;
 
   std::vector<Tensor> inputs_;
+  const bool rehearses_;
   /// What a replay calls: before a kernel, what tells that it writes to elements which others may
   /// see or have packed.
   std::vector<Call> calls_;

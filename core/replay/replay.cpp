@@ -20,6 +20,8 @@ std::vector<const Tensor*>& Player::inputs() {
 
 bool Player::begin() {
   forbid_in_step("a call of a Replay");
+  require(this_thread.segment_depth == 0,
+          "Replay: called in a function under checkpoint, which would run the step twice");
   copies_.clear();
   copies_.reserve(inputs_.size());
   for (const Tensor*& x : inputs_) {
@@ -53,7 +55,7 @@ void* Player::replay(const void* kind) {
 void* Player::record(const void* kind, const Run& run) {
   std::vector<Tensor> own;
   for (const Tensor* x : inputs_) own.push_back(x->defined() ? row_major_copy(*x) : Tensor());
-  Take take{kind, {}, {}, std::make_unique<Recording>(own)};
+  Take take{kind, {}, {}, std::make_unique<Recording>(own, options_.verify_every > 0)};
   std::vector<std::uint64_t> hashes;
   {
     Recorder recorder(*take.recording, rehearsed_.empty() ? nullptr : &hashes);

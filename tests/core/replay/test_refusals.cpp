@@ -39,6 +39,9 @@ TEST_CASE("a Replay refuses arguments that require a gradient, and calls from wi
   check_refused_in_step(
       [&](const Tensor& x) { return step(x) * 1.0; },
       {"a call of a Replay in a step that is being recorded", "a replay would not do it again"});
+  const Tensor w = ones({2}).requires_grad(true);
+  CHECK_REFUSED(checkpoint([&](const Tensor& x) { return x * step(ones({2})); }, w),
+                "Replay: called in a function under checkpoint");
 }
 
 TEST_CASE("a step that is recorded is refused to read on the host what it computed") {
