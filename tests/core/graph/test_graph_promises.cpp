@@ -76,3 +76,16 @@ TEST_CASE(
   }
   CHECK(sum_of_steps() == before);
 }
+
+TEST_CASE("graph: a step leaves a thread the room for blocks that it found, for large ones too") {
+  const auto room_after_a_step = [] {
+    {
+      const Tensor x = full({1000}, 1, f64).requires_grad(true);
+      sum(exp(x * x)).backward();
+    }
+    return detail::this_thread.pool->room;
+  };
+  static_cast<void>(room_after_a_step());  // makes the thread keep all the blocks that it takes
+  const std::size_t room = room_after_a_step();
+  for (int i = 0; i < 3; ++i) CHECK(room_after_a_step() == room);
+}
