@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""tests/mutation/run.py: does the suite notice mistakes? Makes small ones in copies of core and optim, builds all of them
-at once, switched on at run time, and runs the suites of core, layers, optim and trust against each.
+"""tests/mutation/run.py: does the suite notice mistakes? Makes small ones in copies of core, layers and optim, builds all of
+them at once, switched on at run time, and runs the suites of core, layers, optim and trust against each.
 
 A mutant that makes a test fail, crash or run too long is killed. The results are kept in build/mutation, so that a run
 that was stopped goes on where it was; they hold until core, layers or optim change, and those of survivors that are not
@@ -178,7 +178,8 @@ def main():
     options.add_argument('--jobs', type=int, default=2, help='how many run at a time (default: %(default)s)')
     given = options.parse_args()
 
-    texts, library, tests = sources('core', 'optim'), digest(sources('core', 'layers', 'optim')), digest(sources('tests'))
+    texts = sources('core', 'layers', 'optim')
+    library, tests = digest(texts), digest(sources('tests'))
     listed, of = chosen(texts, given.count, given.only)
     WORK.mkdir(parents=True, exist_ok=True)
     listed = build_what_compiles(texts, listed, given.jobs)

@@ -253,3 +253,17 @@ TEST_CASE(
   CHECK_REFUSED(checkpoint([](T) { return Tensor(); }, h),
                 "checkpoint: the function gave an undefined tensor");
 }
+
+TEST_CASE("checkpoint: results that need no gradient keep their places among those that do") {
+  const Tensor x = tensor({1, 2}, f64).requires_grad(true);
+  const auto f = [](const Tensor& x) {
+    return std::vector<Tensor>{x.detach() * 5, x * x, tensor({7}, f64), x * 3};
+  };
+  const std::vector<Tensor> ys = checkpoint(f, x);
+  CHECK(same(ys[0], {5, 10}));
+  CHECK(same(ys[1], {1, 4}));
+  CHECK(same(ys[2], {7}));
+  CHECK(same(ys[3], {3, 6}));
+  CHECK_FALSE(ys[0].requires_grad());
+  CHECK(same(grad(sum(ys[1] * ys[3]), {x})[0], {9, 36}));  // 3 x^3
+}

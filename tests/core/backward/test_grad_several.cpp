@@ -129,3 +129,12 @@ TEST_CASE("grad of several results: refusals, after which the graph is as it was
                       {.cotangent = {{}, dz, {}, {}}, .allow_unused = true});
   CHECK(same(g[0], {5, 7}));
 }
+
+TEST_CASE("grad of several results leaves alone what leads to no input, when a rule throws too") {
+  const Tensor x = leaf({1}), other = leaf({3}), apart = sum(other * other);
+  const Tensor bad = record(
+      "bad", [&] { return exp(exp(exp(x))); }, wrt(exp(exp(x)), [](T) { return Tensor(); }));
+  CHECK_THROWS_WITH_AS(grad({apart, bad}, {x}, {.allow_unused = true}),
+                       doctest::Contains("returned an undefined tensor"), Error);
+  CHECK(same(grad(apart, {other})[0], {6}));
+}

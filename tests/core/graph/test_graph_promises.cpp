@@ -1,10 +1,13 @@
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <retrace/core.hpp>
+#include <thread>
 
 #include "support/compare.hpp"
 #include "support/parameters.hpp"
+#include "support/process.hpp"
 
 using namespace retrace;
 using namespace retrace::test;
@@ -75,4 +78,34 @@ TEST_CASE(
     CHECK(sum_of_steps() == before);
   }
   CHECK(sum_of_steps() == before);
+}
+
+TEST_CASE("graph: a step leaves a thread the room for blocks that it found, for large ones too") {
+  const auto room_after_a_step = [] {
+    {
+      const Tensor x = full({1000}, 1, f64).requires_grad(true);
+      sum(exp(x * x)).backward();
+    }
+    return detail::this_thread.pool->room;
+  };
+  static_cast<void>(room_after_a_step());  // makes the thread keep all the blocks that it takes
+  const std::size_t room = room_after_a_step();
+  for (int i = 0; i < 3; ++i) CHECK(room_after_a_step() == room);
+}
+
+TEST_CASE("graph: a thread keeps blocks that it frees, small or large, and takes them again") {
+  if (is_sanitized) return;  // the address sanitizer is to see a use after free
+  std::vector<bool> kept, taken;
+  std::thread([&] {
+    for (const std::size_t bytes : {8, 200, 1032, 1033, 5000, 1 << 20}) {
+      void* const block = detail::pool_allocate(bytes);
+      detail::pool_free(block, bytes);
+      const auto& lists = detail::this_thread.pool->free;
+      kept.push_back(std::ranges::find(lists, block) != lists.end());
+      taken.push_back(detail::pool_allocate(bytes) == block);
+      detail::pool_free(block, bytes);
+    }
+  }).join();
+  CHECK(kept == std::vector<bool>(6, true));
+  CHECK(taken == std::vector<bool>(6, true));
 }

@@ -157,6 +157,20 @@ TEST_CASE("wrt_all: beside rules for one input, and only where gradients are wan
   CHECK(same(grad(bb, {b})[0], {4}));  // it was not consumed by any of them
 }
 
+TEST_CASE(
+    "wrt_all: keeps nothing for inputs that need no gradient, beside a rule for one that does") {
+  const Tensor a = tensor({2}, f64), d = leaf({3});
+  const auto f = [](T a, T d) {
+    return record(
+        "f", [&] { return a + d; }, wrt(d, [](T dy) { return dy; }),
+        wrt_all({a}, keep(a), [](T dy, T a) -> Contributions { return {dy * a}; }));
+  };
+  const Tensor y = f(a, d);
+  a.fill(7);  // is no change of a value that a rule wants to see again
+  y.backward();
+  CHECK(same(d.grad(), {1}));
+}
+
 TEST_CASE("wrt_all: an operand that nobody keeps is overwritten") {
   const Tensor w = leaf({1, 2});
   Tensor x = w * 2;
