@@ -82,7 +82,8 @@ Tensor multinomial(const Tensor& weights, std::int64_t count, const Generator& g
   Shape shape = weights.shape();
   shape[weights.rank() - 1] = count;
   const std::int64_t n = weights.dim(-1), row_count = weights.rank() == 2 ? weights.dim(0) : 1;
-  const Tensor out = empty(shape, i64), sums = empty({row_count, n}, f64);
+  Tensor out = empty(shape, i64);
+  const Tensor sums = empty({row_count, n}, f64);
   const auto draw = [&]<class T>(T) {
     launch("multinomial", std::array{out, sums},
            [=, of = weights.shape(), w = rows.data<T>(), c = sums.data<double>(),

@@ -98,7 +98,7 @@ void Recorder::hold(Storage& s, Origin origin) {
 
 Storage* Recorder::allocate(std::size_t bytes) {
   const BesideStep beside;
-  bytes = std::max(bytes, sizeof(Storage*));  // for the list
+  bytes = std::max(bytes, sizeof(void*));  // for the list
   const std::size_t small = bytes + sizeof(Storage),
                     block = small <= small_limit ? small : bytes + cache_line;
   Storage*& list = free_[block];
