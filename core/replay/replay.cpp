@@ -55,11 +55,11 @@ void* Player::replay(const void* kind) {
 void* Player::record(const void* kind, const Run& run) {
   std::vector<Tensor> own;
   for (const Tensor* x : inputs_) own.push_back(x->defined() ? row_major_copy(*x) : Tensor());
-  Take take{kind, {}, {}, std::make_unique<Recording>(own, options_.verify_every > 0)};
+  Take take{kind, {}, std::make_unique<Recording>(own, options_.verify_every > 0)};
   std::vector<std::uint64_t> hashes;
   {
     Recorder recorder(*take.recording, rehearsed_.empty() ? nullptr : &hashes);
-    recorder.finish(run(own, take));
+    recorder.finish(run(own, take.result));
   }
   if (!rehearsed_.empty()) {
     const auto &before = takes_[0].recording->kernels(), &now = take.recording->kernels();

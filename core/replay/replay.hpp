@@ -30,6 +30,10 @@ void for_each_tensor(T& value, const F& f) {
     std::apply([&](auto&... parts) { (for_each_tensor(parts, f), ...); }, value);
   else {
     auto list = [&](std::string_view, auto& part) { for_each_tensor(part, f); };
+    static_assert(
+        requires { value.parts(list); },
+        "arguments and results of a step are tensors, or list them: hand in a number as a "
+        "tensor");
     value.parts(list);
   }
 }
@@ -41,8 +45,7 @@ class Player {
 
   /// A recording with what belongs to it.
   struct Take {
-    const void* kind;                 // the types of the arguments
-    std::shared_ptr<void> arguments;  // of the step, on the recording's inputs
+    const void* kind;  // the types of the arguments
     std::shared_ptr<void> result;
     std::unique_ptr<Recording> recording;
   };
@@ -53,9 +56,10 @@ class Player {
   bool begin();
   /// The result of a recording that fits, replayed; null if the step is to be recorded.
   void* replay(const void* kind);
-  /// Records run(own), which gets tensors of its own in place of the inputs and returns what the
-  /// recording is to keep and where the tensors of the result are.
-  using Run = Function<std::vector<Tensor*>(std::span<const Tensor> own, Take& take)>;
+  /// Records run(own, result), which gets tensors of its own in place of the inputs, sets the
+  /// result and returns where its tensors are.
+  using Run =
+      Function<std::vector<Tensor*>(std::span<const Tensor> own, std::shared_ptr<void>& result)>;
   void* record(const void* kind, const Run& run);
 
   const std::vector<Take>& takes() const { return takes_; }
@@ -143,16 +147,15 @@ class Replay {
     first_ = nullptr;
     void* result = player_.replay(&kind);
     if (!result)
-      result = player_.record(&kind, [&](std::span<const Tensor> own, auto& take) {
-        const auto arguments = std::make_shared<std::tuple<Args...>>(args...);
+      result = player_.record(&kind, [&](std::span<const Tensor> own, auto& to) {
+        std::tuple<Args...> arguments(args...);
         const auto give = [&own](Tensor& t) {
           t = own.front();
           own = own.subspan(1);
         };
-        std::apply([&](auto&... each) { (detail::for_each_tensor(each, give), ...); }, *arguments);
-        const auto made = std::make_shared<Result>(std::apply(step, std::as_const(*arguments)));
-        take.arguments = arguments;
-        take.result = made;
+        std::apply([&](auto&... each) { (detail::for_each_tensor(each, give), ...); }, arguments);
+        const auto made = std::make_shared<Result>(std::apply(step, std::as_const(arguments)));
+        to = made;
         std::vector<Tensor*> tensors;
         detail::for_each_tensor(*made, [&](Tensor& t) { tensors.push_back(&t); });
         return tensors;
