@@ -1,6 +1,7 @@
 #include "recording.hpp"
 
 #include <algorithm>
+#include <chrono>
 #include <cstring>
 
 namespace retrace::detail {
@@ -83,12 +84,12 @@ void Recording::replay() const {
   for (const Leaf& leaf : leaves_) leaf.set_gradient();
 }
 
-std::vector<std::uint64_t> Recording::rehearse() const {
+template <class After>
+void Recording::run_and_restore(After after) const {
   std::vector<std::vector<std::byte>> before;
   for (const Output& o : state_) before.emplace_back(o.elements, o.elements + o.bytes);
   std::vector<std::pair<Generator, Generator::State>> draws;
   for (const Generator& g : generators_) draws.emplace_back(g, g.state());
-  std::vector<std::uint64_t> hashes;
   const auto restore = [&] {
     for (std::size_t i = 0; i < state_.size(); ++i) {
       state_[i].storage->changed();
@@ -97,17 +98,37 @@ std::vector<std::uint64_t> Recording::rehearse() const {
     for (auto& [generator, state] : draws) generator.set_state(state);
   };
   try {
-    run_kernels([&](std::size_t call) {
-      const bool last_of_kernel =
-          call + 1 == calls_.size() || kernel_of_[call + 1] != kernel_of_[call];
-      if (last_of_kernel) hashes.push_back(hash_of_outputs(kernel_of_[call]));
-    });
+    run_kernels(after);
   } catch (...) {
     restore();
     throw;
   }
   restore();
+}
+
+std::vector<std::uint64_t> Recording::rehearse() const {
+  std::vector<std::uint64_t> hashes;
+  run_and_restore([&](std::size_t call) {
+    const bool last_of_kernel =
+        call + 1 == calls_.size() || kernel_of_[call + 1] != kernel_of_[call];
+    if (last_of_kernel) hashes.push_back(hash_of_outputs(kernel_of_[call]));
+  });
   return hashes;
+}
+
+std::vector<double> Recording::microseconds(int runs) const {
+  using Clock = std::chrono::steady_clock;
+  std::vector<double> taken(kernels_.size());
+  for (int i = 0; i < runs; ++i) {
+    Clock::time_point last = Clock::now();
+    run_and_restore([&](std::size_t call) {
+      const Clock::time_point now = Clock::now();
+      taken[kernel_of_[call]] +=
+          std::chrono::duration<double, std::micro>(now - last).count() / runs;
+      last = now;
+    });
+  }
+  return taken;
 }
 
 std::uint64_t Recording::hash_of_outputs(std::size_t i) const {

@@ -41,9 +41,12 @@ class Recording {
   /// Runs the step again. Throws what a kernel throws; gradients that the step sets are then
   /// undefined.
   void replay() const;
-  /// The same without effect: what is no buffer of its own is then as it was. Returns a hash of
-  /// what each kernel wrote.
+  /// The same without effect: what others see is then as it was. Returns a hash of what each kernel
+  /// wrote.
   std::vector<std::uint64_t> rehearse() const;
+
+  /// How long each kernel takes, as a mean over runs without effect.
+  std::vector<double> microseconds(int runs) const;
 
   const std::vector<RecordedKernel>& kernels() const { return kernels_; }
   /// Of the elements that the step made.
@@ -90,8 +93,11 @@ class Recording {
     std::weak_ptr<const void> alive;
   };
 
+  /// Calls after(i) after call i.
   template <class After>
   void run_kernels(After after) const;
+  template <class After>
+  void run_and_restore(After after) const;
   std::uint64_t hash_of_outputs(std::size_t i) const;
 
   std::vector<Tensor> inputs_;

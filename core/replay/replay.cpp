@@ -1,6 +1,7 @@
 #include "replay.hpp"
 
 #include <algorithm>
+#include <functional>
 
 #include "recorder.hpp"
 
@@ -76,6 +77,33 @@ void* Player::record(const void* kind, const Run& run) {
   if (static_cast<std::int64_t>(takes_.size()) >= options_.most_recordings) takes_.pop_back();
   takes_.insert(takes_.begin(), std::move(take));
   return takes_[0].result.get();
+}
+
+std::string Player::profile(int runs) const {
+  require(!takes_.empty(), "Replay: profile: nothing has been recorded yet");
+  require(runs > 0, "Replay: profile: expected one run or more, got {}", runs);
+  struct Row {
+    std::string_view op;
+    int kernels = 0;
+    double us = 0;
+  };
+  std::vector<Row> rows;
+  const Recording& recording = *takes_[0].recording;
+  const std::vector<double> taken = recording.microseconds(runs);
+  double total = 0;
+  for (std::size_t i = 0; i < taken.size(); ++i) {
+    const std::string_view op = recording.kernels()[i].op;
+    auto row = std::ranges::find(rows, op, &Row::op);
+    if (row == rows.end()) row = rows.insert(row, {op});
+    ++row->kernels;
+    row->us += taken[i];
+    total += taken[i];
+  }
+  std::ranges::sort(rows, std::greater(), &Row::us);
+  std::string text = fmt::format("{:>8} {:>12} {:>6}  operation\n", "kernels", "us", "share");
+  for (const auto& [op, kernels, us] : rows)
+    text += fmt::format("{:>8} {:>12.2f} {:>6.2f}  {}\n", kernels, us, us / total, op);
+  return text;
 }
 
 }  // namespace retrace::detail

@@ -315,3 +315,18 @@ TEST_CASE("replay: kernels of one's own") {
   for (double a = 0; a < 4; ++a) CHECK(same(step(input(a)), {a, a + 2, a + 1}));
   CHECK(std::string_view(step.kernels()[0].op) == "reverse");
 }
+
+TEST_CASE("replay: a profile says which operations take how long, and has no effect") {
+  const Descent descent;
+  Replay step([&](const Tensor& x) { return descent(x); });
+  CHECK_REFUSED(step.profile(), "Replay: profile: nothing has been recorded yet");
+  for (int i = 0; i < 3; ++i) step(input(0.1));
+  const Tensor before = descent.w.clone().detach(), gradient = descent.w.grad().clone();
+  const std::string text = step.profile(10);
+  CHECK(text.find("kernels") != std::string::npos);
+  CHECK(text.find("  mul\n") != std::string::npos);
+  CHECK(text.find("  sum at test_replay.cpp:") != std::string::npos);
+  CHECK(same(descent.w, before));
+  CHECK(same(descent.w.grad(), gradient));
+  CHECK_REFUSED(step.profile(0), "Replay: profile: expected one run or more, got 0");
+}
