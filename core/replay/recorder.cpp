@@ -279,7 +279,7 @@ void Recorder::finish(std::span<Tensor* const> results) {
     add(kernels[i]);
   }
   for (const auto& [storage, use] : uses_)
-    if (use.computed_by && storage->users() > 0)
+    if (use.computed_by && (use.origin == Origin::before || storage->users() > 0))
       recording_.state_.push_back({storage, storage->data(), storage->element_bytes()});
   for (auto& [generator, state] : draws_) recording_.generators_.push_back(generator);
   if (!recording_.rehearses_) recording_.outputs_ = {};

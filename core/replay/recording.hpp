@@ -109,7 +109,7 @@ class Recording {
   std::vector<Closure> closures_;       // of the kernels
   std::vector<RecordedKernel> kernels_;
   std::vector<std::vector<Output>> outputs_;         // of each
-  std::vector<Output> state_;                        // of before the step, which it changes
+  std::vector<Output> state_;                        // what others see, and it changes
   std::vector<std::unique_ptr<std::byte[]>> arena_;  // for the closures
   std::vector<Storage*> held_;
   std::vector<Leaf> leaves_;

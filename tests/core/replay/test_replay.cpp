@@ -130,8 +130,8 @@ TEST_CASE("replay: gradients that accumulate over calls go on doing so where the
     weights.assign(no_grad([&] { return weights - weights.grad() * 0.01; }));
     weights.zero_grad();
   };
-  Replay learn_w([&](const Tensor& x) { learn(w, x); });
-  Replay update_w([&] { update(w); });
+  Replay learn_w([&](const Tensor& x) { learn(w, x); }, {.verify_every = 7});
+  Replay update_w([&] { update(w); }, {.verify_every = 3});
   for (int i = 0; i < 10; ++i) {
     for (int part = 0; part < 3; ++part) {
       learn(v, input(i + 0.1 * part));
