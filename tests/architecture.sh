@@ -56,6 +56,6 @@ tokens=$(find core layers optim -name '*.[ch]pp' -exec cat {} + | perl -0777 -ne
   s{(//[^\n]*|/\*.*?\*/)|R"(\w*)\(.*?\)\2"|"(?:\\.|[^"\\\n])*"|\x27(?:\\.|[^\x27\\\n])+\x27}{$1 ? " " : " literal "}gse;
   print scalar(() = m{\w+(?:\.\w+)*|<<=|>>=|<=>|\.\.\.|->|::|\+\+|--|&&|\|\||[-+*/%&|^!=<>]=|<<|[^\w\s]}g)')
 echo "$tokens tokens in core, layers and optim"
-((tokens > 0 && tokens <= 75700)) || breach 'there may be 75,700'
+((tokens > 0 && tokens <= 76200)) || breach 'there may be 76,200'
 
 exit "$breaches"

@@ -98,6 +98,7 @@ void Recorder::hold(Storage& s, Origin origin) {
 
 Storage* Recorder::allocate(std::size_t bytes) {
   const BesideStep beside;
+  const bool is_empty = bytes == 0;
   bytes = std::max(bytes, sizeof(void*));  // for the list
   const std::size_t small = bytes + sizeof(Storage),
                     block = small <= small_limit ? small : bytes + cache_line;
@@ -112,7 +113,7 @@ Storage* Recorder::allocate(std::size_t bytes) {
     hold(*s, Origin::step);
     recording_.bytes_ += bytes;
   }
-  uses_[s].written = false;
+  uses_[s].written = is_empty;
   return s;
 }
 
@@ -154,6 +155,10 @@ void Recorder::launched(std::span<const Tensor> outputs, const Kernel& kernel) {
     Node& n = x.node();
     used(n);
     Use& use = uses_[n.storage];
+    require(use.origin != Origin::input,
+            "'{}' in a step that is being recorded changes an argument {}, which is a copy: return "
+            "what it becomes",
+            op, n.shape);
     use.computed_by = op;
     use.written = true;
     written.push_back({n.storage, n.data, extent(n)});
@@ -221,22 +226,26 @@ void Recorder::keep(std::shared_ptr<const void> owner, std::weak_ptr<const void>
   recording_.owners_.push_back({std::move(owner), std::move(alive)});
 }
 
-void Recorder::check_escapes(std::span<Tensor* const> results) {
-  std::unordered_map<const Storage*, std::uint32_t> known;
-  for (const Tensor* t : results)
-    if (t->defined()) ++known[t->node().storage];
+void Recorder::check_escapes(std::unordered_map<const Storage*, std::uint32_t> known) {
   for (const Recording::Leaf& l : recording_.leaves_)
     if (l.node->gradient) ++known[l.node->gradient->storage];
+  for (const Tensor& x : recording_.inputs_)
+    if (x.defined())
+      require(
+          x.node().handles <= 2 && x.node().storage->users() <= 1 + known[x.node().storage],
+          "a step that is being recorded keeps an argument {}, which the next call writes over: "
+          "clone() it before the call",
+          x.shape());
   for (const auto& [storage, use] : uses_)
     require(
-        use.origin != Origin::before || storage->users() > 0 || use.was_gradient,
+        use.origin != Origin::before || storage->users() > known[storage] || use.was_gradient,
         "a step that is being recorded replaced a tensor {} of before, which a replay would read "
         "for ever: hand it in as an argument and return what takes its place",
         use.shape);
   for (const auto& [storage, use] : uses_) {
     if (use.origin != Origin::step) continue;
-    require(use.written || use.shape.size() == 0,
-            "a tensor {} of a step that is being recorded was filled by no launch", use.shape);
+    require(use.written, "a tensor {} of a step that is being recorded was filled by no launch",
+            use.shape);
     require(storage->users() <= known[storage],
             "a step that is being recorded keeps a tensor {} that '{}' made: a replay would write "
             "over it; return it from the step",
@@ -250,7 +259,13 @@ void Recorder::finish(std::span<Tensor* const> results) {
     if (t->defined()) *t = t->detach();
   stop();
   std::erase_if(recording_.leaves_, [](const auto& l) { return l.node->handles == 0; });
-  check_escapes(results);
+  std::unordered_map<const Storage*, std::uint32_t> on_results;
+  for (const Tensor* t : results)
+    if (t->defined()) {
+      hold(*t->node().storage, Origin::before);
+      ++on_results[t->node().storage];
+    }
+  check_escapes(on_results);
   for (Recording::Leaf& l : recording_.leaves_) {
     l.handles = l.node->handles;
     const Node* g = l.node->gradient;
@@ -281,6 +296,9 @@ void Recorder::finish(std::span<Tensor* const> results) {
   for (const auto& [storage, use] : uses_)
     if (use.computed_by && (use.origin == Origin::before || storage->users() > 0))
       recording_.state_.push_back({storage, storage->data(), storage->element_bytes()});
+  for (const auto& [storage, use] : uses_)
+    if (use.origin == Origin::before && storage->users() > 0)
+      recording_.before_.push_back({storage, on_results[storage]});
   for (auto& [generator, state] : draws_) recording_.generators_.push_back(generator);
   if (!recording_.rehearses_) recording_.outputs_ = {};
 }

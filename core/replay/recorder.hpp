@@ -47,7 +47,8 @@ class Recorder {
   Recording::Leaf& leaf(Node& node);
   void stop() noexcept;
   void hold(Storage& s, Origin origin);
-  void check_escapes(std::span<Tensor* const> results);
+  /// `known`: how many results lie in each storage.
+  void check_escapes(std::unordered_map<const Storage*, std::uint32_t> known);
 
   Recording& recording_;
   std::vector<std::uint64_t>* hashes_;

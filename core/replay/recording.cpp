@@ -45,13 +45,29 @@ bool Recording::fits(std::span<const Tensor* const> inputs) const {
     if (std::memcmp(elements, read.values.data(), read.values.size()) != 0) return false;
   }
   return std::ranges::all_of(leaves_, &Leaf::is_as_before) &&
+         std::ranges::all_of(before_,
+                             [](const Before& b) { return b.storage->users() > b.ours; }) &&
          std::ranges::none_of(owners_, [](const Owner& o) { return o.alive.expired(); });
 }
 
 void Recording::load(std::span<const Tensor* const> inputs) const {
+  const auto is_elsewhere = [&](const Tensor& own, const Tensor& x) {
+    return own.defined() && x.defined() && own.node().data != x.node().data;
+  };
+  // One that lies where another is to go, such as an argument that the step gave back, is read
+  // before.
+  std::vector<Tensor> copies;
+  for (std::size_t i = 0; i < inputs.size(); ++i)
+    for (std::size_t j = 0; j < i; ++j)
+      if (is_elsewhere(inputs_[i], *inputs[i]) && inputs_[j].defined() &&
+          inputs_[j].node().storage == inputs[i]->node().storage) {
+        copies.resize(inputs.size());
+        copies[i] = row_major_copy(*inputs[i]);
+      }
   for (std::size_t i = 0; i < inputs.size(); ++i) {
-    const Tensor &x = *inputs[i], &own = inputs_[i];
-    if (!x.defined() || x.node().data == own.node().data) continue;
+    const bool is_copied = !copies.empty() && copies[i].defined();
+    const Tensor &x = is_copied ? copies[i] : *inputs[i], &own = inputs_[i];
+    if (!is_elsewhere(own, x)) continue;
     own.node().storage->changed();
     std::memcpy(own.node().data, x.node().data,
                 static_cast<std::size_t>(x.size()) * size_of(x.dtype()));

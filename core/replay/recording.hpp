@@ -88,6 +88,11 @@ class Recording {
     const std::byte* elements;
     std::vector<std::byte> values;
   };
+  /// Elements of before that somebody else has.
+  struct Before {
+    const Storage* storage;
+    std::uint32_t ours;  // how many results lie there
+  };
   struct Owner {
     std::shared_ptr<const void> object;
     std::weak_ptr<const void> alive;
@@ -112,6 +117,7 @@ class Recording {
   std::vector<Output> state_;                        // what others see, and it changes
   std::vector<std::unique_ptr<std::byte[]>> arena_;  // for the closures
   std::vector<Storage*> held_;
+  std::vector<Before> before_;
   std::vector<Leaf> leaves_;
   std::vector<HostRead> reads_;
   std::vector<Owner> owners_;

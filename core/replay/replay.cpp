@@ -44,11 +44,17 @@ void* Player::replay(const void* kind) {
   if (at == takes_.end()) return nullptr;
   std::rotate(takes_.begin(), at, at + 1);
   const Recording& recording = *takes_[0].recording;
-  recording.load(inputs_);
   if (options_.verify_every > 0 && calls_ % options_.verify_every == 0) {
+    // The arguments may lie in what the rehearsal writes to.
+    std::vector<Tensor> copies;
+    for (const Tensor* x : inputs_) copies.push_back(x->defined() ? row_major_copy(*x) : Tensor());
+    copies_ = std::move(copies);
+    for (std::size_t i = 0; i < inputs_.size(); ++i) inputs_[i] = &copies_[i];
+    recording.load(inputs_);
     rehearsed_ = recording.rehearse();
     return nullptr;
   }
+  recording.load(inputs_);
   recording.replay();
   return takes_[0].result.get();
 }

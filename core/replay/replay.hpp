@@ -4,6 +4,7 @@
 #include <tuple>
 
 #include "../function.hpp"
+#include "../graph/record.hpp"
 #include "recording.hpp"
 
 namespace retrace {
@@ -101,11 +102,18 @@ class Player {
 /// What the step does besides computing tensors, such as printing or counting, is not done again,
 /// and a number that it takes from a variable stays what it was: `verify_every` finds that. While
 /// it is recorded, Error is thrown where it reads on the host what it computed (item, at, span, an
-/// `if` on them), makes a tensor of data of the host, or keeps a tensor that it made elsewhere than
-/// in a gradient. Results carry no history; the next call writes over them.
+/// `if` on them), makes a tensor of data of the host, changes or keeps an argument, or keeps a
+/// tensor that it made elsewhere than in a gradient. Results carry no history. The next call writes
+/// over them, and over the gradients that the step sets.
+///
+/// What the step refers to has to stay the same objects: a tensor or an optimizer that is gone is
+/// noticed and the step recorded again, but not two that are swapped, one in whose place another is
+/// put while it is kept elsewhere, or another Generator. An argument on the elements of a weight is
+/// copied before the step changes that.
 ///
 /// An exception, as for an index out of range, leaves weights as a step would: if it comes before
-/// the update they are unchanged. The next call works. A Replay is used by one thread at a time.
+/// the update they are unchanged; gradients that the step sets are undefined then. The next call
+/// works. A Replay is used by one thread at a time.
 template <class F>
 class Replay {
  public:
@@ -142,24 +150,30 @@ class Replay {
     using Result = std::decay_t<std::invoke_result_t<Step&, const Args&...>>;
     static constexpr char kind = 0;
     std::vector<const Tensor*>& inputs = player_.inputs();
-    (detail::for_each_tensor(const_cast<Args&>(args), [&](Tensor& t) { inputs.push_back(&t); }),
-     ...);
+    [[maybe_unused]] const auto add = [&](auto& argument) {
+      detail::for_each_tensor(argument, [&](Tensor& t) { inputs.push_back(&t); });
+      inputs.push_back(&detail::no_input);  // its end: lists may be divided differently
+    };
+    (add(const_cast<Args&>(args)), ...);
     if (player_.begin()) {
       const auto result = std::make_shared<Result>(step(args...));
       detail::for_each_tensor(*result, [](Tensor& t) { t = t.detach(); });
       first_ = result;
       return *result;
     }
-    first_ = nullptr;
+    const std::shared_ptr<void> before = std::move(first_);  // which may be among the arguments
     void* result = player_.replay(&kind);
     if (!result)
       result = player_.record(&kind, [&](std::span<const Tensor> own, auto& to) {
         std::tuple<Args...> arguments(args...);
-        const auto give = [&own](Tensor& t) {
-          t = own.front();
-          own = own.subspan(1);
+        const auto give = [&own](auto& argument) {
+          detail::for_each_tensor(argument, [&own](Tensor& t) {
+            t = own.front();
+            own = own.subspan(1);
+          });
+          own = own.subspan(1);  // its end
         };
-        std::apply([&](auto&... each) { (detail::for_each_tensor(each, give), ...); }, arguments);
+        std::apply([&](auto&... each) { (give(each), ...); }, arguments);
         const auto made = std::make_shared<Result>(std::apply(step, std::as_const(arguments)));
         to = made;
         std::vector<Tensor*> tensors;

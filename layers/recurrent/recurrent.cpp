@@ -129,7 +129,8 @@ Recurrence Recurrent::operator()(Tensor x, const State& given, const Tensor& len
 }
 
 RecurrentState Recurrent::step(const Tensor& x_t, const State& state) const {
-  State next = advance(addmm(b, x_t, w_x), begin(2, x_t, state));
+  const State start = begin(2, x_t, state);
+  State next = advance(addmm(b, x_t, w_x), start);
   check_state("::advance", next, {x_t.dim(0), width()});
   return next;
 }

@@ -124,6 +124,24 @@ TEST_CASE("a step that is recorded is refused tensors that come from nowhere, or
     return h;
   });
   step(ones({2}, f64));
-  CHECK_THROWS_WITH_AS(step(ones({2}, f64)), doctest::Contains("replaced a tensor [2] of before"),
-                       Error);
+  CHECK_THROWS_WITH_AS(step(ones({2}, f64)), doctest::Contains("keeps a tensor [2]"), Error);
+}
+
+TEST_CASE("a step that is recorded is refused to change its arguments, or to keep them") {
+  check_refused_in_step(
+      [](const Tensor& x) {
+        x.assign(x * 2.0);
+        return x * 1.0;
+      },
+      {"'copy' in a step that is being recorded changes an argument [2]",
+       "return what it becomes"});
+  std::vector<Tensor> kept;
+  Replay step([&](const Tensor& x) {
+    kept.push_back(x);
+    return x * 1.0;
+  });
+  step(ones({2}));
+  CHECK_THROWS_WITH_AS(step(ones({2})), doctest::Contains("keeps an argument [2]"), Error);
+  Replay empties([](const Tensor&) { return empty({0, 3}); });
+  for (int i = 0; i < 3; ++i) CHECK(empties(ones({2})).shape() == Shape{0, 3});
 }

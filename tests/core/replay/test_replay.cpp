@@ -130,7 +130,7 @@ TEST_CASE("replay: gradients that accumulate over calls go on doing so where the
     weights.assign(no_grad([&] { return weights - weights.grad() * 0.01; }));
     weights.zero_grad();
   };
-  Replay learn_w([&](const Tensor& x) { learn(w, x); }, {.verify_every = 7});
+  Replay learn_w([&](const Tensor& x) { learn(w, x); });
   Replay update_w([&] { update(w); }, {.verify_every = 3});
   for (int i = 0; i < 10; ++i) {
     for (int part = 0; part < 3; ++part) {
@@ -329,4 +329,57 @@ TEST_CASE("replay: a profile says which operations take how long, and has no eff
   CHECK(same(descent.w, before));
   CHECK(same(descent.w.grad(), gradient));
   CHECK_REFUSED(step.profile(0), "Replay: profile: expected one run or more, got 0");
+}
+
+TEST_CASE("replay: a result may be an argument of the next call, by reference from the first on") {
+  Replay step([](const Tensor& x, const Tensor& h) { return tanh(x + h); });
+  const Tensor x = input(0.1), h = input(0.2);
+  const Tensor expected = tanh(x + tanh(x + h));
+  for (int i = 0; i < 3; ++i) CHECK(same(step(x, step(x, h)), expected));
+}
+
+TEST_CASE("replay: arguments that lie in each other's places are all read before one is written") {
+  const auto swapped = [](const Tensor& a, const Tensor& b) {
+    return std::vector<Tensor>{a * 0.5 + b, a};
+  };
+  Replay step(swapped, {.verify_every = 5});
+  Tensor a = input(1), b = input(2), a_twin = a, b_twin = b;
+  for (int i = 0; i < 12; ++i) {
+    const std::vector<Tensor> now = step(a, b), expected = swapped(a_twin, b_twin);
+    CHECK(same(now[0], expected[0]));
+    CHECK(same(now[1], expected[1]));
+    a = now[0], b = now[1], a_twin = expected[0], b_twin = expected[1];
+  }
+}
+
+TEST_CASE("replay: lists that are divided differently are different calls") {
+  Replay step([](const std::vector<Tensor>& plus, const std::vector<Tensor>& minus) {
+    Tensor total = zeros({3}, f64);
+    for (const Tensor& t : plus) total = total + t;
+    for (const Tensor& t : minus) total = total - t;
+    return total;
+  });
+  using List = std::vector<Tensor>;
+  const Tensor p = input(1), q = input(2), r = input(4);
+  for (int i = 0; i < 3; ++i) {
+    CHECK(same(step(List{p, q}, List{r}), p + q - r));
+    CHECK(same(step(List{p}, List{q, r}), p - q - r));
+  }
+}
+
+TEST_CASE("replay: a captured tensor that is replaced is noticed wherever it is used") {
+  Tensor t = tensor({0, 1, 0}, f64);
+  const Tensor x = input(1);
+  const auto check = [&](auto step) {
+    Replay replayed(step);
+    for (int i = 0; i < 6; ++i) {
+      t = tensor({i % 2, 1, i % 3}, f64);
+      CHECK(same(replayed(x), step(x)));
+    }
+  };
+  check([&](const Tensor& a) { return where(t > 0.0, a, 0.0); });
+  check([&](const Tensor& a) { return gather(a, t.to(i64), 0); });
+  check([&](const Tensor& a) { return a * t.detach(); });
+  check([&](const Tensor& a) { return (a < t) + t; });
+  check([&](const Tensor&) { return t; });
 }
