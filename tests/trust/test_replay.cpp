@@ -8,6 +8,7 @@
 #include "small_net.hpp"
 #include "support/compare.hpp"
 #include "support/long_runs.hpp"
+#include "support/process.hpp"
 #include "support/vector_units.hpp"
 
 using namespace retrace;
@@ -176,7 +177,7 @@ TEST_CASE("replay: a character model trains as it does without, and takes no mem
   step(symbols);
   const std::int64_t before = allocations();
   for (int i = 0; i < 1000; ++i) step(symbols);
-  CHECK(allocations() == before);
+  if (!is_sanitized) CHECK(allocations() == before);  // there the pool keeps nothing
 }
 
 TEST_CASE("replay: threads of a team, each with a replay of its own") {
